@@ -1,0 +1,47 @@
+//! Builds what build.ts embeds and what the tests start: the library, the ABI generator, the unit
+//! tests and the simulators. Paths of outputs are given by --prefix; nothing is fetched.
+
+const std = @import("std");
+
+pub fn build(b: *std.Build) void {
+    // glibc 2.17: one binary for every distribution of the last ten years.
+    const target = b.standardTargetOptions(.{ .default_target = .{
+        .cpu_arch = .x86_64,
+        .os_tag = .linux,
+        .abi = .gnu,
+        .glibc_version = .{ .major = 2, .minor = 17, .patch = 0 },
+    } });
+    const optimize = b.standardOptimizeOption(.{ .preferred_optimize_mode = .ReleaseSafe });
+
+    const library = b.addLibrary(.{
+        .linkage = .dynamic,
+        .name = "giantvm",
+        .root_module = module(b, "lib.zig", target, optimize),
+    });
+    b.installArtifact(library);
+
+    const generator = b.addExecutable(.{
+        .name = "abi_gen",
+        .root_module = module(b, "abi_gen.zig", target, .Debug),
+    });
+    const abi = b.step("abi", "Generate src/native/abi.ts and native/c/giantvm.h into --prefix");
+    abi.dependOn(&b.addInstallArtifact(generator, .{}).step);
+
+    const tests = b.step("test", "Unit tests of every room");
+    const unit = b.addTest(.{ .root_module = module(b, "tests.zig", target, .Debug) });
+    tests.dependOn(&b.addRunArtifact(unit).step);
+}
+
+fn module(
+    b: *std.Build,
+    root: []const u8,
+    target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
+) *std.Build.Module {
+    return b.createModule(.{
+        .root_source_file = b.path(root),
+        .target = target,
+        .optimize = optimize,
+        .link_libc = true,
+    });
+}
