@@ -16,14 +16,15 @@ pub const EventKind = enum(u16) {
     reset = 4,
     /// a = code.
     debug_exit = 5,
-    /// a = vCPU; `data` = reason, continued in events of kind `text` with the same a.
+    /// a = vCPU; `data` = reason with the registers.
     crash = 6,
     stopped = 7,
     /// `node` = the peer.
     peer_refused = 8,
     peer_silent = 9,
     engine_error = 10,
-    /// Slow device access. a = id, b = address, c = packed Io.
+    /// Slow device access. `node` = origin, a = id, b = address, c = size | count << 8 | write << 32
+    /// | mmio << 33; `data` = bytes written.
     io = 11,
     /// More bytes of the event before it.
     text = 12,
@@ -35,7 +36,8 @@ pub const Event = extern struct {
     /// Bytes of `data` in use.
     length: u8,
     node: u8,
-    reserved: u32 = 0,
+    /// 1 when an event of kind `text` with more bytes follows directly.
+    more: u32 = 0,
     a: u64 = 0,
     b: u64 = 0,
     c: u64 = 0,

@@ -108,7 +108,8 @@ export interface DataPlane {
   run(): void;
   /** Stops every local vCPU; resolves when each has left the guest. */
   stop(): Promise<void>;
-  consoleInput(bytes: Uint8Array): void;
+  /** Returns how many bytes the serial port took; offer the rest again later. */
+  consoleInput(bytes: Uint8Array): number;
   ioReply(id: number, data: Uint8Array): void;
   interrupt(gsi: number, level: boolean): void;
   routes(version: number, ranges: readonly PortRange[]): void;

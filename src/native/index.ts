@@ -1,0 +1,232 @@
+/** @module The data plane over bun:ffi. This room alone imports it. */
+
+import { ptr } from "bun:ffi";
+import type {
+  BootState,
+  Counters,
+  DataEvent,
+  DataPlane,
+  HostFacts,
+  NodePlan,
+  PortRange,
+} from "../node/dataplane.ts";
+import { decode, encode, type Wire } from "../protocol/cbor.ts";
+import * as abi from "./abi.ts";
+import { check } from "./errors.ts";
+import { EventDecoder, eventBytes } from "./events.ts";
+import { readFacts } from "./facts.ts";
+import { type Library, library } from "./library.ts";
+
+const eventsPerRead = 256;
+const factsBytesMax = 64 * 1024;
+const registersBytesMax = 4096;
+
+function bytesOf(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+function wireRoute(range: PortRange): abi.Route {
+  return {
+    space: range.space === "port" ? 0 : 1,
+    firstU64: range.firstU64,
+    lastU64: range.lastU64,
+    node: range.node,
+    slow: range.speed === "slow",
+    posted: range.posted,
+  };
+}
+
+function wirePlan(plan: NodePlan): Wire {
+  return abi.wirePlan({
+    ...plan,
+    nodes: plan.nodes.map((node) => ({ ...node, address: bytesOf(node.address) })),
+    routes: plan.routes.map(wireRoute),
+    unixSecondsU64: BigInt(Math.floor(Date.now() / 1000)),
+    guardOff: bytesOf(plan.guardOff),
+  });
+}
+
+class NativeDataPlane implements DataPlane {
+  readonly dataPort: number;
+  readonly #library: Library;
+  readonly #handle: bigint;
+  readonly #decoder = new EventDecoder();
+  readonly #loads = new Map<number, () => void>();
+  readonly #early: DataEvent[] = [];
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #handler: ((event: DataEvent) => void) | undefined;
+  #stopped: (() => void)[] = [];
+  #nextTag = 1;
+
+  constructor(address: string) {
+    this.#library = library();
+    const out = new BigUint64Array(1);
+    this.#call(
+      "gvm_open",
+      (bytes, length) => this.#library.gvm_open(bytes, length, ptr(out)),
+      abi.wireOpenOptions({
+        address: bytesOf(address),
+      }),
+    );
+    this.#handle = out[0] ?? 0n;
+    this.dataPort = check("gvm_data_port", this.#library.gvm_data_port(this.#handle));
+    void this.#listen(check("gvm_event_fd", this.#library.gvm_event_fd(this.#handle)));
+  }
+
+  facts(): HostFacts {
+    const out = new Uint8Array(factsBytesMax);
+    const length = check(
+      "gvm_facts",
+      this.#library.gvm_facts(this.#handle, ptr(out), BigInt(out.length)),
+    );
+    return readFacts(decode(out.subarray(0, length)));
+  }
+
+  configure(plan: NodePlan): void {
+    this.#call(
+      "gvm_configure",
+      (bytes, length) => this.#library.gvm_configure(this.#handle, bytes, length),
+      wirePlan(plan),
+    );
+  }
+
+  load(gpaU64: bigint, bytes: Uint8Array): Promise<void> {
+    if (bytes.length === 0) return Promise.resolve();
+    const tag = this.#nextTag;
+    this.#nextTag += 1;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#loads.set(tag, resolve);
+    check(
+      "gvm_load",
+      this.#library.gvm_load(this.#handle, gpaU64, ptr(bytes), BigInt(bytes.length), BigInt(tag)),
+    );
+    return promise;
+  }
+
+  boot(state: BootState): void {
+    this.#call(
+      "gvm_boot",
+      (bytes, length) => this.#library.gvm_boot(this.#handle, bytes, length),
+      abi.wireBoot({
+        ...state,
+        longMode: state.mode === "long",
+      }),
+    );
+  }
+
+  run(): void {
+    check("gvm_run", this.#library.gvm_run(this.#handle));
+  }
+
+  stop(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#stopped.push(resolve);
+    check("gvm_stop", this.#library.gvm_stop(this.#handle));
+    return promise;
+  }
+
+  consoleInput(bytes: Uint8Array): number {
+    if (bytes.length === 0) return 0;
+    return check(
+      "gvm_console_input",
+      this.#library.gvm_console_input(this.#handle, ptr(bytes), BigInt(bytes.length)),
+    );
+  }
+
+  ioReply(id: number, data: Uint8Array): void {
+    const padded = data.length === 0 ? new Uint8Array(1) : data;
+    check(
+      "gvm_io_reply",
+      this.#library.gvm_io_reply(this.#handle, BigInt(id), ptr(padded), BigInt(data.length)),
+    );
+  }
+
+  interrupt(gsi: number, level: boolean): void {
+    check("gvm_interrupt", this.#library.gvm_interrupt(this.#handle, gsi, level ? 1 : 0));
+  }
+
+  routes(version: number, ranges: readonly PortRange[]): void {
+    this.#call(
+      "gvm_routes",
+      (bytes, length) => this.#library.gvm_routes(this.#handle, bytes, length),
+      abi.wireRoutes({
+        version,
+        ranges: ranges.map(wireRoute),
+      }),
+    );
+  }
+
+  counters(): Counters {
+    const names = Object.keys(abi.counter);
+    const values = new BigUint64Array(names.length);
+    check("gvm_counters", this.#library.gvm_counters(this.#handle, ptr(values), names.length));
+    return Object.fromEntries(names.map((name, index) => [name, values[index] ?? 0n]));
+  }
+
+  registers(vcpu: number): string {
+    const out = new Uint8Array(registersBytesMax);
+    const length = check(
+      "gvm_registers",
+      this.#library.gvm_registers(this.#handle, vcpu, ptr(out), BigInt(out.length)),
+    );
+    return new TextDecoder().decode(out.subarray(0, length));
+  }
+
+  onEvent(handler: (event: DataEvent) => void): void {
+    this.#handler = handler;
+    for (const event of this.#early.splice(0)) handler(event);
+  }
+
+  async close(): Promise<void> {
+    await this.#reader?.cancel();
+    check("gvm_close", this.#library.gvm_close(this.#handle));
+  }
+
+  #call(
+    name: string,
+    call: (bytes: ReturnType<typeof ptr>, length: bigint) => number,
+    value: Wire,
+  ) {
+    const bytes = encode(value);
+    check(name, call(ptr(bytes), BigInt(bytes.length)));
+  }
+
+  /** The doorbell carries no data: one byte means "drain the ring". */
+  async #listen(fd: number): Promise<void> {
+    const reader = Bun.file(fd).stream().getReader();
+    this.#reader = reader;
+    for (;;) {
+      const { done } = await reader.read();
+      if (done) return;
+      this.#drain();
+    }
+  }
+
+  #drain(): void {
+    const buffer = new Uint8Array(eventsPerRead * eventBytes);
+    for (;;) {
+      const count = check(
+        "gvm_events",
+        this.#library.gvm_events(this.#handle, ptr(buffer), eventsPerRead),
+      );
+      for (const event of this.#decoder.decode(buffer, count)) this.#dispatch(event);
+      if (count < eventsPerRead) return;
+    }
+  }
+
+  #dispatch(event: DataEvent): void {
+    if (event.kind === "loaded") {
+      this.#loads.get(event.tag)?.();
+      this.#loads.delete(event.tag);
+      return;
+    }
+    if (event.kind === "stopped") for (const resolve of this.#stopped.splice(0)) resolve();
+    if (this.#handler === undefined) this.#early.push(event);
+    else this.#handler(event);
+  }
+}
+
+/** Opens /dev/kvm and a UDP socket on the address. Throws NativeError. */
+export function openDataPlane(options: { readonly address: string }): DataPlane {
+  return new NativeDataPlane(options.address);
+}
