@@ -6,7 +6,14 @@
  */
 
 import { createHash } from "node:crypto";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { guestBuildCommands } from "./native/zig/guest/build.ts";
 
@@ -105,8 +112,16 @@ async function main(): Promise<void> {
   copyFileSync(join(work, "lib/libgiantvm.so"), join(dist, "libgiantvm.so"));
   generateAbi(process.argv.includes("--abi"));
   run(
-    [zig, "cc", "-target", "x86_64-linux-gnu.2.17", "-c", "native/c/abi_check.c", "-o",
-      join(work, "abi_check.o")],
+    [
+      zig,
+      "cc",
+      "-target",
+      "x86_64-linux-gnu.2.17",
+      "-c",
+      "native/c/abi_check.c",
+      "-o",
+      join(work, "abi_check.o"),
+    ],
     root,
   );
   for (const command of guestBuildCommands(zig, dist)) run(command, root);

@@ -183,8 +183,8 @@ pub const functions = [_]Function{
     },
     .{
         .name = "gvm_run",
-        .type = fn (Handle) callconv(.c) i32,
-        .doc = "Starts the local vCPUs.",
+        .type = fn (Handle, u64) callconv(.c) i32,
+        .doc = "Starts the local vCPUs; guest TSC is 0 at this CLOCK_MONOTONIC time, in ns.",
     },
     .{
         .name = "gvm_stop",

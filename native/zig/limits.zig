@@ -10,3 +10,28 @@ pub const threads_max = 256;
 comptime {
     if (threads_max < vcpus_max + 1) @compileError("each vCPU and the loader need a thread slot");
 }
+
+/// Messages one link keeps until they are acknowledged, and the receiver's window for them.
+/// A node owes another at most: a request per local thread and page of a gang, an answer or an
+/// acknowledgement per request of the other, and one interrupt message per vCPU pair.
+pub const link_messages = 4096;
+/// Packets in flight per link.
+pub const link_packets = 2048;
+/// A page below the smallest path MTU worth serving (IPv6's 1280) takes 4 fragments.
+pub const fragments_max = 4;
+/// Messages or fragments one datagram may carry.
+pub const frames_per_packet = 24;
+/// Received packet ranges remembered for acknowledgements.
+pub const ack_ranges = 32;
+pub const datagram_bytes_max = 65_000;
+pub const mtu_min = 1280;
+pub const rto_min_ns = 5 * ns_per_ms;
+pub const rto_max_ns = 250 * ns_per_ms;
+pub const ack_delay_ns = ns_per_ms;
+pub const ns_per_ms = 1_000_000;
+
+comptime {
+    if (ack_delay_ns * 4 > rto_min_ns) @compileError("an acknowledgement must beat the time-out");
+    if (link_messages & (link_messages - 1) != 0) @compileError("the window is indexed by mask");
+    if (link_packets & (link_packets - 1) != 0) @compileError("the window is indexed by mask");
+}

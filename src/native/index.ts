@@ -53,7 +53,7 @@ class NativeDataPlane implements DataPlane {
   readonly #decoder = new EventDecoder();
   readonly #loads = new Map<number, () => void>();
   readonly #early: DataEvent[] = [];
-  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #cancel: (() => Promise<void>) | undefined;
   #handler: ((event: DataEvent) => void) | undefined;
   #stopped: (() => void)[] = [];
   #nextTag = 1;
@@ -114,8 +114,8 @@ class NativeDataPlane implements DataPlane {
     );
   }
 
-  run(): void {
-    check("gvm_run", this.#library.gvm_run(this.#handle));
+  run(tscZeroNsU64: bigint): void {
+    check("gvm_run", this.#library.gvm_run(this.#handle, tscZeroNsU64));
   }
 
   stop(): Promise<void> {
@@ -178,7 +178,7 @@ class NativeDataPlane implements DataPlane {
   }
 
   async close(): Promise<void> {
-    await this.#reader?.cancel();
+    await this.#cancel?.();
     check("gvm_close", this.#library.gvm_close(this.#handle));
   }
 
@@ -194,7 +194,7 @@ class NativeDataPlane implements DataPlane {
   /** The doorbell carries no data: one byte means "drain the ring". */
   async #listen(fd: number): Promise<void> {
     const reader = Bun.file(fd).stream().getReader();
-    this.#reader = reader;
+    this.#cancel = () => reader.cancel();
     for (;;) {
       const { done } = await reader.read();
       if (done) return;

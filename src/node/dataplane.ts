@@ -104,8 +104,12 @@ export interface DataPlane {
   load(gpaU64: bigint, bytes: Uint8Array): Promise<void>;
   /** Sets the start of the boot processor; only on the node that holds vCPU 0. */
   boot(state: BootState): void;
-  /** Starts every local vCPU; the others than the boot processor wait for SIPI. */
-  run(): void;
+  /**
+   * Starts every local vCPU; the others than the boot processor wait for SIPI.
+   * @param tscZeroNsU64 this host's CLOCK_MONOTONIC (process.hrtime.bigint()) at which the guest's
+   * TSC is 0; nodes agree on it through their measured clock offsets, so that all TSCs are equal.
+   */
+  run(tscZeroNsU64: bigint): void;
   /** Stops every local vCPU; resolves when each has left the guest. */
   stop(): Promise<void>;
   /** Returns how many bytes the serial port took; offer the rest again later. */

@@ -1,0 +1,47 @@
+/* Generated from native/zig/abi.zig by `npm run build`; do not edit. */
+#ifndef GIANTVM_H
+#define GIANTVM_H
+#include <stdint.h>
+
+#define GVM_ABI UINT64_C(0xd0544ddbb6aaad14)
+
+/* Hash of this contract. */
+uint64_t gvm_abi(void);
+/* OpenOptions -> handle (u64 written to out). Opens /dev/kvm and the data socket. */
+int32_t gvm_open(const uint8_t *, uint64_t, uint8_t *);
+/* UDP port of the data socket. */
+int32_t gvm_data_port(uint64_t);
+/* Read end of the doorbell pipe: one byte arrives when events wait. */
+int32_t gvm_event_fd(uint64_t);
+/* Copies up to n events out; returns how many. */
+int32_t gvm_events(uint64_t, uint8_t *, uint32_t);
+/* Facts of this host into out; returns bytes, -ENOBUFS when out is too small. */
+int32_t gvm_facts(uint64_t, uint8_t *, uint64_t);
+/* Plan -> memory, engine, links, machine. Once per handle. */
+int32_t gvm_configure(uint64_t, const uint8_t *, uint64_t);
+/* Copies bytes to guest memory at gpa in the background; event `loaded` with tag. */
+int32_t gvm_load(uint64_t, uint64_t, const uint8_t *, uint64_t, uint64_t);
+/* Boot: start state of vCPU 0. */
+int32_t gvm_boot(uint64_t, const uint8_t *, uint64_t);
+/* Starts the local vCPUs. */
+int32_t gvm_run(uint64_t);
+/* Asks the local vCPUs to leave the guest; event `stopped` when all have. */
+int32_t gvm_stop(uint64_t);
+/* Bytes for the guest's serial port; returns how many were taken. */
+int32_t gvm_console_input(uint64_t, const uint8_t *, uint64_t);
+/* Answers the slow access with this id. */
+int32_t gvm_io_reply(uint64_t, uint64_t, const uint8_t *, uint64_t);
+/* Sets the level of a global system interrupt line. */
+int32_t gvm_interrupt(uint64_t, uint32_t, uint32_t);
+/* Routes: a newer routing table. */
+int32_t gvm_routes(uint64_t, const uint8_t *, uint64_t);
+/* Copies up to n u64 counters out; returns how many exist. */
+int32_t gvm_counters(uint64_t, uint8_t *, uint32_t);
+/* Text of a local vCPU's registers, or why it cannot answer; returns bytes. */
+int32_t gvm_registers(uint64_t, uint32_t, uint8_t *, uint64_t);
+/* Frees everything; the vCPUs must have stopped (else -EBUSY). */
+int32_t gvm_close(uint64_t);
+/* Sets a socket's receive buffer to bytes; returns what the kernel granted. */
+int32_t gvm_socket_buffer(int32_t, uint32_t);
+
+#endif

@@ -1,0 +1,142 @@
+//! The exports, nothing else: each gvm_ function turns its arguments into Zig types, calls node.zig
+//! and turns errors into negative errno. The list and the meaning are in abi.zig.
+
+const std = @import("std");
+const abi = @import("abi.zig");
+const codec = @import("wire/codec.zig");
+const errors = @import("errors.zig");
+const panics = @import("panic.zig");
+const Node = @import("node.zig").Node;
+const udp = @import("sys/udp.zig");
+
+pub const std_options: std.Options = .{ .allow_stack_tracing = false, .signal_stack_size = null };
+pub const panic = std.debug.FullPanic(panics.onPanic);
+
+comptime {
+    for (abi.functions) |f| {
+        if (@TypeOf(@field(exports, f.name)) != f.type) @compileError(f.name ++ " drifted");
+        @export(&@field(exports, f.name), .{ .name = f.name });
+    }
+}
+
+const allocator = std.heap.c_allocator;
+
+fn node(handle: abi.Handle) *Node {
+    std.debug.assert(handle != 0);
+    return @ptrFromInt(handle);
+}
+
+fn result(outcome: anyerror!void) i32 {
+    outcome catch |err| return errors.negativeErrno(err);
+    return 0;
+}
+
+fn count(outcome: anyerror!usize) i32 {
+    const n = outcome catch |err| return errors.negativeErrno(err);
+    return std.math.cast(i32, n) orelse errors.negativeErrno(error.NoBufferSpace);
+}
+
+/// Decodes one configuration and hands it to `use`; the bytes live only during the call.
+fn with(
+    comptime T: type,
+    bytes: abi.Bytes,
+    length: u64,
+    context: anytype,
+    comptime use: anytype,
+) anyerror!void {
+    var arena: std.heap.ArenaAllocator = .init(allocator);
+    defer arena.deinit();
+    const value = try codec.decodeStruct(T, arena.allocator(), bytes[0..length]);
+    return use(context, value);
+}
+
+const exports = struct {
+    fn gvm_abi() callconv(.c) u64 {
+        return abi.hash;
+    }
+
+    fn gvm_open(bytes: abi.Bytes, length: u64, out: abi.Out) callconv(.c) i32 {
+        return result(with(abi.OpenOptions, bytes, length, out, open));
+    }
+
+    fn open(out: abi.Out, options: abi.OpenOptions) anyerror!void {
+        const opened = try Node.open(allocator, options);
+        std.mem.writeInt(u64, out[0..8], @intFromPtr(opened), .little);
+    }
+
+    fn gvm_data_port(handle: abi.Handle) callconv(.c) i32 {
+        return node(handle).dataPort();
+    }
+
+    fn gvm_event_fd(handle: abi.Handle) callconv(.c) i32 {
+        return node(handle).eventFd();
+    }
+
+    fn gvm_events(handle: abi.Handle, out: abi.Out, max: u32) callconv(.c) i32 {
+        const records: [*]align(1) abi.Event = @ptrCast(out);
+        return count(node(handle).takeEvents(records[0..max]));
+    }
+
+    fn gvm_facts(handle: abi.Handle, out: abi.Out, length: u64) callconv(.c) i32 {
+        return count(node(handle).facts(out[0..length]));
+    }
+
+    fn gvm_configure(handle: abi.Handle, bytes: abi.Bytes, length: u64) callconv(.c) i32 {
+        return result(with(abi.Plan, bytes, length, node(handle), Node.configure));
+    }
+
+    fn gvm_load(
+        handle: abi.Handle,
+        gpa: u64,
+        bytes: abi.Bytes,
+        length: u64,
+        tag: u64,
+    ) callconv(.c) i32 {
+        return result(node(handle).load(gpa, bytes[0..length], tag));
+    }
+
+    fn gvm_boot(handle: abi.Handle, bytes: abi.Bytes, length: u64) callconv(.c) i32 {
+        return result(with(abi.Boot, bytes, length, node(handle), Node.boot));
+    }
+
+    fn gvm_run(handle: abi.Handle, tsc_zero_ns: u64) callconv(.c) i32 {
+        return result(node(handle).run(tsc_zero_ns));
+    }
+
+    fn gvm_stop(handle: abi.Handle) callconv(.c) i32 {
+        return result(node(handle).stop());
+    }
+
+    fn gvm_console_input(handle: abi.Handle, bytes: abi.Bytes, length: u64) callconv(.c) i32 {
+        return count(node(handle).consoleInput(bytes[0..length]));
+    }
+
+    fn gvm_io_reply(handle: abi.Handle, id: u64, bytes: abi.Bytes, length: u64) callconv(.c) i32 {
+        return result(node(handle).ioReply(id, bytes[0..length]));
+    }
+
+    fn gvm_interrupt(handle: abi.Handle, gsi: u32, level: u32) callconv(.c) i32 {
+        return result(node(handle).interrupt(gsi, level != 0));
+    }
+
+    fn gvm_routes(handle: abi.Handle, bytes: abi.Bytes, length: u64) callconv(.c) i32 {
+        return result(with(abi.Routes, bytes, length, node(handle), Node.routes));
+    }
+
+    fn gvm_counters(handle: abi.Handle, out: abi.Out, max: u32) callconv(.c) i32 {
+        const values: [*]align(1) u64 = @ptrCast(out);
+        return count(node(handle).counters(values[0..max]));
+    }
+
+    fn gvm_registers(handle: abi.Handle, vcpu: u32, out: abi.Out, length: u64) callconv(.c) i32 {
+        return count(node(handle).registers(vcpu, out[0..length]));
+    }
+
+    fn gvm_close(handle: abi.Handle) callconv(.c) i32 {
+        return result(node(handle).close());
+    }
+
+    fn gvm_socket_buffer(fd: i32, bytes: u32) callconv(.c) i32 {
+        return count(udp.setReceiveBuffer(fd, bytes));
+    }
+};

@@ -1,0 +1,11 @@
+//! Unit tests of the wire and the transport.
+
+comptime {
+    _ = @import("wire/cbor.zig");
+    _ = @import("wire/codec.zig");
+    _ = @import("transport/header.zig");
+    _ = @import("transport/rtt.zig");
+    _ = @import("transport/congestion.zig");
+    _ = @import("transport/ranges.zig");
+    _ = @import("transport/frame.zig");
+}
