@@ -8,4 +8,5 @@ comptime {
     _ = @import("transport/congestion.zig");
     _ = @import("transport/ranges.zig");
     _ = @import("transport/frame.zig");
+    _ = @import("sim/transport.zig");
 }

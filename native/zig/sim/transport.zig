@@ -1,0 +1,239 @@
+//! Seeded simulator of the production Link: two nodes send each other messages of all classes over a
+//! bad network; every message must arrive exactly once, in the order of its key, after the network
+//! heals at the latest. A seed replays a run exactly.
+
+const std = @import("std");
+const limits = @import("../limits.zig");
+const Class = @import("../wire/message.zig").Class;
+const Link = @import("../transport/link.zig").Link;
+const network = @import("network.zig");
+
+pub const Failure = error{ Lost, Twice, Reordered, Torn, Stalled };
+
+const keys = 16;
+const payload_max = 4200;
+
+const Node = struct {
+    link: Link,
+    sent: u32 = 0,
+    received: std.DynamicBitSetUnmanaged,
+    /// Last sequence seen of each key, of what the peer sent.
+    last_of_key: [keys]u32 = @splat(0),
+    sent_of_key: [keys]u32 = @splat(0),
+    failure: ?Failure = null,
+};
+
+const Sim = struct {
+    nodes: [2]Node,
+    net: network.Network,
+    now_ns: u64 = 1,
+
+    fn pump(self: *Sim, index: u8) void {
+        var host: Transmit = .{ .sim = self, .from = index };
+        self.nodes[index].link.poll(self.now_ns, &host);
+    }
+};
+
+const Transmit = struct {
+    sim: *Sim,
+    from: u8,
+
+    pub fn transmit(self: *Transmit, datagram: []const u8) void {
+        self.sim.net.transmit(self.from, 1 - self.from, datagram, self.sim.now_ns);
+    }
+};
+
+/// Payload: index of the message, key, sequence within the key, filler derived from the index.
+const Deliver = struct {
+    node: *Node,
+
+    pub fn deliver(self: *Deliver, bytes: []const u8) void {
+        const index = std.mem.readInt(u32, bytes[0..4], .little);
+        const key = bytes[4];
+        const sequence = std.mem.readInt(u32, bytes[5..9], .little);
+        for (bytes[9..]) |byte| {
+            if (byte != @as(u8, @truncate(index *% 31))) self.node.failure = error.Torn;
+        }
+        if (self.node.received.isSet(index)) self.node.failure = error.Twice;
+        self.node.received.set(index);
+        if (sequence != self.node.last_of_key[key] + 1) self.node.failure = error.Reordered;
+        self.node.last_of_key[key] = sequence;
+    }
+};
+
+fn sendOne(node: *Node, random: std.Random, now_ns: u64) void {
+    if (node.link.outgoing.room() < limits.link_messages / 2) return;
+    var payload: [payload_max]u8 = undefined;
+    const class = random.enumValue(Class);
+    const large = class == .bulk and random.boolean();
+    const length: usize = if (large) 4130 else 9 + random.uintLessThan(usize, 60);
+    const key = random.uintLessThan(u8, keys);
+    node.sent_of_key[key] += 1;
+    std.mem.writeInt(u32, payload[0..4], node.sent, .little);
+    payload[4] = key;
+    std.mem.writeInt(u32, payload[5..9], node.sent_of_key[key], .little);
+    @memset(payload[9..length], @truncate(node.sent *% 31));
+    node.link.send(class, key, payload[0..length], now_ns) catch unreachable;
+    node.sent += 1;
+}
+
+pub const Result = struct { steps: u64 };
+
+/// One run: `messages` each way. Returns the number of steps.
+pub fn run(allocator: std.mem.Allocator, seed: u64, messages: u32) (Failure || error{OutOfMemory})!Result {
+    var prng: std.Random.DefaultPrng = .init(seed);
+    const random = prng.random();
+    const mtus = [_]u32{ 1400, 1452, 9000, 65_000 };
+    const mtu = mtus[random.uintLessThan(usize, mtus.len)];
+    var sim: Sim = .{
+        .nodes = undefined,
+        .net = .init(allocator, random, .random(random)),
+    };
+    defer sim.net.deinit();
+    for (&sim.nodes, 0..) |*node, i| node.* = .{
+        .link = try Link.init(allocator, .{
+            .vm_id = 7,
+            .epoch = 1,
+            .self = @intCast(i),
+            .peer = @intCast(1 - i),
+            .mtu = mtu,
+            .heartbeat_ns = 100_000_000,
+        }, 1),
+        .received = try std.DynamicBitSetUnmanaged.initEmpty(allocator, messages),
+    };
+    defer for (&sim.nodes) |*node| {
+        node.link.deinit(allocator);
+        node.received.deinit(allocator);
+    };
+    return drive(allocator, &sim, random, messages);
+}
+
+fn drive(allocator: std.mem.Allocator, sim: *Sim, random: std.Random, messages: u32) Failure!Result {
+    var steps: u64 = 0;
+    var healed_ns: u64 = 0;
+    while (true) : (steps += 1) {
+        for (&sim.nodes, 0..) |*node, i| {
+            const burst = random.uintLessThan(u32, 4);
+            for (0..burst) |_| if (node.sent < messages) sendOne(node, random, sim.now_ns);
+            sim.pump(@intCast(i));
+        }
+        if (sim.nodes[0].sent == messages and sim.nodes[1].sent == messages and !sim.net.healed) {
+            sim.net.heal();
+            healed_ns = sim.now_ns;
+        }
+        if (finished(sim, messages)) return .{ .steps = steps };
+        if (sim.net.healed and sim.now_ns > healed_ns + 20_000_000_000) return error.Stalled;
+        sim.now_ns = @max(sim.now_ns + 1, nextEvent(sim));
+        while (sim.net.nextTime()) |at| {
+            if (at > sim.now_ns) break;
+            const d = sim.net.pop().?;
+            defer allocator.free(d.bytes);
+            const node = &sim.nodes[d.to];
+            var host: Deliver = .{ .node = node };
+            node.link.receive(d.bytes, sim.now_ns, &host);
+            if (node.failure) |failure| return failure;
+            sim.pump(d.to);
+        }
+    }
+}
+
+fn nextEvent(sim: *Sim) u64 {
+    var at: u64 = sim.now_ns + 50_000;
+    if (sim.net.nextTime()) |t| at = @min(at, t);
+    for (&sim.nodes) |*node| at = @min(at, node.link.deadline().?);
+    return at;
+}
+
+fn finished(sim: *Sim, messages: u32) bool {
+    for (&sim.nodes) |*node| {
+        if (node.sent < messages or node.received.count() < messages) return false;
+        if (!node.link.idle()) return false;
+    }
+    return true;
+}
+
+test "links deliver exactly once and in order over bad networks" {
+    for (0..60) |seed| {
+        _ = run(std.testing.allocator, seed, 300) catch |err| {
+            std.debug.print("transport seed {d}: {t}\n", .{ seed, err });
+            return err;
+        };
+    }
+}
+
+test "a seed replays exactly" {
+    const a = try run(std.testing.allocator, 1234, 200);
+    const b = try run(std.testing.allocator, 1234, 200);
+    try std.testing.expectEqual(a.steps, b.steps);
+}
+
+const Sink = struct {
+    count: usize = 0,
+    pub fn deliver(self: *Sink, bytes: []const u8) void {
+        _ = bytes;
+        self.count += 1;
+    }
+    pub fn transmit(self: *Sink, datagram: []const u8) void {
+        self.count += datagram.len;
+    }
+};
+
+test "mutated datagrams are dropped or harmless" {
+    const allocator = std.testing.allocator;
+    var prng: std.Random.DefaultPrng = .init(99);
+    const random = prng.random();
+    var link = try Link.init(allocator, .{
+        .vm_id = 7,
+        .epoch = 1,
+        .self = 0,
+        .peer = 1,
+        .mtu = 1400,
+        .heartbeat_ns = 1_000_000,
+    }, 1);
+    defer link.deinit(allocator);
+    var sink: Sink = .{};
+    const header = @import("../transport/header.zig");
+    for (0..50_000) |i| {
+        var datagram: [256]u8 = undefined;
+        const length = header.bytes + random.uintLessThan(usize, 200);
+        random.bytes(datagram[0..length]);
+        const head: header.Header = .{
+            .plane = .data,
+            .vm_id = 7,
+            .epoch = 1,
+            .source = 1,
+            .destination = 0,
+            .packet = random.uintLessThan(u64, 5000),
+        };
+        head.write(&datagram);
+        mutateFrames(datagram[header.bytes..length], random);
+        link.receive(datagram[0..length], i + 2, &sink);
+        if (i % 16 == 0) link.poll(i + 2, &sink);
+    }
+    try std.testing.expect(link.stats.dropped > 1000);
+    try std.testing.expect(link.stats.datagrams_received > 1000);
+}
+
+/// Begins with something that looks like a frame, so that the parser gets past the first byte.
+fn mutateFrames(body: []u8, random: std.Random) void {
+    const starts = [_][]const u8{
+        &.{ 0x81, 0x03 },
+        &.{ 0x84, 0x01, 0x1b, 0, 0, 0, 0, 0, 0, 0, 9, 0x01, 0x41, 0xff },
+        &.{ 0x84, 0x00, 0x1b, 0, 0, 0, 0, 0, 0, 0, 9, 0x00, 0x81, 0x02 },
+        &.{ 0x87, 0x02, 0x1b, 0, 0, 0, 0, 0, 0, 0, 9, 0x00, 0x04, 0x01, 0x02, 0x42, 1, 2 },
+    };
+    var at: usize = 0;
+    while (at < body.len) {
+        const start = starts[random.uintLessThan(usize, starts.len)];
+        if (at + start.len > body.len) {
+            for (body[at..]) |*byte| byte.* = 0x81;
+            break;
+        }
+        @memcpy(body[at..][0..start.len], start);
+        at += start.len;
+    }
+    const flips = random.uintLessThan(usize, 4);
+    for (0..flips) |_| {
+        if (body.len > 0) body[random.uintLessThan(usize, body.len)] = random.int(u8);
+    }
+}

@@ -1,0 +1,303 @@
+//! Reliable datagrams between two nodes, as a state machine: bytes and `now` go in, datagrams and
+//! messages come out. Exactly once, in order per key and not otherwise, urgent before bulk.
+//!
+//! Intuition: messages are numbered and live until acknowledged; packets are numbered separately and
+//! die when acknowledged or lost; a lost packet only puts its parts back into the queues.
+
+const std = @import("std");
+const cbor = @import("../wire/cbor.zig");
+const limits = @import("../limits.zig");
+const frame = @import("frame.zig");
+const header = @import("header.zig");
+const Class = @import("../wire/message.zig").Class;
+const Congestion = @import("congestion.zig").Congestion;
+const Incoming = @import("incoming.zig").Incoming;
+const Outgoing = @import("outgoing.zig").Outgoing;
+const Packets = @import("packets.zig").Packets;
+const Packet = @import("packets.zig").Packet;
+const Ranges = @import("ranges.zig").Ranges;
+const Rtt = @import("rtt.zig").Rtt;
+const assert = std.debug.assert;
+
+pub const Config = struct {
+    vm_id: u64,
+    epoch: u32,
+    self: u8,
+    peer: u8,
+    /// Largest UDP payload of the path.
+    mtu: u32,
+    heartbeat_ns: u64,
+};
+
+pub const Stats = struct {
+    datagrams_sent: u64 = 0,
+    datagrams_received: u64 = 0,
+    bytes_sent: u64 = 0,
+    bytes_received: u64 = 0,
+    messages_sent: u64 = 0,
+    messages_received: u64 = 0,
+    retransmitted: u64 = 0,
+    duplicates: u64 = 0,
+    /// Malformed, of another VM, epoch or node, or outside the window.
+    dropped: u64 = 0,
+};
+
+/// Later packets acknowledged before one counts as lost (RFC 9002 section 6.1.1).
+const reorder_packets = 3;
+/// Room that only urgent and control messages may use, so that bulk is refused first.
+const reserved_messages = limits.link_messages / 4;
+
+pub const SendError = error{Full};
+
+pub const Link = struct {
+    config: Config,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    packets: Packets,
+    rtt: Rtt = .{},
+    congestion: Congestion,
+    seen: Ranges = .{},
+    stats: Stats = .{},
+    heard_ns: u64,
+    sent_ns: u64,
+    largest_seen_ns: u64 = 0,
+    ack_due_ns: ?u64 = null,
+    unacked_packets: u32 = 0,
+    buffer: []u8,
+
+    pub fn init(allocator: std.mem.Allocator, config: Config, now_ns: u64) !Link {
+        assert(config.mtu >= limits.mtu_min - 48 and config.mtu <= limits.datagram_bytes_max);
+        assert(config.self != config.peer);
+        return .{
+            .config = config,
+            .outgoing = try Outgoing.init(allocator),
+            .incoming = try Incoming.init(allocator),
+            .packets = try Packets.init(allocator),
+            .congestion = .init(config.mtu),
+            .heard_ns = now_ns,
+            .sent_ns = now_ns,
+            .buffer = try allocator.alloc(u8, config.mtu + frame.ack_bytes_max),
+        };
+    }
+
+    pub fn deinit(self: *Link, allocator: std.mem.Allocator) void {
+        self.outgoing.deinit(allocator);
+        self.incoming.deinit(allocator);
+        self.packets.deinit(allocator);
+        allocator.free(self.buffer);
+    }
+
+    /// Queues a copy of the message; poll sends it. Full only for bulk.
+    pub fn send(self: *Link, class: Class, key: u64, bytes: []const u8, now_ns: u64) SendError!void {
+        _ = now_ns;
+        const room = self.outgoing.room();
+        if (class == .bulk and room <= reserved_messages) return error.Full;
+        // The protocols above owe a peer a bounded number of small messages (limits.zig); more than
+        // that is a broken invariant, and dropping one would hang or lose a store.
+        assert(room > 0);
+        self.outgoing.add(class, key, bytes, self.partBytes(bytes.len));
+        self.stats.messages_sent += 1;
+    }
+
+    /// Bytes of a message that fit into one datagram beside an acknowledgement, split evenly.
+    fn partBytes(self: *const Link, length: usize) u16 {
+        const most = self.config.mtu - header.bytes - frame.part_overhead - 32;
+        const parts = (length + most - 1) / most;
+        return @intCast((length + parts - 1) / parts);
+    }
+
+    pub fn lastHeard(self: *const Link) u64 {
+        return self.heard_ns;
+    }
+
+    /// Nothing waits for the peer: what a quiesced link must say before an epoch ends.
+    pub fn idle(self: *const Link) bool {
+        return self.outgoing.empty();
+    }
+
+    /// Takes one datagram as it came from the socket.
+    pub fn receive(self: *Link, datagram: []const u8, now_ns: u64, host: anytype) void {
+        const head = header.Header.read(datagram) catch return self.drop();
+        const wanted = self.config;
+        if (head.plane != .data or head.vm_id != wanted.vm_id or head.epoch != wanted.epoch or
+            head.source != wanted.peer or head.destination != wanted.self or
+            head.key_epoch != 0 or head.tag_length != 0) return self.drop();
+        const body = datagram[header.bytes..];
+        if (!wellFormed(body)) return self.drop();
+        self.stats.datagrams_received += 1;
+        self.stats.bytes_received += datagram.len;
+        self.heard_ns = now_ns;
+        if (head.packet < self.seen.floor) {
+            // Too old to be reported in an acknowledgement; its parts came again in later packets.
+            self.stats.duplicates += 1;
+            return;
+        }
+        var reader: cbor.Reader = .init(body);
+        var eliciting = false;
+        while (frame.next(&reader) catch unreachable) |item| switch (item) {
+            .ack => |*ack| self.onAck(ack, now_ns),
+            .ping => eliciting = true,
+            .part => |*part| {
+                eliciting = true;
+                switch (self.incoming.accept(part, host)) {
+                    .fresh => self.stats.messages_received += 1,
+                    .duplicate => self.stats.duplicates += 1,
+                    // Unacknowledged, so the peer sends it again when there is room.
+                    .refused => return self.drop(),
+                }
+            },
+        };
+        const newest = self.seen.length == 0 or head.packet > self.seen.items[0].last;
+        const gap = !newest or (self.seen.length > 0 and head.packet > self.seen.items[0].last + 1);
+        _ = self.seen.add(head.packet);
+        if (newest) self.largest_seen_ns = now_ns;
+        if (eliciting) self.owe(now_ns, gap);
+    }
+
+    /// A hole is reported at once, so that the peer repairs it in a round trip.
+    fn owe(self: *Link, now_ns: u64, gap: bool) void {
+        self.unacked_packets += 1;
+        const prompt = gap or self.unacked_packets >= 8;
+        const due = if (prompt) now_ns else now_ns + limits.ack_delay_ns;
+        self.ack_due_ns = if (self.ack_due_ns) |earlier| @min(earlier, due) else due;
+    }
+
+    fn wellFormed(body: []const u8) bool {
+        var reader: cbor.Reader = .init(body);
+        while (frame.next(&reader) catch return false) |_| {}
+        return true;
+    }
+
+    fn drop(self: *Link) void {
+        self.stats.dropped += 1;
+    }
+
+    fn onAck(self: *Link, ack: *const frame.Ack, now_ns: u64) void {
+        const largest = ack.items[0].last;
+        if (largest >= self.packets.next) return self.drop();
+        if (self.packets.get(largest)) |packet| {
+            const elapsed = now_ns -| packet.sent_ns;
+            self.rtt.sample(elapsed -| @as(u64, ack.delay_us) * 1000);
+        }
+        for (ack.slice()) |range| {
+            const first = @max(range.first, self.packets.oldest);
+            var number = first;
+            while (number <= range.last) : (number += 1) {
+                const packet = self.packets.get(number) orelse continue;
+                for (packet.slice()) |part| self.outgoing.acknowledge(part);
+                self.congestion.acked(packet.bytes);
+                self.packets.finish(packet);
+            }
+        }
+        // Fast retransmit: everything well below the largest acknowledged packet is lost.
+        while (self.packets.oldestInFlight()) |packet| {
+            if (packet.number + reorder_packets > largest) break;
+            self.lose(packet, now_ns);
+        }
+    }
+
+    fn lose(self: *Link, packet: *Packet, now_ns: u64) void {
+        for (packet.slice()) |part| self.outgoing.enqueue(part);
+        self.stats.retransmitted += 1;
+        self.congestion.lost(packet.bytes, packet.sent_ns, now_ns);
+        self.packets.finish(packet);
+    }
+
+    /// Sends what may be sent; host.transmit(datagram) for each. Call after send, receive and at
+    /// deadline().
+    pub fn poll(self: *Link, now_ns: u64, host: anytype) void {
+        self.expire(now_ns);
+        while (!self.packets.full() and self.nextClass() != null) self.emit(now_ns, host);
+        const ack_due = if (self.ack_due_ns) |due| due <= now_ns else false;
+        const silent = now_ns -| self.sent_ns >= self.config.heartbeat_ns;
+        if ((ack_due or silent) and !self.packets.full()) self.emit(now_ns, host);
+    }
+
+    /// Next time poll has something to do; null never happens, as there is always a heartbeat.
+    pub fn deadline(self: *Link) ?u64 {
+        var at = self.sent_ns + self.config.heartbeat_ns;
+        if (self.ack_due_ns) |due| at = @min(at, due);
+        if (self.packets.oldestInFlight()) |packet| {
+            at = @min(at, packet.sent_ns + self.rtt.timeout());
+        }
+        return at;
+    }
+
+    fn expire(self: *Link, now_ns: u64) void {
+        const timeout = self.rtt.timeout();
+        var any = false;
+        while (self.packets.oldestInFlight()) |packet| {
+            if (packet.sent_ns + timeout > now_ns) break;
+            self.lose(packet, now_ns);
+            any = true;
+        }
+        if (!any) return;
+        self.rtt.expired();
+        self.congestion.collapse();
+    }
+
+    fn nextClass(self: *Link) ?Class {
+        for ([_]Class{ .urgent, .control }) |class| {
+            if (self.outgoing.peek(class) != null) return class;
+        }
+        if (!self.congestion.mayRelease()) return null;
+        return if (self.outgoing.peek(.bulk) != null) .bulk else null;
+    }
+
+    /// Builds and transmits one datagram: acknowledgement first, then parts by class.
+    fn emit(self: *Link, now_ns: u64, host: anytype) void {
+        const packet = self.packets.begin(now_ns);
+        const head: header.Header = .{
+            .plane = .data,
+            .vm_id = self.config.vm_id,
+            .epoch = self.config.epoch,
+            .source = self.config.self,
+            .destination = self.config.peer,
+            .packet = packet.number,
+        };
+        head.write(self.buffer);
+        var writer: cbor.Writer = .init(self.buffer[header.bytes..]);
+        if (self.ack_due_ns != null) {
+            const delay_us = (now_ns -| self.largest_seen_ns) / 1000;
+            frame.writeAck(&writer, &self.seen, @intCast(@min(delay_us, 1_000_000)));
+            self.ack_due_ns = null;
+            self.unacked_packets = 0;
+        }
+        self.fill(packet, &writer);
+        if (packet.count == 0 and now_ns -| self.sent_ns >= self.config.heartbeat_ns) {
+            frame.writePing(&writer);
+        }
+        const size: u32 = @intCast(header.bytes + writer.end);
+        const eliciting = packet.count > 0;
+        self.packets.commit(packet, size, eliciting);
+        if (eliciting) self.congestion.sent(size);
+        self.sent_ns = now_ns;
+        self.stats.datagrams_sent += 1;
+        self.stats.bytes_sent += size;
+        host.transmit(self.buffer[0..size]);
+    }
+
+    fn fill(self: *Link, packet: *Packet, writer: *cbor.Writer) void {
+        while (packet.count < limits.frames_per_packet) {
+            const class = self.nextClass() orelse return;
+            const part = self.outgoing.peek(class).?;
+            const view = self.outgoing.view(part);
+            const end = header.bytes + writer.end + frame.part_overhead + view.bytes.len;
+            if (end > self.config.mtu and packet.count > 0) return;
+            // A part always fits beside nothing or a short acknowledgement (partBytes); a long one
+            // may push it past the MTU, then it waits for the next datagram.
+            if (end > self.config.mtu and writer.end > 0) return;
+            _ = self.outgoing.take(class);
+            frame.writePart(writer, &.{
+                .number = part.number,
+                .after = view.after,
+                .total = view.total,
+                .index = part.index,
+                .count = view.count,
+                .bytes = view.bytes,
+            });
+            packet.parts[packet.count] = part;
+            packet.count += 1;
+        }
+    }
+};

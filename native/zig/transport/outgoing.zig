@@ -1,0 +1,187 @@
+//! Messages on their way to one peer, kept until all their parts are acknowledged. The slot of a
+//! message is its number modulo the window, so looking one up never searches; three queues, one per
+//! class, hold the parts that wait to be sent (first time or again).
+
+const std = @import("std");
+const limits = @import("../limits.zig");
+const codec = @import("../wire/codec.zig");
+const Class = @import("../wire/message.zig").Class;
+const assert = std.debug.assert;
+
+const window = limits.link_messages;
+const mask = window - 1;
+
+pub const Part = struct { number: u64, index: u8 };
+
+const Slot = struct {
+    /// 0 = free.
+    number: u64 = 0,
+    after: u64 = 0,
+    class: Class = .urgent,
+    length: u16 = 0,
+    part_bytes: u16 = 0,
+    parts: u8 = 0,
+    /// Bit sets over the parts.
+    acked: u8 = 0,
+    queued: u8 = 0,
+};
+
+const Queue = struct {
+    items: []Part,
+    head: usize = 0,
+    length: usize = 0,
+
+    fn push(self: *Queue, part: Part) void {
+        assert(self.length < self.items.len);
+        self.items[(self.head + self.length) % self.items.len] = part;
+        self.length += 1;
+    }
+
+    fn pop(self: *Queue) Part {
+        assert(self.length > 0);
+        const part = self.items[self.head];
+        self.head = (self.head + 1) % self.items.len;
+        self.length -= 1;
+        return part;
+    }
+};
+
+pub const Outgoing = struct {
+    slots: []Slot,
+    storage: []u8,
+    queues: [3]Queue,
+    next: u64 = 1,
+    /// Oldest number that may still be unacknowledged.
+    oldest: u64 = 1,
+    /// Last message of each bucket of order keys. Two keys in one bucket wait for each other without
+    /// need, which is rare and harmless: the order is that of sending.
+    last_of_key: []u64,
+
+    pub fn init(allocator: std.mem.Allocator) !Outgoing {
+        const slots = try allocator.alloc(Slot, window);
+        @memset(slots, .{});
+        const last_of_key = try allocator.alloc(u64, window);
+        @memset(last_of_key, 0);
+        var self: Outgoing = .{
+            .slots = slots,
+            // Never written before a message uses it, so untouched slots cost no memory.
+            .storage = try std.heap.page_allocator.alloc(u8, window * codec.message_bytes_max),
+            .queues = undefined,
+            .last_of_key = last_of_key,
+        };
+        for (&self.queues) |*queue| {
+            queue.* = .{ .items = try allocator.alloc(Part, window * limits.fragments_max) };
+        }
+        return self;
+    }
+
+    pub fn deinit(self: *Outgoing, allocator: std.mem.Allocator) void {
+        for (&self.queues) |*queue| allocator.free(queue.items);
+        std.heap.page_allocator.free(self.storage);
+        allocator.free(self.last_of_key);
+        allocator.free(self.slots);
+    }
+
+    pub fn room(self: *const Outgoing) usize {
+        return window - (self.next - self.oldest);
+    }
+
+    pub fn empty(self: *const Outgoing) bool {
+        return self.next == self.oldest;
+    }
+
+    /// Takes a copy. The caller has checked room().
+    pub fn add(self: *Outgoing, class: Class, key: u64, bytes: []const u8, part_bytes: u16) void {
+        assert(self.room() > 0 and bytes.len > 0 and bytes.len <= codec.message_bytes_max);
+        const number = self.next;
+        self.next += 1;
+        const slot = &self.slots[number & mask];
+        assert(slot.number == 0);
+        const bucket = &self.last_of_key[(key *% 0x9e3779b97f4a7c15) >> (64 - 12)];
+        const parts = (bytes.len + part_bytes - 1) / part_bytes;
+        assert(parts <= limits.fragments_max);
+        // The receiver derives the size of a part from the total and the count.
+        assert(part_bytes == (bytes.len + parts - 1) / parts);
+        slot.* = .{
+            .number = number,
+            // Acknowledged is not delivered: the peer may hold it for an older one. Only when all
+            // older messages are acknowledged too is it certain.
+            .after = if (bucket.* >= self.oldest) bucket.* else 0,
+            .class = class,
+            .length = @intCast(bytes.len),
+            .part_bytes = part_bytes,
+            .parts = @intCast(parts),
+        };
+        bucket.* = number;
+        @memcpy(self.bytesOf(number)[0..bytes.len], bytes);
+        for (0..parts) |index| self.enqueue(.{ .number = number, .index = @intCast(index) });
+    }
+
+    comptime {
+        if (window != 1 << 12) @compileError("the bucket takes the top 12 bits of the hash");
+    }
+
+    /// Puts a part into its class's queue unless it is there, acknowledged or gone.
+    pub fn enqueue(self: *Outgoing, part: Part) void {
+        const slot = self.live(part.number) orelse return;
+        const bit = @as(u8, 1) << @intCast(part.index);
+        if ((slot.acked | slot.queued) & bit != 0) return;
+        slot.queued |= bit;
+        self.queues[@intFromEnum(slot.class)].push(part);
+    }
+
+    /// The part that would leave next, skipping what was acknowledged meanwhile.
+    pub fn peek(self: *Outgoing, class: Class) ?Part {
+        const queue = &self.queues[@intFromEnum(class)];
+        while (queue.length > 0) {
+            const part = queue.items[queue.head];
+            const slot = self.live(part.number);
+            const bit = @as(u8, 1) << @intCast(part.index);
+            if (slot != null and slot.?.acked & bit == 0) return part;
+            if (slot) |s| s.queued &= ~bit;
+            _ = queue.pop();
+        }
+        return null;
+    }
+
+    pub fn take(self: *Outgoing, class: Class) Part {
+        const part = self.queues[@intFromEnum(class)].pop();
+        self.live(part.number).?.queued &= ~(@as(u8, 1) << @intCast(part.index));
+        return part;
+    }
+
+    pub const View = struct { after: u64, total: u32, count: u8, bytes: []const u8 };
+
+    pub fn view(self: *Outgoing, part: Part) View {
+        const slot = self.live(part.number).?;
+        const start = @as(usize, part.index) * slot.part_bytes;
+        const end = @min(start + slot.part_bytes, slot.length);
+        return .{
+            .after = slot.after,
+            .total = slot.length,
+            .count = slot.parts,
+            .bytes = self.bytesOf(part.number)[start..end],
+        };
+    }
+
+    pub fn acknowledge(self: *Outgoing, part: Part) void {
+        const slot = self.live(part.number) orelse return;
+        slot.acked |= @as(u8, 1) << @intCast(part.index);
+        if (@popCount(slot.acked) < slot.parts) return;
+        slot.number = 0;
+        while (self.oldest < self.next and self.slots[self.oldest & mask].number == 0) {
+            self.oldest += 1;
+        }
+    }
+
+    fn live(self: *Outgoing, number: u64) ?*Slot {
+        if (number == 0) return null;
+        const slot = &self.slots[number & mask];
+        return if (slot.number == number) slot else null;
+    }
+
+    fn bytesOf(self: *Outgoing, number: u64) []u8 {
+        const at = (number & mask) * codec.message_bytes_max;
+        return self.storage[at..][0..codec.message_bytes_max];
+    }
+};
