@@ -35,3 +35,12 @@ comptime {
     if (link_messages & (link_messages - 1) != 0) @compileError("the window is indexed by mask");
     if (link_packets & (link_packets - 1) != 0) @compileError("the window is indexed by mask");
 }
+
+/// Requests one node may have outstanding: one per local thread, the loader and devices included.
+pub const requests_max = threads_max;
+/// Write-backs of evicted pages one node may have outstanding.
+pub const puts_max = 64;
+/// Pages one gather may be granted: more than one instruction with its kernel entry needs.
+pub const gather_pages_max = 1024;
+/// Messages of a node to itself within one step; each is the consequence of one request.
+pub const inbox_max = 4096;

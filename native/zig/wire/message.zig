@@ -147,4 +147,20 @@ pub const Message = union(Kind) {
             inline else => |m| page_key | m.page,
         };
     }
+
+    /// One line for traces: kind, page, the low part of the transaction, then what matters.
+    pub fn format(self: Message, writer: *std.Io.Writer) std.Io.Writer.Error!void {
+        try writer.print("{t}", .{self});
+        switch (self) {
+            inline else => |body| inline for (@typeInfo(@TypeOf(body)).@"struct".fields) |field| {
+                const value = @field(body, field.name);
+                switch (@typeInfo(field.type)) {
+                    .int => try writer.print(" {s}={x}", .{ field.name, value }),
+                    .@"enum" => try writer.print(" {t}", .{value}),
+                    .pointer => try writer.print(" {s}[{d}]", .{ field.name, value.len }),
+                    else => {},
+                }
+            },
+        }
+    }
 };

@@ -1,0 +1,303 @@
+//! Page coherence of one node: a home-directory protocol after Ivy (Li and Hudak, 1989), one writer
+//! or many readers per 4 KiB page, so the guest sees sequential consistency and with it x86-TSO.
+//!
+//! Pure: faults, messages and `now_ns` go in; a host executes the effects at once and in order:
+//!
+//!     host.send(to, message)      to another node; bytes may alias host.bytes(page)
+//!     host.bytes(page)            the page's bytes through the alias mapping
+//!     host.install(page, bytes)   writes them there; the page is not mapped for the guest then
+//!     host.zero(page)             the same with zeros
+//!     host.map(page, state)       maps for the guest and wakes whoever waits
+//!     host.protect(page)          write -> read; no store lands after it returns
+//!     host.drop(page)             unmaps; no access lands after it returns
+//!     host.fatal(reason)          an invariant is broken: the whole VM must stop
+//!
+//! Three roles, three files: requester.zig wants pages, home.zig keeps the directory, holder.zig
+//! gives pages up. Forward progress: gather.zig. The rules and why: docs/coherence.md.
+
+const std = @import("std");
+const limits = @import("../limits.zig");
+const m = @import("../wire/message.zig");
+const gather = @import("gather.zig");
+const guards_room = @import("guards.zig");
+const holder = @import("holder.zig");
+const home = @import("home.zig");
+const PageMap = @import("page_map.zig").PageMap;
+const requester = @import("requester.zig");
+const assert = std.debug.assert;
+
+pub const State = enum(u2) { invalid = 0, shared = 1, modified = 2 };
+pub const Guards = guards_room.Guards;
+
+pub const Local = struct {
+    version: u48 = 0,
+    state: State = .invalid,
+    /// Taken by another node since this one used it last.
+    lost: bool = false,
+    holder: gather.Holder = .{ .thread = 0, .sequence = 0 },
+};
+
+pub const Config = struct {
+    node: m.NodeId,
+    /// Pages of each node's share, in node order; their sum is the guest's RAM.
+    shares: []const u32,
+    guards: Guards = .{},
+    gathers: gather.Options = .{},
+};
+
+pub const Stats = struct {
+    requests: u64 = 0,
+    local: u64 = 0,
+    completed: u64 = 0,
+    completed_ns: u64 = 0,
+    pages_received: u64 = 0,
+    pages_sent: u64 = 0,
+    invalidations: u64 = 0,
+    deferred: u64 = 0,
+};
+
+pub const Dsm = struct {
+    node: m.NodeId,
+    nodes: u8,
+    guards: Guards,
+    /// First page of each node's share, and one past the last.
+    starts: [limits.nodes_max + 1]m.Page,
+    local: []Local,
+    entries: []home.Entry,
+    busy: PageMap(home.Busy),
+    queue: home.Queue,
+    pending: requester.Table,
+    deferred: PageMap(holder.Deferred),
+    evicting: PageMap(holder.Evicting),
+    gathers: gather.Gathers,
+    inbox: []m.Message,
+    inbox_head: u32 = 0,
+    inbox_length: u32 = 0,
+    next_tx: u64 = 1,
+    /// No deferral any more: the VM is stopping.
+    quiet: bool = false,
+    failed: bool = false,
+    now_ns: u64 = 0,
+    stats: Stats = .{},
+
+    pub fn init(allocator: std.mem.Allocator, config: Config) !Dsm {
+        const nodes = config.shares.len;
+        assert(nodes >= 1 and nodes <= limits.nodes_max and config.node < nodes);
+        var starts: [limits.nodes_max + 1]m.Page = @splat(0);
+        for (config.shares, 0..) |pages, i| starts[i + 1] = starts[i] + pages;
+        for (nodes..limits.nodes_max) |i| starts[i + 1] = starts[nodes];
+        const all = starts[nodes];
+        const others: u32 = @intCast(nodes * (limits.requests_max + limits.puts_max));
+        // Large and mostly untouched for a while: straight from the kernel, zero means default.
+        const pages = std.heap.page_allocator;
+        const local = try pages.alloc(Local, all);
+        errdefer pages.free(local);
+        @memset(local, .{});
+        const entries = try pages.alloc(home.Entry, config.shares[config.node]);
+        errdefer pages.free(entries);
+        @memset(entries, .{});
+        return .{
+            .node = config.node,
+            .nodes = @intCast(nodes),
+            .guards = config.guards,
+            .starts = starts,
+            .local = local,
+            .entries = entries,
+            .busy = try .init(allocator, others),
+            .queue = try .init(allocator, others),
+            .pending = .{ .map = try .init(allocator, limits.requests_max) },
+            .deferred = try .init(allocator, others),
+            .evicting = try .init(allocator, limits.puts_max),
+            .gathers = .{ .node = config.node, .options = config.gathers },
+            .inbox = try allocator.alloc(m.Message, limits.inbox_max),
+        };
+    }
+
+    pub fn deinit(self: *Dsm, allocator: std.mem.Allocator) void {
+        self.busy.deinit(allocator);
+        allocator.free(self.queue.pool);
+        self.pending.map.deinit(allocator);
+        self.deferred.deinit(allocator);
+        self.evicting.deinit(allocator);
+        allocator.free(self.inbox);
+        std.heap.page_allocator.free(self.local);
+        std.heap.page_allocator.free(self.entries);
+    }
+
+    pub fn state(self: *const Dsm, page: m.Page) State {
+        return self.local[page].state;
+    }
+
+    /// The node whose memory holds the page.
+    pub fn homeOf(self: *const Dsm, page: m.Page) m.NodeId {
+        assert(page < self.local.len);
+        var low: usize = 0;
+        var high: usize = self.nodes;
+        while (high - low > 1) {
+            const middle = (low + high) / 2;
+            if (self.starts[middle] <= page) low = middle else high = middle;
+        }
+        return @intCast(low);
+    }
+
+    /// Thread `thread` of this node faulted; repeated events are normal.
+    pub fn fault(
+        self: *Dsm,
+        host: anytype,
+        page: m.Page,
+        access: m.Access,
+        thread: u8,
+        now_ns: u64,
+    ) void {
+        if (self.failed) return;
+        self.now_ns = now_ns;
+        requester.fault(self, host, page, access, thread, now_ns);
+        self.drain(host);
+    }
+
+    /// A message of another node, exactly once, in the order of its page.
+    pub fn receive(self: *Dsm, host: anytype, from: m.NodeId, message: m.Message, now_ns: u64) void {
+        if (self.failed) return;
+        self.now_ns = now_ns;
+        self.handle(host, from, &message);
+        self.drain(host);
+    }
+
+    /// To be called at deadline().
+    pub fn tick(self: *Dsm, host: anytype, now_ns: u64) void {
+        if (self.failed) return;
+        self.now_ns = now_ns;
+        holder.tick(self, host, now_ns);
+        self.drain(host);
+    }
+
+    pub fn deadline(self: *const Dsm) ?u64 {
+        return holder.deadline(self, self.now_ns);
+    }
+
+    /// Gives a page of another home back; false when it may not leave now.
+    pub fn evict(self: *Dsm, host: anytype, page: m.Page, now_ns: u64) bool {
+        if (self.failed) return false;
+        self.now_ns = now_ns;
+        defer self.drain(host);
+        return holder.evict(self, host, page, now_ns);
+    }
+
+    /// Ends all deferral: what others wait for leaves now.
+    pub fn hush(self: *Dsm, host: anytype, now_ns: u64) void {
+        self.quiet = true;
+        self.tick(host, now_ns);
+    }
+
+    /// Nothing of this node is under way: no request, no busy page, no deferral.
+    pub fn idle(self: *const Dsm) bool {
+        return self.pending.map.length == 0 and self.busy.length == 0 and
+            self.deferred.length == 0 and self.evicting.length == 0;
+    }
+
+    // What follows serves the three roles.
+
+    pub fn faultLocked(
+        self: *Dsm,
+        host: anytype,
+        page: m.Page,
+        access: m.Access,
+        thread: u8,
+        now_ns: u64,
+    ) void {
+        requester.fault(self, host, page, access, thread, now_ns);
+    }
+
+    pub fn entryOf(self: *Dsm, page: m.Page) *home.Entry {
+        assert(self.homeOf(page) == self.node);
+        return &self.entries[page - self.starts[self.node]];
+    }
+
+    pub fn newTx(self: *Dsm) m.Tx {
+        defer self.next_tx += 1;
+        return @as(u64, self.node) << 56 | self.next_tx;
+    }
+
+    /// To another node at once; to this one after the current step, so that no role is re-entered.
+    pub fn dispatch(self: *Dsm, host: anytype, to: m.NodeId, message: m.Message) void {
+        switch (message) {
+            .data => |d| self.stats.pages_sent += @intFromBool(d.content == .bytes and to != self.node),
+            .inv => self.stats.invalidations += 1,
+            else => {},
+        }
+        if (to != self.node) return host.send(to, message);
+        assert(self.inbox_length < self.inbox.len);
+        self.inbox[(self.inbox_head + self.inbox_length) % self.inbox.len] = message;
+        self.inbox_length += 1;
+    }
+
+    pub fn takeContent(
+        self: *Dsm,
+        host: anytype,
+        page: m.Page,
+        content: m.Content,
+        bytes: []const u8,
+    ) void {
+        switch (content) {
+            .zero => host.zero(page),
+            .same => {},
+            .bytes => {
+                if (bytes.len != limits.page_size) return self.fail(host, "a page of another size");
+                host.install(page, bytes[0..limits.page_size]);
+            },
+        }
+    }
+
+    pub fn fail(self: *Dsm, host: anytype, reason: []const u8) void {
+        self.failed = true;
+        host.fatal(reason);
+    }
+
+    fn drain(self: *Dsm, host: anytype) void {
+        while (self.inbox_length > 0 and !self.failed) {
+            const message = self.inbox[self.inbox_head];
+            self.inbox_head = @intCast((self.inbox_head + 1) % self.inbox.len);
+            self.inbox_length -= 1;
+            self.handle(host, self.node, &message);
+        }
+    }
+
+    fn handle(self: *Dsm, host: anytype, from: m.NodeId, message: *const m.Message) void {
+        const now_ns = self.now_ns;
+        if (self.pageOf(message) >= self.local.len) return self.fail(host, "a page outside RAM");
+        switch (message.*) {
+            .get => |get| {
+                self.gathers.observe(get.age);
+                home.onGet(self, host, from, get);
+            },
+            .fwd => |fwd| holder.onFwd(self, host, fwd, now_ns),
+            .data => |data| requester.onData(self, host, data, now_ns),
+            .write_back => |w| home.onWriteBack(self, host, from, w),
+            .inv => |inv| holder.onInv(self, host, inv, now_ns),
+            .inv_ack => |ack| requester.onInvAck(self, host, from, ack, now_ns),
+            .hurry => |h| self.onHurry(host, from, h, now_ns),
+            .done => |done| home.onDone(self, host, from, done),
+            .put => |put| home.onPut(self, host, from, put),
+            .put_ack => |ack| holder.onPutAck(self, host, ack, now_ns),
+            else => self.fail(host, "not a message of coherence"),
+        }
+    }
+
+    /// One kind for two ways: a requester tells the home, the home tells the holders. At the home the
+    /// transaction tells which: a home that holds the page itself gets its own Hurry here too.
+    fn onHurry(self: *Dsm, host: anytype, from: m.NodeId, h: m.Hurry, now_ns: u64) void {
+        self.gathers.observe(h.age);
+        const requester_of_tx: m.NodeId = @intCast(h.tx >> 56);
+        const home_here = self.homeOf(h.page) == self.node;
+        if (home_here and from == requester_of_tx) _ = home.onHurryFromRequester(self, host, h);
+        holder.onHurry(self, host, h, now_ns);
+    }
+
+    fn pageOf(self: *const Dsm, message: *const m.Message) m.Page {
+        _ = self;
+        return switch (message.*) {
+            .ipi, .apic_state, .apic_ack, .eoi, .io_request, .io_reply => 0,
+            inline else => |body| body.page,
+        };
+    }
+};

@@ -1,0 +1,46 @@
+//! The rules that keep memory coherent, each with a switch: tests turn one off and must see the
+//! checkers notice. All are on in every real run.
+
+const std = @import("std");
+
+pub const Guards = struct {
+    /// A busy page serves one transaction at a time.
+    defer_while_busy: bool = true,
+    /// A writer waits until every old copy is gone.
+    wait_all_acks: bool = true,
+    /// Copies are told to go at all.
+    invalidate_sharers: bool = true,
+    /// A forwarded read keeps the page busy until the bytes are home.
+    wait_write_back: bool = true,
+    /// The version changes with every grant of the right to write.
+    version_bump: bool = true,
+    /// "You hold these bytes already" is said only of equal versions.
+    version_check: bool = true,
+    /// The owner's mapping is made read-only before its bytes are read.
+    protect_before_read: bool = true,
+    /// What was deferred is answered before an own request for the same page leaves.
+    answer_before_request: bool = true,
+    /// Holders learn that an older request waits.
+    hurry: bool = true,
+    /// Pages stay with their gather for a while.
+    residency: bool = true,
+
+    /// All on but the named one; null for an unknown name. "" switches nothing off.
+    pub fn without(name: []const u8) ?Guards {
+        var guards: Guards = .{};
+        if (name.len == 0) return guards;
+        inline for (@typeInfo(Guards).@"struct".fields) |field| {
+            if (std.mem.eql(u8, field.name, name)) {
+                @field(guards, field.name) = false;
+                return guards;
+            }
+        }
+        return null;
+    }
+};
+
+test "a guard is found by its name" {
+    try std.testing.expect(!Guards.without("hurry").?.hurry);
+    try std.testing.expect(Guards.without("").?.hurry);
+    try std.testing.expectEqual(null, Guards.without("nonsense"));
+}

@@ -1,0 +1,285 @@
+//! The home's side: one 16-byte entry per page of this node's memory, and a bounded table of pages
+//! that are busy with a transaction. While a page is busy later requests wait here, oldest first;
+//! that alone closes the race between a new copy and its invalidation: no Inv for the new copy
+//! exists before its Done.
+
+const std = @import("std");
+const limits = @import("../limits.zig");
+const m = @import("../wire/message.zig");
+const Dsm = @import("dsm.zig").Dsm;
+const assert = std.debug.assert;
+
+pub const nobody: u8 = 0xff;
+/// Never written by anyone: all zero.
+pub const version_untouched = 1;
+
+pub const Entry = packed struct(u128) {
+    /// Nodes with a read copy, this one included.
+    sharers: u64 = 0,
+    /// Changes with every grant of the right to write; in requests 0 means "no bytes held".
+    version: u48 = version_untouched,
+    /// The node that may write; nobody = the bytes at home are valid.
+    owner: u8 = nobody,
+    reserved: u8 = 0,
+};
+
+const none: u32 = std.math.maxInt(u32);
+
+/// A request that waits or is being served.
+pub const Request = struct {
+    tx: m.Tx,
+    requester: m.NodeId,
+    access: m.Access,
+    version: u64,
+    age: u64,
+    next: u32 = none,
+};
+
+pub const Busy = struct {
+    page: m.Page,
+    current: Request,
+    /// Smallest age of the current request and of all that wait behind it.
+    age: u64,
+    /// Nodes that were sent Inv or Fwd: a Hurry goes to them.
+    holders: u64 = 0,
+    wait_done: bool = true,
+    wait_write_back: bool = false,
+    queue: u32 = none,
+};
+
+pub const Queue = struct {
+    pool: []Request,
+    free: u32,
+
+    pub fn init(allocator: std.mem.Allocator, capacity: u32) !Queue {
+        const pool = try allocator.alloc(Request, capacity);
+        for (pool, 0..) |*r, i| r.next = if (i + 1 < capacity) @intCast(i + 1) else none;
+        return .{ .pool = pool, .free = 0 };
+    }
+
+    fn push(self: *Queue, head: *u32, request: Request) void {
+        // One request per page and node and R per node in all: the pool cannot run dry.
+        assert(self.free != none);
+        const index = self.free;
+        self.free = self.pool[index].next;
+        self.pool[index] = request;
+        self.pool[index].next = head.*;
+        head.* = index;
+    }
+
+    /// Takes the oldest request out.
+    fn popOldest(self: *Queue, head: *u32) ?Request {
+        if (head.* == none) return null;
+        var best_link = head;
+        var link = &self.pool[head.*].next;
+        while (link.* != none) : (link = &self.pool[link.*].next) {
+            if (self.pool[link.*].age < self.pool[best_link.*].age) best_link = link;
+        }
+        const index = best_link.*;
+        const request = self.pool[index];
+        best_link.* = request.next;
+        self.pool[index].next = self.free;
+        self.free = index;
+        return request;
+    }
+
+    fn oldestAge(self: *const Queue, head: u32) u64 {
+        var age: u64 = std.math.maxInt(u64);
+        var index = head;
+        while (index != none) : (index = self.pool[index].next) age = @min(age, self.pool[index].age);
+        return age;
+    }
+
+    fn find(self: *Queue, head: u32, tx: m.Tx) ?*Request {
+        var index = head;
+        while (index != none) : (index = self.pool[index].next) {
+            if (self.pool[index].tx == tx) return &self.pool[index];
+        }
+        return null;
+    }
+};
+
+fn bit(node: m.NodeId) u64 {
+    return @as(u64, 1) << @intCast(node);
+}
+
+/// A request for a page of this home.
+pub fn onGet(d: *Dsm, host: anytype, from: m.NodeId, get: m.Get) void {
+    const request: Request = .{
+        .tx = get.tx,
+        .requester = from,
+        .access = get.access,
+        .version = get.version,
+        .age = get.age,
+    };
+    if (d.guards.defer_while_busy) {
+        if (d.busy.get(get.page)) |busy| {
+            d.queue.push(&busy.queue, request);
+            if (get.age < busy.age) hurry(d, host, busy, get.age);
+            return;
+        }
+    } else if (d.busy.get(get.page) != null) {
+        d.busy.remove(get.page);
+    }
+    start(d, host, d.busy.put(.{ .page = get.page, .current = request, .age = request.age }));
+}
+
+/// Tells everyone who may still owe an answer that somebody older waits.
+fn hurry(d: *Dsm, host: anytype, busy: *Busy, age: u64) void {
+    assert(age < busy.age);
+    busy.age = age;
+    if (!d.guards.hurry) return;
+    var left = busy.holders;
+    while (left != 0) : (left &= left - 1) {
+        const to: m.NodeId = @intCast(@ctz(left));
+        d.dispatch(host, to, .{ .hurry = .{ .page = busy.page, .tx = busy.current.tx, .age = age } });
+    }
+}
+
+/// A requester whose own older thread joined its request.
+pub fn onHurryFromRequester(d: *Dsm, host: anytype, h: m.Hurry) bool {
+    const busy = d.busy.get(h.page) orelse return false;
+    if (busy.current.tx != h.tx) {
+        const waiting = d.queue.find(busy.queue, h.tx) orelse return false;
+        waiting.age = @min(waiting.age, h.age);
+    }
+    if (h.age < busy.age) hurry(d, host, busy, h.age);
+    return true;
+}
+
+fn start(d: *Dsm, host: anytype, busy: *Busy) void {
+    const r = busy.current;
+    const entry = d.entryOf(busy.page);
+    busy.age = @min(r.age, d.queue.oldestAge(busy.queue));
+    busy.wait_done = true;
+    busy.holders = 0;
+    assert(entry.owner != r.requester);
+    if (entry.owner != nobody) return forward(d, host, busy, entry);
+    switch (r.access) {
+        .read => sendData(d, host, busy, entry, 0, entry.version),
+        .write => {
+            var others = entry.sharers & ~bit(r.requester);
+            if (!d.guards.invalidate_sharers) others &= bit(d.node);
+            busy.holders = others;
+            // Data first: it is the longer way, and the invalidations overtake it anyway.
+            sendData(d, host, busy, entry, others, @as(u64, entry.version) + 1);
+            var left = others;
+            while (left != 0) : (left &= left - 1) {
+                d.dispatch(host, @intCast(@ctz(left)), .{ .inv = .{
+                    .page = busy.page,
+                    .tx = r.tx,
+                    .requester = r.requester,
+                    .version = entry.version,
+                    .age = busy.age,
+                } });
+            }
+        },
+    }
+}
+
+fn forward(d: *Dsm, host: anytype, busy: *Busy, entry: *Entry) void {
+    const r = busy.current;
+    busy.holders = bit(entry.owner);
+    const keeps_home_stale = entry.owner != d.node and r.requester != d.node;
+    busy.wait_write_back = r.access == .read and keeps_home_stale;
+    d.dispatch(host, entry.owner, .{ .fwd = .{
+        .page = busy.page,
+        .tx = r.tx,
+        .access = r.access,
+        .requester = r.requester,
+        .version = r.version,
+        .next = @as(u64, entry.version) + @intFromBool(r.access == .write),
+        .age = busy.age,
+    } });
+}
+
+fn sendData(d: *Dsm, host: anytype, busy: *Busy, entry: *Entry, acks: u64, version: u64) void {
+    const r = busy.current;
+    const holds = r.requester == d.node or
+        (d.guards.version_check and r.version == entry.version) or
+        (!d.guards.version_check and r.version != 0);
+    const content: m.Content = if (holds) .same else if (entry.version == version_untouched)
+        .zero
+    else
+        .bytes;
+    d.dispatch(host, r.requester, .{ .data = .{
+        .page = busy.page,
+        .tx = r.tx,
+        .access = r.access,
+        .version = version,
+        .acks = acks,
+        .content = content,
+        .bytes = if (content == .bytes) host.bytes(busy.page) else &.{},
+    } });
+}
+
+pub fn onDone(d: *Dsm, host: anytype, from: m.NodeId, done: m.Done) void {
+    const busy = d.busy.get(done.page) orelse return d.fail(host, "Done for an idle page");
+    if (busy.current.tx != done.tx or busy.current.requester != from or !busy.wait_done) {
+        if (!d.guards.defer_while_busy) return;
+        return d.fail(host, "Done of another transaction");
+    }
+    busy.wait_done = false;
+    finish(d, host, busy);
+}
+
+/// After a forwarded read the owner's bytes come home, off the requester's path.
+pub fn onWriteBack(d: *Dsm, host: anytype, from: m.NodeId, w: m.WriteBack) void {
+    const busy = d.busy.get(w.page) orelse return d.fail(host, "WriteBack for an idle page");
+    if (busy.current.tx != w.tx or !busy.wait_write_back or d.entryOf(w.page).owner != from) {
+        return d.fail(host, "WriteBack of another transaction");
+    }
+    d.takeContent(host, w.page, w.content, w.bytes);
+    d.local[w.page].version = @intCast(w.version);
+    busy.wait_write_back = false;
+    finish(d, host, busy);
+}
+
+fn finish(d: *Dsm, host: anytype, busy: *Busy) void {
+    if (busy.wait_done) return;
+    if (busy.wait_write_back and d.guards.wait_write_back) return;
+    const entry = d.entryOf(busy.page);
+    const r = busy.current;
+    switch (r.access) {
+        .read => {
+            if (entry.owner != nobody) entry.sharers = bit(entry.owner);
+            entry.owner = nobody;
+            entry.sharers |= bit(r.requester);
+        },
+        .write => {
+            entry.owner = r.requester;
+            entry.sharers = 0;
+            if (d.guards.version_bump) entry.version += 1;
+        },
+    }
+    next(d, host, busy);
+}
+
+/// The page is free for the oldest waiting request.
+fn next(d: *Dsm, host: anytype, busy: *Busy) void {
+    if (d.queue.popOldest(&busy.queue)) |request| {
+        busy.current = request;
+        return start(d, host, busy);
+    }
+    d.busy.remove(busy.page);
+}
+
+/// An owner hands its page back. Anyone else (it lost the page meanwhile) is acknowledged only.
+///
+/// While the page is busy an owner's Put is acknowledged at once, its content unread: the Fwd of that
+/// transaction left before this PutAck in the order of the page, so the sender answers it from the
+/// bytes it keeps and owns nothing when the PutAck arrives.
+pub fn onPut(d: *Dsm, host: anytype, from: m.NodeId, put: m.Put) void {
+    const entry = d.entryOf(put.page);
+    if (d.busy.get(put.page)) |busy| {
+        if (entry.owner == from and busy.holders & bit(from) == 0) {
+            return d.fail(host, "Put from an owner that was not asked");
+        }
+    } else if (entry.owner == from) {
+        d.takeContent(host, put.page, put.content, put.bytes);
+        d.local[put.page].version = @intCast(put.version);
+        entry.owner = nobody;
+        entry.sharers = 0;
+    }
+    d.dispatch(host, from, .{ .put_ack = .{ .page = put.page, .tx = put.tx } });
+}

@@ -1,0 +1,78 @@
+//! The coherence simulator from the command line (`npm run sim`):
+//! `sim --seconds N [--seed S] [--trace] [--guard-off NAME]`. Without --seed it walks through seeds
+//! until the time is over; the last line counts seeds, steps, steps/s and failures.
+
+const std = @import("std");
+const coherence = @import("sim/coherence.zig");
+const Guards = @import("dsm/guards.zig").Guards;
+const linux = std.os.linux;
+
+fn nowNs() u64 {
+    var ts: linux.timespec = undefined;
+    _ = linux.clock_gettime(.MONOTONIC, &ts);
+    return @as(u64, @intCast(ts.sec)) * std.time.ns_per_s + @as(u64, @intCast(ts.nsec));
+}
+
+/// Node count, threads, pages and instruction sizes of a run, all drawn from its seed.
+fn optionsOf(seed: u64) coherence.Options {
+    var prng: std.Random.DefaultPrng = .init(seed);
+    const r = prng.random();
+    return .{
+        .seed = seed,
+        .nodes = 2 + r.uintLessThan(u8, 3),
+        .threads = 1 + r.uintLessThan(u8, 3),
+        .pages = 8 + r.uintLessThan(u32, 56),
+        .k_max = 1 + r.uintLessThan(u32, 8),
+        .evictions = r.boolean(),
+    };
+}
+
+pub fn main(init: std.process.Init.Minimal) !void {
+    var seconds: u64 = 10;
+    var only: ?u64 = null;
+    var trace = false;
+    var guards: Guards = .{};
+    var arguments = init.args.iterate();
+    _ = arguments.next();
+    while (arguments.next()) |word| {
+        if (std.mem.eql(u8, word, "--trace")) {
+            trace = true;
+            continue;
+        }
+        const value = arguments.next() orelse return usage(word);
+        if (std.mem.eql(u8, word, "--seconds")) {
+            seconds = std.fmt.parseInt(u64, value, 10) catch return usage(word);
+        } else if (std.mem.eql(u8, word, "--minutes")) {
+            seconds = 60 * (std.fmt.parseInt(u64, value, 10) catch return usage(word));
+        } else if (std.mem.eql(u8, word, "--seed")) {
+            only = std.fmt.parseInt(u64, value, 10) catch return usage(word);
+        } else if (std.mem.eql(u8, word, "--guard-off")) {
+            guards = Guards.without(value) orelse return usage(word);
+        } else return usage(word);
+    }
+    const start = nowNs();
+    var seeds: u64 = 0;
+    var steps: u64 = 0;
+    var failures: u64 = 0;
+    var seed: u64 = only orelse 1;
+    while (nowNs() - start < seconds * std.time.ns_per_s) : (seed += 1) {
+        var options = optionsOf(seed);
+        options.trace = trace;
+        options.guards = guards;
+        seeds += 1;
+        if (coherence.runOnce(std.heap.c_allocator, options)) |result| {
+            steps += result.steps;
+        } else |_| failures += 1;
+        if (only != null) break;
+    }
+    const elapsed = @max(1, (nowNs() - start) / std.time.ns_per_ms);
+    std.debug.print("{d} seeds, {d} steps, {d} steps/s, {d} failures\n", .{
+        seeds, steps, steps * 1000 / elapsed, failures,
+    });
+    if (failures > 0) std.process.exit(1);
+}
+
+fn usage(word: []const u8) error{Usage} {
+    std.debug.print("sim: {s}: use --seconds N, --minutes N, --seed S, --trace, --guard-off NAME\n", .{word});
+    return error.Usage;
+}
