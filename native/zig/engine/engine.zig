@@ -1,0 +1,421 @@
+//! The engine thread: page faults, datagrams and messages of the vCPU threads in one loop, without
+//! locks between them. It executes the effects of the pure rooms: dsm/ decides, transport/ numbers
+//! and repeats, this file makes the system calls.
+//!
+//! Nothing here waits for TypeScript or for a vCPU, and no KVM call is made: a vCPU that sleeps in a
+//! page fault holds KVM's locks until this thread resolves it.
+
+const std = @import("std");
+const codec = @import("../wire/codec.zig");
+const dsm_room = @import("../dsm/dsm.zig");
+const header = @import("../transport/header.zig");
+const limits = @import("../limits.zig");
+const linux = @import("../sys/linux.zig");
+const m = @import("../wire/message.zig");
+const udp = @import("../sys/udp.zig");
+const uffd = @import("../sys/uffd.zig");
+const Counters = @import("counters.zig").Counters;
+const Events = @import("events.zig").Events;
+const Fabric = @import("fabric.zig").Fabric;
+const Item = @import("fabric.zig").Item;
+const Link = @import("../transport/link.zig").Link;
+const Memory = @import("memory.zig").Memory;
+const Trace = @import("trace.zig").Trace;
+const os = linux.os;
+const assert = std.debug.assert;
+
+pub const Config = struct {
+    node: m.NodeId,
+    /// Pages of each node's share.
+    shares: []const u32,
+    /// Data sockets of all nodes, in node order.
+    addresses: []const udp.Address,
+    vm_id: u64,
+    epoch: u32,
+    silence_ns: u64,
+    spin_ns: u64,
+    guards: dsm_room.Guards = .{},
+};
+
+/// Who takes what is not coherence; called on the engine thread, must not block.
+pub const Handler = struct {
+    context: *anyopaque,
+    message: *const fn (context: *anyopaque, from: m.NodeId, message: *const m.Message) void,
+};
+
+const tag_uffd = 0;
+const tag_udp = 1;
+const tag_fabric = 2;
+const datagrams_per_turn = 64;
+/// Thread slot of a tid nobody registered.
+const unknown_thread = limits.threads_max - 1;
+
+pub const Engine = struct {
+    allocator: std.mem.Allocator,
+    config: Config,
+    memory: Memory,
+    dsm: dsm_room.Dsm,
+    links: []?Link,
+    addresses: []udp.Address,
+    socket: i32,
+    epoll: i32,
+    fabric: Fabric,
+    events: *Events,
+    counters: *Counters,
+    handler: ?Handler = null,
+    trace: Trace = .{},
+    thread: ?std.Thread = null,
+    stopping: std.atomic.Value(bool) = .init(false),
+    tids: [limits.threads_max]std.atomic.Value(u32) = @splat(.init(0)),
+    now_ns: u64 = 0,
+    /// Links that have something to send.
+    dirty: u64 = 0,
+    reported: u64 = 0,
+    next_watch_ns: u64 = 0,
+    buffer: []u8,
+
+    /// Takes over the socket, which stays the caller's to close. `self` must not move afterwards.
+    pub fn init(
+        allocator: std.mem.Allocator,
+        config: Config,
+        socket: i32,
+        events: *Events,
+        counters: *Counters,
+    ) !*Engine {
+        assert(config.shares.len == config.addresses.len);
+        var pages: u64 = 0;
+        for (config.shares) |share| pages += share;
+        const self = try allocator.create(Engine);
+        errdefer allocator.destroy(self);
+        const now_ns = linux.nowNs();
+        var memory = try Memory.init(pages * limits.page_size);
+        errdefer memory.deinit();
+        self.* = .{
+            .allocator = allocator,
+            .config = config,
+            .memory = memory,
+            .dsm = try .init(allocator, .{
+                .node = config.node,
+                .shares = config.shares,
+                .guards = config.guards,
+            }),
+            .links = try allocator.alloc(?Link, config.shares.len),
+            .addresses = try allocator.dupe(udp.Address, config.addresses),
+            .socket = socket,
+            .epoll = try linux.fdOf(os.epoll_create1(os.EPOLL.CLOEXEC)),
+            .fabric = try .init(),
+            .events = events,
+            .counters = counters,
+            .now_ns = now_ns,
+            .buffer = try allocator.alloc(u8, limits.datagram_bytes_max),
+        };
+        @memset(self.links, null);
+        for (self.links, 0..) |*link, peer| if (peer != config.node) {
+            link.* = try self.makeLink(@intCast(peer), now_ns);
+        };
+        try linux.epollAdd(self.epoll, self.memory.uffd, os.EPOLL.IN, tag_uffd);
+        try linux.epollAdd(self.epoll, socket, os.EPOLL.IN, tag_udp);
+        try linux.epollAdd(self.epoll, self.fabric.event, os.EPOLL.IN, tag_fabric);
+        return self;
+    }
+
+    fn makeLink(self: *Engine, peer: u8, now_ns: u64) !Link {
+        const path = udp.pathPayload(&self.addresses[peer]) catch limits.mtu_min - 48;
+        return Link.init(self.allocator, .{
+            .vm_id = self.config.vm_id,
+            .epoch = self.config.epoch,
+            .self = self.config.node,
+            .peer = peer,
+            .mtu = std.math.clamp(path, limits.mtu_min - 48, limits.datagram_bytes_max),
+            .heartbeat_ns = self.config.silence_ns / 8,
+        }, now_ns);
+    }
+
+    pub fn start(self: *Engine, handler: ?Handler) !void {
+        assert(self.thread == null);
+        self.handler = handler;
+        self.thread = try std.Thread.spawn(.{ .stack_size = 1 << 20 }, run, .{self});
+    }
+
+    /// Ends the thread and frees everything; no thread may touch the guest mapping any more.
+    pub fn deinit(self: *Engine) void {
+        self.stopping.store(true, .release);
+        self.fabric.awake.store(0, .seq_cst);
+        self.fabric.wake();
+        if (self.thread) |thread| thread.join();
+        linux.close(self.epoll);
+        self.fabric.deinit();
+        self.memory.deinit();
+        self.dsm.deinit(self.allocator);
+        for (self.links) |*link| if (link.*) |*l| l.deinit(self.allocator);
+        self.allocator.free(self.links);
+        self.allocator.free(self.addresses);
+        self.allocator.free(self.buffer);
+        self.allocator.destroy(self);
+    }
+
+    /// The calling thread will fault under this slot (its gathers, dsm/gather.zig).
+    pub fn registerThread(self: *Engine, slot: u8) void {
+        self.tids[slot].store(linux.threadId(), .release);
+    }
+
+    fn slotOf(self: *const Engine, tid: u32) u8 {
+        for (&self.tids, 0..) |*t, i| if (t.load(.monotonic) == tid) return @intCast(i);
+        return unknown_thread;
+    }
+
+    fn run(self: *Engine) void {
+        linux.blockSignals(0);
+        linux.nameThread("gvm-engine");
+        var idle_since = linux.nowNs();
+        while (!self.stopping.load(.acquire)) {
+            self.now_ns = linux.nowNs();
+            if (self.turn()) {
+                idle_since = self.now_ns;
+                continue;
+            }
+            if (self.now_ns - idle_since < self.config.spin_ns) {
+                self.fabric.awake.store(1, .seq_cst);
+                std.atomic.spinLoopHint();
+                continue;
+            }
+            self.sleep();
+            idle_since = linux.nowNs();
+        }
+    }
+
+    /// Everything that is ready, once; false when nothing was.
+    fn turn(self: *Engine) bool {
+        var busy = self.takeFaults();
+        if (self.takeDatagrams()) busy = true;
+        if (self.fabric.drain(self, forward)) busy = true;
+        if (self.dsm.deadline()) |at| if (at <= self.now_ns) {
+            self.dsm.tick(self, self.now_ns);
+            busy = true;
+        };
+        self.pollLinks();
+        if (self.now_ns >= self.next_watch_ns) self.watch();
+        return busy;
+    }
+
+    fn takeFaults(self: *Engine) bool {
+        var messages: [16]uffd.Message = undefined;
+        const got = uffd.read(self.memory.uffd, &messages);
+        for (got) |*fault| {
+            assert(fault.event == uffd.event_pagefault);
+            const write = fault.flags & (uffd.flag_write | uffd.flag_wp) != 0;
+            self.counters.add(if (write) .faults_write else .faults_read, 1);
+            const page = self.memory.pageAt(fault.address);
+            const slot = self.slotOf(fault.thread);
+            self.dsm.fault(self, page, if (write) .write else .read, slot, self.now_ns);
+            // The request leaves before the next event is looked at.
+            self.pollDirty();
+        }
+        return got.len > 0;
+    }
+
+    fn takeDatagrams(self: *Engine) bool {
+        var any = false;
+        for (0..datagrams_per_turn) |_| {
+            const got = udp.receive(self.socket, self.buffer) orelse break;
+            any = true;
+            const head = header.Header.read(got.bytes) catch {
+                self.counters.add(.dropped, 1);
+                continue;
+            };
+            if (head.source >= self.links.len or head.source == self.config.node or
+                !self.addresses[head.source].equal(&got.from))
+            {
+                self.counters.add(.dropped, 1);
+                continue;
+            }
+            const link = &self.links[head.source].?;
+            var receiver: Receiver = .{ .engine = self, .from = head.source };
+            link.receive(got.bytes, self.now_ns, &receiver);
+            self.pollDirty();
+        }
+        return any;
+    }
+
+    fn pollDirty(self: *Engine) void {
+        while (self.dirty != 0) {
+            const peer: u6 = @intCast(@ctz(self.dirty));
+            self.dirty &= self.dirty - 1;
+            self.pollLink(peer);
+        }
+    }
+
+    fn pollLink(self: *Engine, peer: u8) void {
+        var sender: Sender = .{ .engine = self, .to = peer };
+        self.links[peer].?.poll(self.now_ns, &sender);
+    }
+
+    fn pollLinks(self: *Engine) void {
+        self.pollDirty();
+        for (self.links, 0..) |*link, peer| if (link.*) |*l| {
+            if (l.deadline().? <= self.now_ns) self.pollLink(@intCast(peer));
+        };
+    }
+
+    fn sleep(self: *Engine) void {
+        // From here on senders ring; what was queued before is seen by the last look.
+        self.fabric.awake.store(0, .seq_cst);
+        if (self.turn()) return;
+        var at: u64 = self.next_watch_ns;
+        if (self.dsm.deadline()) |t| at = @min(at, t);
+        for (self.links) |*link| if (link.*) |*l| {
+            at = @min(at, l.deadline().?);
+        };
+        var ready: [4]os.epoll_event = undefined;
+        const count = linux.epollWait(self.epoll, &ready, self.now_ns, at);
+        for (ready[0..count]) |*event| {
+            if (event.data.u64 == tag_fabric) {
+                var value: u64 = 0;
+                _ = os.read(self.fabric.event, @ptrCast(&value), 8);
+            }
+        }
+        if (self.config.spin_ns > 0) self.fabric.awake.store(1, .seq_cst);
+    }
+
+    /// Peers that are gone: a refused port at once, silence after the limit.
+    fn watch(self: *Engine) void {
+        self.next_watch_ns = self.now_ns + self.config.silence_ns / 8;
+        while (udp.takeError(self.socket)) |address| {
+            for (self.addresses, 0..) |*known, peer| {
+                if (known.equal(&address)) self.report(.peer_refused, @intCast(peer));
+            }
+        }
+        for (self.links, 0..) |*link, peer| if (link.*) |*l| {
+            if (l.stats.datagrams_received == 0) continue;
+            if (self.now_ns -| l.lastHeard() > self.config.silence_ns) {
+                self.report(.peer_silent, @intCast(peer));
+            }
+        };
+        self.publish();
+    }
+
+    fn report(self: *Engine, kind: @import("../abi.zig").EventKind, peer: u8) void {
+        const bit = @as(u64, 1) << @intCast(peer);
+        if (self.reported & bit != 0) return;
+        self.reported |= bit;
+        self.events.simple(kind, peer, 0);
+    }
+
+    /// Totals of the rooms that count for themselves.
+    fn publish(self: *Engine) void {
+        var sent: u64 = 0;
+        var received: u64 = 0;
+        var totals: @import("../transport/link.zig").Stats = .{};
+        for (self.links) |*link| if (link.*) |*l| {
+            inline for (@typeInfo(@TypeOf(totals)).@"struct".fields) |field| {
+                @field(totals, field.name) += @field(l.stats, field.name);
+            }
+            sent += l.stats.datagrams_sent;
+            received += l.stats.datagrams_received;
+        };
+        const c = self.counters;
+        c.set(.datagrams_sent, sent);
+        c.set(.datagrams_received, received);
+        c.set(.bytes_sent, totals.bytes_sent);
+        c.set(.bytes_received, totals.bytes_received);
+        c.set(.messages_sent, totals.messages_sent);
+        c.set(.messages_received, totals.messages_received);
+        c.set(.retransmissions, totals.retransmitted);
+        c.set(.duplicates, totals.duplicates);
+        const s = self.dsm.stats;
+        c.set(.faults_local, s.local);
+        c.set(.pages_received, s.pages_received);
+        c.set(.pages_sent, s.pages_sent);
+        c.set(.invalidations, s.invalidations);
+        c.set(.fault_remote_count, s.completed);
+        c.set(.fault_remote_ns, s.completed_ns);
+    }
+
+    fn forward(self: *Engine, item: *const Item) void {
+        assert(item.to != self.config.node);
+        self.enqueue(item.to, item.class, item.key, item.slice());
+    }
+
+    fn enqueue(self: *Engine, to: m.NodeId, class: m.Class, key: u64, encoded: []const u8) void {
+        const link = &self.links[to].?;
+        link.send(class, key, encoded, self.now_ns) catch
+            // Bulk is answers to requests, whose number is bounded far below the window.
+            return self.fatal("more page data outstanding than a link may have");
+        self.dirty |= @as(u64, 1) << @intCast(to);
+    }
+
+    // Effects of dsm/, in the order of its list.
+
+    pub fn send(self: *Engine, to: m.NodeId, message: m.Message) void {
+        var encoded: [codec.message_bytes_max]u8 = undefined;
+        self.trace.add(self.now_ns, true, to, &message);
+        self.enqueue(to, message.classOf(), message.orderKey(), codec.encode(&message, &encoded));
+    }
+
+    pub fn bytes(self: *Engine, page: m.Page) *const [limits.page_size]u8 {
+        return self.memory.aliasPage(page);
+    }
+
+    pub fn install(self: *Engine, page: m.Page, content: *const [limits.page_size]u8) void {
+        self.memory.aliasPage(page).* = content.*;
+    }
+
+    pub fn zero(self: *Engine, page: m.Page) void {
+        @memset(self.memory.aliasPage(page), 0);
+    }
+
+    pub fn map(self: *Engine, page: m.Page, state: dsm_room.State) void {
+        self.memory.map(page, state) catch |err| self.broken("map", err);
+    }
+
+    pub fn protect(self: *Engine, page: m.Page) void {
+        self.memory.protect(page) catch |err| self.broken("protect", err);
+    }
+
+    pub fn drop(self: *Engine, page: m.Page) void {
+        self.memory.drop(page) catch |err| self.broken("drop", err);
+    }
+
+    fn broken(self: *Engine, what: []const u8, err: linux.Error) void {
+        var text: [96]u8 = undefined;
+        self.fatal(std.fmt.bufPrint(&text, "the kernel refused to {s} a page: {t}", .{ what, err }) catch what);
+    }
+
+    /// Freezes: no waiter is woken on an unresolved page, so nothing is invented.
+    pub fn fatal(self: *Engine, reason: []const u8) void {
+        self.dsm.failed = true;
+        self.trace.dump(self.config.node);
+        self.events.text(.engine_error, 0, reason);
+    }
+};
+
+const Receiver = struct {
+    engine: *Engine,
+    from: m.NodeId,
+
+    pub fn deliver(self: *Receiver, encoded: []const u8) void {
+        const engine = self.engine;
+        const message = codec.decode(encoded) catch
+            return engine.fatal("a peer sent a message that cannot be read");
+        engine.trace.add(engine.now_ns, false, self.from, &message);
+        if (message.isCoherence()) {
+            engine.dsm.receive(engine, self.from, message, engine.now_ns);
+        } else if (engine.handler) |handler| {
+            handler.message(handler.context, self.from, &message);
+        }
+    }
+};
+
+const Sender = struct {
+    engine: *Engine,
+    to: m.NodeId,
+
+    pub fn transmit(self: *Sender, datagram: []const u8) void {
+        const engine = self.engine;
+        udp.send(engine.socket, &engine.addresses[self.to], datagram) catch |err| switch (err) {
+            error.Refused => engine.report(.peer_refused, self.to),
+            // A full socket buffer is a lost datagram; the link sends it again.
+            else => {},
+        };
+    }
+};

@@ -1,0 +1,104 @@
+//! Events to TypeScript: fixed records in a bounded ring and one byte in a pipe, the doorbell. Any
+//! thread may push; nobody ever waits for TypeScript. Console output that does not fit is counted and
+//! lost, everything else has room kept for it.
+
+const std = @import("std");
+const abi = @import("../abi.zig");
+const linux = @import("../sys/linux.zig");
+const os = linux.os;
+const assert = std.debug.assert;
+
+const capacity = 16384;
+/// Records that only events other than console output may take.
+const reserved = 4096;
+
+pub const Events = struct {
+    lock: linux.Lock = .{},
+    ring: []abi.Event,
+    head: usize = 0,
+    length: usize = 0,
+    pipe: [2]i32,
+    lost: u64 = 0,
+
+    pub fn init(allocator: std.mem.Allocator) !Events {
+        var pipe: [2]i32 = undefined;
+        _ = try linux.check(os.pipe2(&pipe, .{ .CLOEXEC = true, .NONBLOCK = true }));
+        return .{ .ring = try allocator.alloc(abi.Event, capacity), .pipe = pipe };
+    }
+
+    pub fn deinit(self: *Events, allocator: std.mem.Allocator) void {
+        linux.close(self.pipe[0]);
+        linux.close(self.pipe[1]);
+        allocator.free(self.ring);
+    }
+
+    /// One event; data longer than a record continues in records of kind `text`.
+    pub fn push(self: *Events, head: abi.Event, data: []const u8) void {
+        const most = abi.Event.data_max;
+        const records = @max(1, (data.len + most - 1) / most);
+        self.lock.lock();
+        const first = self.length == 0;
+        const kept: usize = if (head.kind == @intFromEnum(abi.EventKind.console)) reserved else 0;
+        if (self.length + records + kept > capacity) {
+            assert(kept > 0);
+            self.lost += data.len;
+            self.lock.unlock();
+            return;
+        }
+        for (0..records) |i| {
+            const part = data[@min(i * most, data.len)..@min((i + 1) * most, data.len)];
+            var event = head;
+            if (i > 0) event.kind = @intFromEnum(abi.EventKind.text);
+            event.length = @intCast(part.len);
+            event.more = @intFromBool(i + 1 < records);
+            @memcpy(event.data[0..part.len], part);
+            self.ring[(self.head + self.length) % capacity] = event;
+            self.length += 1;
+        }
+        self.lock.unlock();
+        // A full pipe already says "look".
+        if (first) _ = os.write(self.pipe[1], "!", 1);
+    }
+
+    pub fn simple(self: *Events, kind: abi.EventKind, node: u8, a: u64) void {
+        self.push(.{ .kind = @intFromEnum(kind), .length = 0, .node = node, .a = a }, &.{});
+    }
+
+    pub fn text(self: *Events, kind: abi.EventKind, a: u64, data: []const u8) void {
+        self.push(.{ .kind = @intFromEnum(kind), .length = 0, .node = 0, .a = a }, data);
+    }
+
+    /// Takes up to out.len records, oldest first.
+    pub fn take(self: *Events, out: []align(1) abi.Event) usize {
+        self.lock.lock();
+        defer self.lock.unlock();
+        const count = @min(out.len, self.length);
+        for (0..count) |i| out[i] = self.ring[(self.head + i) % capacity];
+        self.head = (self.head + count) % capacity;
+        self.length -= count;
+        return count;
+    }
+};
+
+test "long data comes in parts, and the doorbell rings once for a burst" {
+    var events = try Events.init(std.testing.allocator);
+    defer events.deinit(std.testing.allocator);
+    events.text(.crash, 3, "0123456789" ** 7);
+    events.simple(.stopped, 0, 0);
+    var out: [8]abi.Event = undefined;
+    try std.testing.expectEqual(4, events.take(&out));
+    try std.testing.expectEqual(1, out[0].more);
+    try std.testing.expectEqual(0, out[2].more);
+    try std.testing.expectEqual(6, out[2].length);
+    var bell: [4]u8 = undefined;
+    try std.testing.expectEqual(1, os.read(events.pipe[0], &bell, 4));
+}
+
+test "console output gives way, other events never" {
+    var events = try Events.init(std.testing.allocator);
+    defer events.deinit(std.testing.allocator);
+    for (0..capacity) |_| events.text(.console, 0, "x");
+    try std.testing.expect(events.lost > 0);
+    for (0..reserved) |_| events.simple(.reset, 0, 0);
+    try std.testing.expectEqual(capacity, events.length);
+}

@@ -1,0 +1,289 @@
+//! Guest RAM: one memfd, mapped twice. The guest mapping is registered with userfaultfd and given to
+//! KVM; its page tables ARE the coherence state. The alias mapping is never registered: through it
+//! the engine reads and writes page bytes without faulting.
+
+const std = @import("std");
+const limits = @import("../limits.zig");
+const linux = @import("../sys/linux.zig");
+const uffd = @import("../sys/uffd.zig");
+const State = @import("../dsm/dsm.zig").State;
+const Page = @import("../wire/message.zig").Page;
+const os = linux.os;
+const assert = std.debug.assert;
+
+pub const page_size = limits.page_size;
+/// RAM below this offset is at the same guest physical address; the rest lies above the MMIO hole.
+pub const low_bytes: u64 = 3 << 30;
+pub const hole_bytes: u64 = 1 << 30;
+
+pub fn gpaOf(offset: u64) u64 {
+    return if (offset < low_bytes) offset else offset + hole_bytes;
+}
+
+/// The RAM offset of a guest physical address; null in the hole or past the end.
+pub fn offsetOf(gpa: u64, ram_bytes: u64) ?u64 {
+    const offset = if (gpa < low_bytes)
+        gpa
+    else if (gpa >= low_bytes + hole_bytes)
+        gpa - hole_bytes
+    else
+        return null;
+    return if (offset < ram_bytes) offset else null;
+}
+
+pub const Slot = struct { gpa: u64, bytes: []align(page_size) u8 };
+
+pub const Memory = struct {
+    memfd: i32,
+    uffd: i32,
+    ram_bytes: u64,
+    /// Laid out by guest physical address, hole included.
+    guest: []align(page_size) u8,
+    alias: []align(page_size) u8,
+
+    pub fn init(ram_bytes: u64) !Memory {
+        assert(ram_bytes > 0 and ram_bytes % page_size == 0);
+        const memfd = try linux.fdOf(os.memfd_create("guest-ram", os.MFD.CLOEXEC));
+        errdefer linux.close(memfd);
+        _ = try linux.check(os.ftruncate(memfd, @intCast(ram_bytes)));
+        const alias = try mapShared(null, ram_bytes, memfd, 0);
+        errdefer unmap(alias);
+        const guest = try reserve(gpaOf(ram_bytes - 1) + 1);
+        errdefer unmap(guest);
+        const low = @min(ram_bytes, low_bytes);
+        _ = try mapShared(guest.ptr, low, memfd, 0);
+        if (ram_bytes > low) {
+            const high = guest.ptr + low_bytes + hole_bytes;
+            _ = try mapShared(@alignCast(high), ram_bytes - low, memfd, low);
+        }
+        advise(guest);
+        advise(alias);
+        const fd = try uffd.open();
+        errdefer linux.close(fd);
+        var self: Memory = .{
+            .memfd = memfd,
+            .uffd = fd,
+            .ram_bytes = ram_bytes,
+            .guest = guest,
+            .alias = alias,
+        };
+        for (self.slots().slice()) |slot| try uffd.register(fd, slot.bytes);
+        return self;
+    }
+
+    /// Only when no thread can touch the guest mapping any more: a waiter would read zeros.
+    pub fn deinit(self: *Memory) void {
+        unmap(self.guest);
+        unmap(self.alias);
+        linux.close(self.uffd);
+        linux.close(self.memfd);
+    }
+
+    pub const Slots = struct {
+        items: [2]Slot,
+        count: usize,
+
+        pub fn slice(self: *const Slots) []const Slot {
+            return self.items[0..self.count];
+        }
+    };
+
+    /// The ranges of guest physical memory, for userfaultfd and for KVM.
+    pub fn slots(self: *const Memory) Slots {
+        const low: usize = @intCast(@min(self.ram_bytes, low_bytes));
+        var result: Slots = .{ .items = undefined, .count = 1 };
+        result.items[0] = .{ .gpa = 0, .bytes = self.guest[0..low] };
+        if (self.ram_bytes > low) {
+            const high: usize = @intCast(low_bytes + hole_bytes);
+            result.items[1] = .{ .gpa = high, .bytes = @alignCast(self.guest[high..]) };
+            result.count = 2;
+        }
+        return result;
+    }
+
+    pub fn guestPage(self: *const Memory, page: Page) *align(page_size) [page_size]u8 {
+        const gpa = gpaOf(@as(u64, page) * page_size);
+        return @alignCast(self.guest[@intCast(gpa)..][0..page_size]);
+    }
+
+    pub fn aliasPage(self: *const Memory, page: Page) *align(page_size) [page_size]u8 {
+        const offset = @as(usize, page) * page_size;
+        return @alignCast(self.alias[offset..][0..page_size]);
+    }
+
+    /// The page behind an address inside the guest mapping.
+    pub fn pageAt(self: *const Memory, address: u64) Page {
+        const gpa = address - @intFromPtr(self.guest.ptr);
+        return @intCast(offsetOf(gpa, self.ram_bytes).? / page_size);
+    }
+
+    /// The only way a page becomes usable: maps what the alias holds with the state's protection and
+    /// wakes whoever waits. Never COPY or ZEROPAGE: both fail once the alias has touched the page.
+    pub fn map(self: *const Memory, page: Page, state: State) linux.Error!void {
+        assert(state != .invalid);
+        const target: []u8 = self.guestPage(page);
+        const protected = state == .shared;
+        uffd.continuePage(self.uffd, target, protected) catch |err| switch (err) {
+            // Nothing in the page cache yet: a read through the alias puts a zero page there.
+            error.BadAddress => {
+                std.mem.doNotOptimizeAway(@as(*volatile u8, &self.aliasPage(page)[0]).*);
+                try self.mapPresent(target, protected);
+            },
+            // Something is mapped, with a protection nobody knows.
+            error.Exists => try self.reprotect(target, protected),
+            else => return err,
+        };
+    }
+
+    fn mapPresent(self: *const Memory, target: []u8, protected: bool) linux.Error!void {
+        uffd.continuePage(self.uffd, target, protected) catch |err| switch (err) {
+            error.Exists => try self.reprotect(target, protected),
+            else => return err,
+        };
+    }
+
+    fn reprotect(self: *const Memory, target: []u8, protected: bool) linux.Error!void {
+        try uffd.writeProtect(self.uffd, target, protected);
+        try uffd.wake(self.uffd, target);
+    }
+
+    /// Write -> read. No store lands after it returns.
+    pub fn protect(self: *const Memory, page: Page) linux.Error!void {
+        try uffd.writeProtect(self.uffd, self.guestPage(page), true);
+    }
+
+    /// Unmaps; the bytes stay behind the alias. No access lands after it returns.
+    pub fn drop(self: *const Memory, page: Page) linux.Error!void {
+        const target = self.guestPage(page);
+        _ = try linux.check(os.madvise(target, page_size, os.MADV.DONTNEED));
+    }
+};
+
+fn mapShared(
+    at: ?[*]align(page_size) u8,
+    bytes: u64,
+    fd: i32,
+    offset: u64,
+) linux.Error![]align(page_size) u8 {
+    const rc = os.mmap(
+        at,
+        @intCast(bytes),
+        .{ .READ = true, .WRITE = true },
+        .{ .TYPE = .SHARED, .FIXED = at != null, .NORESERVE = true },
+        fd,
+        @intCast(offset),
+    );
+    const address = try linux.check(rc);
+    return @as([*]align(page_size) u8, @ptrFromInt(address))[0..@intCast(bytes)];
+}
+
+fn reserve(bytes: u64) linux.Error![]align(page_size) u8 {
+    const rc = os.mmap(
+        null,
+        @intCast(bytes),
+        .{},
+        .{ .TYPE = .PRIVATE, .ANONYMOUS = true, .NORESERVE = true },
+        -1,
+        0,
+    );
+    const address = try linux.check(rc);
+    return @as([*]align(page_size) u8, @ptrFromInt(address))[0..@intCast(bytes)];
+}
+
+fn unmap(memory: []align(page_size) u8) void {
+    _ = os.munmap(memory.ptr, memory.len);
+}
+
+/// 4 KiB pages only, not copied into a child, not in core dumps.
+fn advise(memory: []align(page_size) u8) void {
+    for ([_]u32{ os.MADV.NOHUGEPAGE, os.MADV.DONTFORK, os.MADV.DONTDUMP }) |advice| {
+        _ = os.madvise(memory.ptr, memory.len, advice);
+    }
+}
+
+const testing = std.testing;
+
+/// Touches the guest mapping from another thread, as a vCPU does.
+const Toucher = struct {
+    word: *volatile u64,
+    stored: std.atomic.Value(u32) = .init(0),
+    stop: std.atomic.Value(u32) = .init(0),
+
+    fn store(self: *Toucher) void {
+        self.word.* += 1;
+        self.stored.store(1, .release);
+    }
+
+    fn loop(self: *Toucher) void {
+        while (self.stop.load(.acquire) == 0) self.word.* +%= 1;
+    }
+};
+
+fn openOrSkip(ram_bytes: u64) !Memory {
+    return Memory.init(ram_bytes) catch |err| switch (err) {
+        error.PermissionDenied, error.Unsupported => {
+            std.debug.print("skipped: userfaultfd for kernel faults is not permitted here\n", .{});
+            return error.SkipZigTest;
+        },
+        else => err,
+    };
+}
+
+/// The next fault event of any thread.
+fn awaitEvent(memory: *const Memory) !uffd.Message {
+    var messages: [1]uffd.Message = undefined;
+    var poll: [1]os.pollfd = .{.{ .fd = memory.uffd, .events = os.POLL.IN, .revents = 0 }};
+    while (true) {
+        const got = uffd.read(memory.uffd, &messages);
+        if (got.len > 0) return got[0];
+        if (os.poll(&poll, 1, 5000) == 0) return error.NoEvent;
+    }
+}
+
+test "first touch, read copy, upgrade, and the bytes behind the alias" {
+    var memory = try openOrSkip(16 * page_size);
+    defer memory.deinit();
+    var toucher: Toucher = .{ .word = @ptrCast(memory.guestPage(3)) };
+    const thread = try std.Thread.spawn(.{}, Toucher.store, .{&toucher});
+    const first = try awaitEvent(&memory);
+    try testing.expectEqual(3, memory.pageAt(first.address));
+    try memory.map(3, .shared);
+    const second = try awaitEvent(&memory);
+    try testing.expect(second.flags & uffd.flag_wp != 0);
+    try testing.expectEqual(0, toucher.stored.load(.acquire));
+    // Present and protected: the continue meets EEXIST and must end writable.
+    try memory.map(3, .modified);
+    thread.join();
+    try testing.expectEqual(1, memory.aliasPage(3)[0]);
+    // A repeated event on a page that is held maps it again by its state, harmlessly.
+    try memory.map(3, .modified);
+    try testing.expectEqual(1, memory.guestPage(3)[0]);
+}
+
+test "no store lands after protect or drop" {
+    var memory = try openOrSkip(4 * page_size);
+    defer memory.deinit();
+    var toucher: Toucher = .{ .word = @ptrCast(memory.guestPage(1)) };
+    const thread = try std.Thread.spawn(.{}, Toucher.loop, .{&toucher});
+    const alias: *volatile u64 = @ptrCast(memory.aliasPage(1));
+    for (0..300) |round| {
+        _ = try awaitEvent(&memory);
+        try memory.map(1, .modified);
+        while (alias.* == 0) std.atomic.spinLoopHint();
+        if (round % 2 == 0) try memory.protect(1) else try memory.drop(1);
+        const seen = alias.*;
+        for (0..200) |_| try testing.expectEqual(seen, alias.*);
+    }
+    toucher.stop.store(1, .release);
+    _ = try awaitEvent(&memory);
+    try memory.map(1, .modified);
+    thread.join();
+}
+
+test "addresses skip the hole" {
+    const ram = low_bytes + 2 * page_size;
+    try testing.expectEqual(low_bytes + hole_bytes, gpaOf(low_bytes));
+    try testing.expectEqual(low_bytes, offsetOf(low_bytes + hole_bytes, ram).?);
+    try testing.expectEqual(null, offsetOf(low_bytes, ram));
+    try testing.expectEqual(null, offsetOf(low_bytes + hole_bytes + 2 * page_size, ram));
+}

@@ -1,0 +1,164 @@
+//! The system calls of the data plane that have no room of their own: memory, time, waiting, threads.
+//! Results become Zig errors here and nowhere else (errors.zig turns them back for TypeScript).
+
+const std = @import("std");
+pub const os = std.os.linux;
+const assert = std.debug.assert;
+
+pub const Error = error{
+    AccessDenied,
+    PermissionDenied,
+    OutOfMemory,
+    AddressInUse,
+    AddressNotAvailable,
+    NoDevice,
+    Again,
+    Exists,
+    BadAddress,
+    Interrupted,
+    Refused,
+    Unsupported,
+    NotFound,
+    Unexpected,
+};
+
+/// The value of a successful call, or its errno as an error.
+pub fn check(rc: usize) Error!usize {
+    return switch (os.errno(rc)) {
+        .SUCCESS => rc,
+        .ACCES => error.AccessDenied,
+        .PERM => error.PermissionDenied,
+        .NOMEM, .NFILE, .MFILE => error.OutOfMemory,
+        .ADDRINUSE => error.AddressInUse,
+        .ADDRNOTAVAIL => error.AddressNotAvailable,
+        .NODEV, .NXIO => error.NoDevice,
+        .NOENT => error.NotFound,
+        .AGAIN => error.Again,
+        .EXIST => error.Exists,
+        .FAULT => error.BadAddress,
+        .INTR => error.Interrupted,
+        .CONNREFUSED => error.Refused,
+        .OPNOTSUPP, .NOSYS => error.Unsupported,
+        else => error.Unexpected,
+    };
+}
+
+pub fn fdOf(rc: usize) Error!i32 {
+    return @intCast(try check(rc));
+}
+
+pub fn close(fd: i32) void {
+    if (fd >= 0) _ = os.close(fd);
+}
+
+/// CLOCK_MONOTONIC in nanoseconds; a vDSO call through libc, no system call.
+pub fn nowNs() u64 {
+    var ts: std.c.timespec = undefined;
+    const rc = std.c.clock_gettime(.MONOTONIC, &ts);
+    assert(rc == 0);
+    return @as(u64, @intCast(ts.sec)) * std.time.ns_per_s + @as(u64, @intCast(ts.nsec));
+}
+
+pub fn threadId() u32 {
+    return @intCast(os.gettid());
+}
+
+/// Blocks every signal in the calling thread but `open` (0 = none): Bun's handlers must not run here.
+pub fn blockSignals(open: u6) void {
+    var set: u64 = ~@as(u64, 0);
+    if (open != 0) set &= ~(@as(u64, 1) << (open - 1));
+    const rc = os.syscall4(.rt_sigprocmask, os.SIG.SETMASK, @intFromPtr(&set), 0, 8);
+    assert(os.errno(rc) == .SUCCESS);
+}
+
+pub fn nameThread(name: [*:0]const u8) void {
+    _ = os.prctl(@intFromEnum(os.PR.SET_NAME), @intFromPtr(name), 0, 0, 0);
+}
+
+/// Sleeps while the word equals `expected`, at most until `deadline_ns` (CLOCK_MONOTONIC).
+/// Returns early on wakes and signals: the caller looks again.
+pub fn futexWait(word: *const std.atomic.Value(u32), expected: u32, deadline_ns: ?u64) void {
+    const bitset_absolute = 9 | 128;
+    var ts: os.timespec = undefined;
+    if (deadline_ns) |at| ts = .{
+        .sec = @intCast(at / std.time.ns_per_s),
+        .nsec = @intCast(at % std.time.ns_per_s),
+    };
+    _ = os.syscall6(
+        .futex,
+        @intFromPtr(word),
+        bitset_absolute,
+        expected,
+        if (deadline_ns != null) @intFromPtr(&ts) else 0,
+        0,
+        0xffff_ffff,
+    );
+}
+
+pub fn futexWake(word: *const std.atomic.Value(u32)) void {
+    const wake_private = 1 | 128;
+    _ = os.syscall3(.futex, @intFromPtr(word), wake_private, std.math.maxInt(i32));
+}
+
+/// A plain futex mutex (Drepper, "Futexes are tricky", mutex 2).
+pub const Lock = struct {
+    word: std.atomic.Value(u32) = .init(0),
+
+    pub fn lock(self: *Lock) void {
+        if (self.word.cmpxchgStrong(0, 1, .acquire, .monotonic) == null) return;
+        while (self.word.swap(2, .acquire) != 0) futexWait(&self.word, 2, null);
+    }
+
+    pub fn unlock(self: *Lock) void {
+        if (self.word.swap(0, .release) == 2) futexWake(&self.word);
+    }
+};
+
+/// Waits for epoll events until `deadline_ns`; returns how many.
+pub fn epollWait(epoll: i32, events: []os.epoll_event, now_ns: u64, deadline_ns: ?u64) usize {
+    var ts: os.timespec = .{ .sec = 0, .nsec = 0 };
+    if (deadline_ns) |at| {
+        const left = at -| now_ns;
+        ts = .{
+            .sec = @intCast(left / std.time.ns_per_s),
+            .nsec = @intCast(left % std.time.ns_per_s),
+        };
+    }
+    const rc = os.syscall6(
+        .epoll_pwait2,
+        @as(u32, @bitCast(epoll)),
+        @intFromPtr(events.ptr),
+        events.len,
+        if (deadline_ns != null) @intFromPtr(&ts) else 0,
+        0,
+        0,
+    );
+    return check(rc) catch 0;
+}
+
+pub fn epollAdd(epoll: i32, fd: i32, events: u32, tag: u64) Error!void {
+    var event: os.epoll_event = .{ .events = events, .data = .{ .u64 = tag } };
+    _ = try check(os.epoll_ctl(epoll, os.EPOLL.CTL_ADD, fd, &event));
+}
+
+test "a lock excludes and a futex times out" {
+    var lock: Lock = .{};
+    var total: u32 = 0;
+    const Work = struct {
+        fn run(l: *Lock, t: *u32) void {
+            for (0..20_000) |_| {
+                l.lock();
+                t.* += 1;
+                l.unlock();
+            }
+        }
+    };
+    const other = try std.Thread.spawn(.{}, Work.run, .{ &lock, &total });
+    Work.run(&lock, &total);
+    other.join();
+    try std.testing.expectEqual(40_000, total);
+    var word: std.atomic.Value(u32) = .init(1);
+    const before = nowNs();
+    futexWait(&word, 1, before + 1_000_000);
+    try std.testing.expect(nowNs() >= before + 1_000_000);
+}

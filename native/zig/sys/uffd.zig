@@ -1,0 +1,120 @@
+//! userfaultfd by hand (Documentation/admin-guide/mm/userfaultfd.rst, uapi/linux/userfaultfd.h).
+//! native/c/abi_check.c compares numbers and sizes with the kernel's header.
+
+const std = @import("std");
+const linux = @import("linux.zig");
+const os = linux.os;
+const assert = std.debug.assert;
+
+const Range = extern struct { start: u64, len: u64 };
+const Api = extern struct { api: u64, features: u64, ioctls: u64 };
+const Register = extern struct { range: Range, mode: u64, ioctls: u64 };
+const Continue = extern struct { range: Range, mode: u64, mapped: i64 };
+const WriteProtect = extern struct { range: Range, mode: u64 };
+
+pub const Message = extern struct {
+    event: u8,
+    reserved: [7]u8,
+    flags: u64,
+    address: u64,
+    thread: u32,
+    padding: u32,
+};
+
+comptime {
+    assert(@sizeOf(Message) == 32);
+    assert(ioctl_api == 0xc018aa3f);
+    assert(ioctl_register == 0xc020aa00);
+    assert(ioctl_wake == 0x8010aa02);
+    assert(ioctl_write_protect == 0xc018aa06);
+    assert(ioctl_continue == 0xc020aa07);
+}
+
+const ioctl_api = os.IOCTL.IOWR(0xaa, 0x3f, Api);
+const ioctl_register = os.IOCTL.IOWR(0xaa, 0x00, Register);
+const ioctl_wake = os.IOCTL.IOR(0xaa, 0x02, Range);
+const ioctl_write_protect = os.IOCTL.IOWR(0xaa, 0x06, WriteProtect);
+const ioctl_continue = os.IOCTL.IOWR(0xaa, 0x07, Continue);
+
+pub const event_pagefault: u8 = 0x12;
+pub const flag_write: u64 = 1;
+pub const flag_wp: u64 = 2;
+
+const feature_thread_id = 1 << 8;
+const feature_missing_shmem = 1 << 5;
+const feature_minor_shmem = 1 << 10;
+const feature_wp_shmem = 1 << 12;
+const feature_wp_unpopulated = 1 << 13;
+pub const features_needed: u64 = feature_thread_id | feature_missing_shmem | feature_minor_shmem |
+    feature_wp_shmem | feature_wp_unpopulated;
+
+const mode_missing_wp_minor = 1 | 2 | 4;
+const continue_wp = 2;
+const write_protect_wp = 1;
+
+/// Opens a non-blocking userfaultfd that also handles kernel-mode faults (KVM's).
+pub fn open() linux.Error!i32 {
+    const flags = 0o2000000 | 0o4000;
+    const fd = try linux.fdOf(os.syscall1(.userfaultfd, flags));
+    errdefer linux.close(fd);
+    var api: Api = .{ .api = 0xaa, .features = features_needed, .ioctls = 0 };
+    _ = linux.check(ioctl(fd, ioctl_api, &api)) catch return error.Unsupported;
+    return fd;
+}
+
+fn ioctl(fd: i32, request: u32, argument: anytype) usize {
+    return os.ioctl(fd, request, @intFromPtr(argument));
+}
+
+pub fn register(fd: i32, memory: []u8) linux.Error!void {
+    var r: Register = .{ .range = rangeOf(memory), .mode = mode_missing_wp_minor, .ioctls = 0 };
+    _ = try linux.check(ioctl(fd, ioctl_register, &r));
+}
+
+/// Maps the page that is in the page cache and wakes; Exists when something is mapped already.
+pub fn continuePage(fd: i32, page: []u8, protected: bool) linux.Error!void {
+    while (true) {
+        var c: Continue = .{
+            .range = rangeOf(page),
+            .mode = if (protected) continue_wp else 0,
+            .mapped = 0,
+        };
+        _ = linux.check(ioctl(fd, ioctl_continue, &c)) catch |err| switch (err) {
+            // The address space is changing under us (another thread's mmap): ask again.
+            error.Again => continue,
+            else => return err,
+        };
+        return;
+    }
+}
+
+/// Changes the protection; taking it away also wakes.
+pub fn writeProtect(fd: i32, page: []u8, protected: bool) linux.Error!void {
+    while (true) {
+        var w: WriteProtect = .{
+            .range = rangeOf(page),
+            .mode = if (protected) write_protect_wp else 0,
+        };
+        _ = linux.check(ioctl(fd, ioctl_write_protect, &w)) catch |err| switch (err) {
+            error.Again => continue,
+            else => return err,
+        };
+        return;
+    }
+}
+
+pub fn wake(fd: i32, page: []u8) linux.Error!void {
+    var r = rangeOf(page);
+    _ = try linux.check(ioctl(fd, ioctl_wake, &r));
+}
+
+fn rangeOf(memory: []u8) Range {
+    return .{ .start = @intFromPtr(memory.ptr), .len = memory.len };
+}
+
+/// Reads waiting events; an empty slice when there are none.
+pub fn read(fd: i32, into: []Message) []Message {
+    const bytes = linux.check(os.read(fd, @ptrCast(into.ptr), into.len * 32)) catch return into[0..0];
+    assert(bytes % 32 == 0);
+    return into[0 .. bytes / 32];
+}

@@ -1,0 +1,11 @@
+//! Unit tests of the engine and what it calls.
+
+comptime {
+    _ = @import("sys/linux.zig");
+    _ = @import("sys/uffd.zig");
+    _ = @import("sys/udp.zig");
+    _ = @import("engine/memory.zig");
+    _ = @import("engine/events.zig");
+    _ = @import("engine/fabric.zig");
+    _ = @import("engine/engine.zig");
+}
