@@ -1,0 +1,112 @@
+/** @module ACPI's own compiler reads the tables back, where acpica-tools is installed. */
+
+import { expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { viewOf } from "../bytes.ts";
+import { eisaId, integer, packageOf } from "./aml.ts";
+import { acpiTables } from "./index.ts";
+import { madt } from "./madt.ts";
+
+const nodes = [
+  { cpus: 2, ramPages: 0x8000 },
+  { cpus: 1, ramPages: 0x10_0000 },
+];
+
+function sum(bytes: Uint8Array): number {
+  return bytes.reduce((total, byte) => total + byte, 0) & 0xff;
+}
+
+test("every table sums to zero and the pointers lead to them", () => {
+  const acpi = acpiTables(nodes);
+  expect(sum(acpi.bytes.subarray(0, 20))).toBe(0);
+  expect(sum(acpi.bytes.subarray(0, 36))).toBe(0);
+  const at = (gpa: bigint) => acpi.bytes.subarray(Number(gpa) - acpi.gpa);
+  const xsdt = at(viewOf(acpi.bytes).getBigUint64(24, true));
+  const length = viewOf(xsdt).getUint32(4, true);
+  expect(sum(xsdt.subarray(0, length))).toBe(0);
+  const found: string[] = [];
+  for (let entry = 36; entry < length; entry += 8) {
+    const listed = at(viewOf(xsdt).getBigUint64(entry, true));
+    expect(sum(listed.subarray(0, viewOf(listed).getUint32(4, true)))).toBe(0);
+    found.push(new TextDecoder().decode(listed.subarray(0, 4)));
+  }
+  expect(found).toEqual(["FACP", "APIC", "SRAT", "SLIT"]);
+  const fadt = viewOf(acpi.tables.get("FACP")!);
+  expect(fadt.byteLength).toBe(268);
+  const facs = at(BigInt(fadt.getUint32(36, true)));
+  expect(new TextDecoder().decode(facs.subarray(0, 4))).toBe("FACS");
+  const dsdt = at(BigInt(fadt.getUint32(40, true)));
+  expect(new TextDecoder().decode(dsdt.subarray(0, 4))).toBe("DSDT");
+  expect(fadt.getBigUint64(140, true)).toBe(BigInt(fadt.getUint32(40, true)));
+});
+
+test("AML encodings of the specification", () => {
+  expect(integer(1)).toEqual(Uint8Array.of(1));
+  expect(integer(5)).toEqual(Uint8Array.of(0x0a, 5));
+  expect(eisaId("PNP0501")).toEqual(Uint8Array.of(0x0c, 0x41, 0xd0, 0x05, 0x01));
+  expect(packageOf([integer(0), integer(5)])).toEqual(Uint8Array.of(0x12, 5, 2, 0, 0x0a, 5));
+});
+
+test("an id that an xAPIC cannot say gets an x2APIC entry", () => {
+  const small = madt(255);
+  const big = madt(256);
+  // One x2APIC entry and one x2APIC NMI entry more.
+  expect(big.length - small.length).toBe(16 + 12);
+});
+
+const iasl = Bun.which("iasl");
+if (iasl === null) console.warn("SKIPPED: iasl is missing (apt-get install acpica-tools)");
+
+/** What iasl makes of a table: its text and its complaints. */
+function disassemble(signature: string, bytes: Uint8Array): { text: string; log: string } {
+  const folder = mkdtempSync(join(tmpdir(), "gvm-acpi-"));
+  try {
+    writeFileSync(join(folder, `${signature}.aml`), bytes);
+    const done = Bun.spawnSync([iasl!, "-d", `${signature}.aml`], { cwd: folder });
+    const text = readFileSync(join(folder, `${signature}.dsl`), "utf8");
+    return { text, log: done.stdout.toString() + done.stderr.toString() };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Compiles the disassembly again: the bytes must come out the same. */
+function compile(text: string): Uint8Array {
+  const folder = mkdtempSync(join(tmpdir(), "gvm-acpi-"));
+  try {
+    writeFileSync(join(folder, "x.dsl"), text);
+    const done = Bun.spawnSync([iasl!, "-p", "out", "x.dsl"], { cwd: folder });
+    expect(done.stdout.toString()).toContain("0 Errors, 0 Warnings");
+    return readFileSync(join(folder, "out.aml"));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test.skipIf(iasl === null)("iasl finds nothing wrong and reads what was meant", () => {
+  const { tables } = acpiTables(nodes);
+  const texts = new Map<string, string>();
+  for (const [signature, bytes] of tables) {
+    const { text, log } = disassemble(signature, bytes);
+    expect(`${log}${text}`).not.toMatch(/Invalid|Unknown|Error|Warning|beyond|incorrect checksum/i);
+    texts.set(signature, text);
+  }
+  expect(texts.get("DSDT")).toMatch(/Name \(\\?_S5, Package \(0x04\)/);
+  expect(texts.get("DSDT")).toContain('EisaId ("PNP0501")');
+  expect(texts.get("DSDT")).toMatch(/IRQNoFlags \(\)\s+\{4\}/);
+  expect(texts.get("FACP")).toMatch(/Reset Register Supported \(V2\) : 1/);
+  expect(texts.get("FACP")).toMatch(/32-bit PM Timer \(V1\) : 1/);
+  expect(texts.get("FACP")).toMatch(/PM1A Control Block Address : 00000604/);
+  expect(texts.get("APIC")).toMatch(/Processor ID : 02/);
+  expect(texts.get("SRAT")).toMatch(/Base Address : 0000000100000000/);
+  expect(texts.get("SLIT")).toMatch(/Locality {3}0 : 0A 28/);
+});
+
+test.skipIf(iasl === null)("the DSDT is what iasl makes of its own reading of it", () => {
+  const dsdt = acpiTables(nodes).tables.get("DSDT")!;
+  const again = compile(disassemble("DSDT", dsdt).text);
+  // Creator fields of the header differ: iasl signs what it compiles.
+  expect(again.subarray(36)).toEqual(Buffer.from(dsdt.subarray(36)));
+});

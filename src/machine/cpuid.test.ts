@@ -1,0 +1,160 @@
+/** @module The CPUID policy: intersection, what is hidden, topology. */
+
+import { expect, test } from "bun:test";
+import type { CpuidEntry, HostFacts } from "../node/dataplane.ts";
+import { cpuidTable } from "./cpuid.ts";
+import { packageShift } from "./topology.ts";
+
+const all = 0xffff_ffff;
+
+function entry(leaf: number, values: Partial<CpuidEntry> = {}): CpuidEntry {
+  return { leaf, index: 0, flags: 0, eax: 0, ebx: 0, ecx: 0, edx: 0, ...values };
+}
+
+function brandEntries(text: string): CpuidEntry[] {
+  const bytes = new Uint8Array(48);
+  bytes.set(new TextEncoder().encode(text));
+  const words = new Uint32Array(bytes.buffer);
+  return [0, 1, 2].map((i) => {
+    const [eax, ebx, ecx, edx] = [...words.subarray(i * 4, i * 4 + 4)];
+    return entry(0x8000_0002 + i, { eax: eax!, ebx: ebx!, ecx: ecx!, edx: edx! });
+  });
+}
+
+/** A host that claims every feature bit there is. */
+function host(change: Partial<HostFacts> = {}, extra: readonly CpuidEntry[] = []): HostFacts {
+  const cpuid = [
+    entry(0, { eax: 0x20 }),
+    entry(1, { eax: 0x800f12, ebx: 0x0710_0800, ecx: all, edx: all }),
+    entry(5, { eax: 64, ebx: 64 }),
+    entry(6, { eax: all }),
+    entry(7, { ebx: all, ecx: all, edx: all, eax: 1, flags: 1 }),
+    entry(7, { index: 1, eax: all, flags: 1 }),
+    entry(0xa, { eax: 0x0730_0404 }),
+    entry(0xd, { eax: 7, flags: 1 }),
+    entry(0xd, { index: 2, eax: 256, ebx: 576, flags: 1 }),
+    entry(0x4000_0000, { ebx: 1 }),
+    entry(0x4000_0001, { eax: all }),
+    entry(0x8000_0000, { eax: 0x8000_0026 }),
+    entry(0x8000_0001, { ecx: all, edx: all }),
+    ...brandEntries("AMD EPYC"),
+    entry(0x8000_0006, { ecx: 0x0200_6140, edx: 0x0100_9140 }),
+    entry(0x8000_0007, { edx: all }),
+    entry(0x8000_0008, { eax: 0x3030, ebx: all, ecx: 0x700f }),
+    entry(0x8000_000a, { eax: 1, edx: all }),
+    entry(0x8000_001e, { eax: 3 }),
+    entry(0x8000_0022, { eax: 1 }),
+    ...extra,
+  ];
+  const base = { vendor: "AuthenticAMD", cpuid, tscKhz: 1, physicalAddressBits: 48, xcr0U64: 7n };
+  return { ...base, ...change };
+}
+
+function find(table: readonly CpuidEntry[], leaf: number, index = 0): CpuidEntry {
+  return table.find((each) => each.leaf === leaf && each.index === index) ?? entry(leaf, { index });
+}
+
+/** Those of `bits` that are set. */
+function setIn(value: number, bits: readonly number[]): readonly number[] {
+  return bits.filter((bit) => ((value >>> bit) & 1) === 1);
+}
+
+function shift(...cpus: readonly number[]): number {
+  return packageShift(cpus.map((count) => ({ cpus: count, ramPages: 1 })));
+}
+
+const oneNode = [{ cpus: 2, ramPages: 1 }];
+
+test("what must never be seen is not", () => {
+  const table = cpuidTable({ hosts: [host()], nodes: oneNode, hide: [] });
+  // MONITOR, VMX, SMX, PDCM, TSC-deadline; WAITPKG, LA57; SVM, TOPOEXT, PERFCTR, MWAITX; INVLPGB.
+  expect(setIn(find(table, 1).ecx, [3, 5, 6, 15, 24])).toEqual([]);
+  expect(setIn(find(table, 7).ecx, [5, 16])).toEqual([]);
+  expect(setIn(find(table, 0x8000_0001).ecx, [2, 22, 23, 24, 28, 29])).toEqual([]);
+  expect(setIn(find(table, 0x8000_0008).ebx, [3])).toEqual([]);
+  for (const leaf of [0x5, 0xa, 0x8000_000a, 0x8000_001e, 0x8000_0022]) {
+    expect(find(table, leaf)).toEqual(entry(leaf));
+  }
+  expect(find(table, 0x4000_0001)).toEqual(entry(0x4000_0001));
+});
+
+test("what Linux looks for is there", () => {
+  const table = cpuidTable({ hosts: [host()], nodes: oneNode, hide: [] });
+  // x2APIC and "a hypervisor"; ARAT; invariant TSC; HTT, CMP_LEGACY and NC; AVX stays.
+  expect((find(table, 1).ecx >>> 21) & 1).toBe(1);
+  expect(find(table, 1).ecx >>> 31).toBe(1);
+  expect((find(table, 1).ecx >>> 28) & 1).toBe(1);
+  expect(find(table, 6).eax).toBe(4);
+  expect(find(table, 0x8000_0007).edx).toBe(0x100);
+  expect((find(table, 1).edx >>> 28) & 1).toBe(1);
+  expect((find(table, 1).ebx >>> 16) & 0xff).toBe(2);
+  expect(find(table, 0x8000_0001).ecx & 2).toBe(2);
+  expect(find(table, 0x8000_0008).ecx).toBe(0x1001);
+  const { ebx, ecx, edx } = find(table, 0x4000_0000);
+  const name = new Uint8Array(Uint32Array.of(ebx, ecx, edx).buffer);
+  expect(new TextDecoder().decode(name)).toBe("KVMKVMKVM\0\0\0");
+  expect(find(table, 0).eax).toBe(0xd);
+  expect(find(table, 0x8000_0000).eax).toBe(0x8000_0008);
+});
+
+test("XSAVE and what needs it go on an emulated host and when asked for", () => {
+  const emulated = host();
+  const tcg = emulated.cpuid.filter((each) => ![2, 3, 4].includes(each.leaf - 0x8000_0000));
+  tcg.push(...brandEntries("QEMU TCG CPU version 2.5+"));
+  for (const policy of [
+    { hosts: [{ ...emulated, cpuid: tcg }], nodes: oneNode, hide: [] },
+    { hosts: [host()], nodes: oneNode, hide: ["xsave"] },
+  ]) {
+    const table = cpuidTable(policy);
+    // FMA, XSAVE, OSXSAVE, AVX, F16C; AVX2; PKU, VAES, VPCLMULQDQ.
+    expect(find(table, 1).ecx & 0x3c00_1000).toBe(0);
+    expect(find(table, 7).ebx & 0x20).toBe(0);
+    expect(find(table, 7).ecx & 0x608).toBe(0);
+    expect(table.some((each) => each.leaf === 0xd)).toBe(false);
+  }
+  expect(() => cpuidTable({ hosts: [host()], nodes: oneNode, hide: ["avx9"] })).toThrow(
+    '"avx9" is no CPU feature',
+  );
+});
+
+test("a bit or a leaf that one node lacks is shown nowhere, in either order", () => {
+  const plain = host({ physicalAddressBits: 40 });
+  const poor = {
+    ...plain,
+    cpuid: plain.cpuid
+      .filter((each) => each.leaf !== 7 || each.index !== 1)
+      .map((each) => {
+        if (each.leaf === 1) return Object.assign({}, each, { ecx: each.ecx & ~(1 << 23) });
+        return each.leaf === 7 ? Object.assign({}, each, { eax: 0 }) : each;
+      }),
+  };
+  const nodes = [
+    { cpus: 1, ramPages: 1 },
+    { cpus: 1, ramPages: 1 },
+  ];
+  for (const hosts of [
+    [host(), poor],
+    [poor, host()],
+  ]) {
+    const table = cpuidTable({ hosts, nodes, hide: [] });
+    expect((find(table, 1).ecx >>> 23) & 1).toBe(0);
+    expect(find(table, 7).eax).toBe(0);
+    expect(table.some((each) => each.leaf === 7 && each.index === 1)).toBe(false);
+    expect(find(table, 0x8000_0008).eax).toBe(0x3028);
+    // One vCPU a package: none shares a socket over the network.
+    expect((find(table, 1).edx >>> 28) & 1).toBe(0);
+    expect(find(table, 0x8000_0008).ecx).toBe(0);
+  }
+});
+
+test("mixed vendors are refused", () => {
+  const hosts = [host(), host({ vendor: "GenuineIntel" })];
+  expect(() => cpuidTable({ hosts, nodes: oneNode, hide: [] })).toThrow("one VM needs one vendor");
+});
+
+test("a package never spans two nodes", () => {
+  expect([shift(1), shift(2), shift(3), shift(8)]).toEqual([0, 1, 2, 3]);
+  expect([shift(1, 1), shift(2, 2), shift(4, 4, 4), shift(2, 1), shift(3, 1)]).toEqual([
+    0, 1, 2, 1, 0,
+  ]);
+});

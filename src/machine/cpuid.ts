@@ -1,0 +1,222 @@
+/**
+ * @module The processor every vCPU of the VM shows: what all hosts can do, less what must not be
+ * seen. A bit that one node lacks, or that would make the host's kernel write guest memory behind
+ * the coherence engine's back, is cleared everywhere; the topology is our own.
+ */
+
+import type { CpuidEntry, HostFacts } from "../node/dataplane.ts";
+import { features, type FeatureName, groups, type Register } from "./features.ts";
+import { MachineError } from "./errors.ts";
+import type { NodeShare } from "./map.ts";
+import { packageShift, topologyLeaves } from "./topology.ts";
+
+export type CpuidPolicy = {
+  readonly hosts: readonly HostFacts[];
+  readonly nodes: readonly NodeShare[];
+  /** Further names to hide: features or groups of features.ts ("xsave"). */
+  readonly hide: readonly string[];
+};
+
+type Registers = { eax: number; ebx: number; ecx: number; edx: number };
+type Leaf = Registers & { leaf: number; index: number; flags: number };
+
+const registers = ["eax", "ebx", "ecx", "edx"] as const;
+/** Leaves that are bit masks: a bit is shown when every host has it. */
+const masks: readonly {
+  readonly leaf: number;
+  readonly index: number;
+  readonly of: readonly Register[];
+}[] = [
+  { leaf: 0x1, index: 0, of: ["ecx", "edx"] },
+  { leaf: 0x6, index: 0, of: ["eax"] },
+  { leaf: 0x7, index: 0, of: ["ebx", "ecx", "edx"] },
+  { leaf: 0x7, index: 1, of: ["eax", "ebx", "ecx", "edx"] },
+  { leaf: 0x7, index: 2, of: ["edx"] },
+  { leaf: 0x8000_0001, index: 0, of: ["ecx", "edx"] },
+  { leaf: 0x8000_0007, index: 0, of: ["edx"] },
+  { leaf: 0x8000_0008, index: 0, of: ["ebx"] },
+  { leaf: 0x8000_000a, index: 0, of: ["edx"] },
+  { leaf: 0x8000_0021, index: 0, of: ["eax"] },
+];
+/**
+ * Zero on every VM: performance monitoring (0xA, 0x80000022), monitor (5), resource control (0xF,
+ * 0x10), SGX (0x12), processor trace (0x14), clock rates (0x15, 0x16), tiles (0x1D, 0x1E), SVM
+ * (0x8000000A), IBS (0x8000001B), topology of the host (0x1F, 0x8000001D, 0x8000001E, 0x80000026),
+ * memory encryption (0x8000001F), quality of service (0x80000020).
+ */
+const zeroed = new Set([
+  0x5, 0xa, 0xf, 0x10, 0x12, 0x14, 0x15, 0x16, 0x1d, 0x1e, 0x1f, 0x8000_000a, 0x8000_001b,
+  0x8000_001d, 0x8000_001e, 0x8000_001f, 0x8000_0020, 0x8000_0022, 0x8000_0026,
+]);
+
+function key(entry: { readonly leaf: number; readonly index: number }): string {
+  return `${entry.leaf.toString(16)}.${entry.index}`;
+}
+
+/** Brand string of leaves 0x80000002 to 0x80000004. */
+export function brand(cpuid: readonly CpuidEntry[]): string {
+  const words = [2, 3, 4].flatMap((number) => {
+    const entry = cpuid.find((each) => each.leaf === 0x8000_0000 + number);
+    return entry ? registers.map((register) => entry[register]) : [];
+  });
+  const bytes = new Uint8Array(Uint32Array.from(words).buffer);
+  return new TextDecoder().decode(bytes).replaceAll("\0", "").trim();
+}
+
+/**
+ * Groups hidden without being asked for. QEMU's emulation of SVM does not carry a guest's XCR0 and
+ * FPU state safely; it shows itself in the brand string ("QEMU TCG CPU version 2.5+").
+ */
+export function impliedHides(hosts: readonly HostFacts[]): readonly string[] {
+  return hosts.some((host) => brand(host.cpuid).includes("QEMU TCG")) ? ["xsave"] : [];
+}
+
+function hiddenFeatures(policy: CpuidPolicy): readonly FeatureName[] {
+  const names = [...groups.always, ...impliedHides(policy.hosts), ...policy.hide];
+  return names.flatMap((name) => {
+    if (name in groups) return groups[name as keyof typeof groups];
+    if (name in features) return [name as FeatureName];
+    throw new MachineError(
+      `--hide-cpu: "${name}" is no CPU feature known here; known are ` +
+        `${[...Object.keys(groups), ...Object.keys(features)].join(", ")}`,
+    );
+  });
+}
+
+/** Leaves of the first host, each mask ANDed with all others'; a leaf that one lacks goes. */
+function intersection(hosts: readonly HostFacts[]): Map<string, Leaf> {
+  const [first, ...others] = hosts;
+  if (first === undefined) throw new MachineError("no host offers a processor");
+  const result = new Map<string, Leaf>(first.cpuid.map((entry) => [key(entry), { ...entry }]));
+  for (const host of others) {
+    const theirs = new Map(host.cpuid.map((entry) => [key(entry), entry]));
+    for (const [name, leaf] of result) {
+      const other = theirs.get(name);
+      if (other === undefined) {
+        result.delete(name);
+        continue;
+      }
+      const mask = masks.find((each) => key(each) === name);
+      for (const register of mask?.of ?? [])
+        leaf[register] = (leaf[register] & other[register]) >>> 0;
+      const isMax = leaf.leaf === 0 || leaf.leaf === 0x8000_0000 || key(leaf) === "7.0";
+      if (isMax) leaf.eax = Math.min(leaf.eax, other.eax);
+      if (leaf.leaf === 0xd) keepEqualState(leaf, other);
+    }
+  }
+  return result;
+}
+
+/** XSAVE areas: a component is shown only when all hosts put it in the same place. */
+function keepEqualState(leaf: Leaf, other: CpuidEntry): void {
+  if (leaf.index === 0) leaf.eax = (leaf.eax & other.eax) >>> 0;
+  if (leaf.index === 1) leaf.eax = (leaf.eax & other.eax) >>> 0;
+  if (leaf.index < 2) return;
+  if (leaf.eax !== other.eax || leaf.ebx !== other.ebx) {
+    throw new MachineError(
+      `the hosts lay out processor state ${leaf.index} differently: use --hide-cpu xsave`,
+    );
+  }
+}
+
+function clearFeature(leaves: Map<string, Leaf>, name: FeatureName): void {
+  const { leaf, index, register, bit } = features[name];
+  const entry = leaves.get(key({ leaf, index }));
+  if (entry) entry[register] = (entry[register] & ~(1 << bit)) >>> 0;
+}
+
+function change(leaves: Map<string, Leaf>, leaf: number, with_: (entry: Leaf) => void): void {
+  const entry = leaves.get(key({ leaf, index: 0 }));
+  if (entry) with_(entry);
+}
+
+function put(leaves: Map<string, Leaf>, leaf: number, values: Partial<Registers>): void {
+  const name = key({ leaf, index: 0 });
+  leaves.set(name, { leaf, index: 0, flags: 0, eax: 0, ebx: 0, ecx: 0, edx: 0, ...values });
+}
+
+/**
+ * A hypervisor Linux knows, without any of its features: that alone makes it use x2APIC where no
+ * interrupt remapping is, and skip the test of IRQ 0 (facts measured with Debian's 6.12).
+ */
+function hypervisor(leaves: Map<string, Leaf>): void {
+  for (const [name, leaf] of leaves) {
+    if (leaf.leaf >= 0x4000_0000 && leaf.leaf < 0x5000_0000) leaves.delete(name);
+  }
+  const [ebx, ecx, edx] = [0x4b4d_564b, 0x564b_4d56, 0x0000_004d];
+  put(leaves, 0x4000_0000, { eax: 0x4000_0001, ebx, ecx, edx });
+  put(leaves, 0x4000_0001, {});
+}
+
+function applyTopology(leaves: Map<string, Leaf>, policy: CpuidPolicy, amd: boolean): void {
+  const shift = packageShift(policy.nodes);
+  change(leaves, 1, (leaf) => {
+    // Initial APIC id 0: the data plane writes each vCPU's own.
+    leaf.ebx = ((leaf.ebx & 0x0000_ffff) | (Math.min(255, 1 << shift) << 16)) >>> 0;
+    leaf.edx = (shift > 0 ? leaf.edx | (1 << 28) : leaf.edx & ~(1 << 28)) >>> 0;
+  });
+  change(leaves, 0x8000_0001, (leaf) => {
+    if (amd) leaf.ecx = (shift > 0 ? leaf.ecx | 2 : leaf.ecx & ~2) >>> 0;
+  });
+  change(leaves, 0x8000_0008, (leaf) => {
+    const bits = Math.min(...policy.hosts.map((host) => host.physicalAddressBits));
+    leaf.eax = (leaf.eax & 0xff00) | bits;
+    leaf.ecx = amd ? ((shift << 12) | ((1 << shift) - 1)) >>> 0 : 0;
+  });
+  // No cache is shared between vCPUs, least of all between nodes.
+  change(leaves, 0x8000_0006, (leaf) => {
+    if (amd) leaf.edx = 0;
+  });
+  for (const leaf of leaves.values()) {
+    if (leaf.leaf === 4) leaf.eax = ((leaf.eax & 0x3fff) | (((1 << shift) - 1) << 26)) >>> 0;
+  }
+  for (const [name, leaf] of leaves) if (leaf.leaf === 0xb) leaves.delete(name);
+  for (const leaf of topologyLeaves(shift)) leaves.set(key(leaf), { ...leaf });
+}
+
+/**
+ * The CPUID table of the VM; each vCPU's APIC id is put in by the data plane.
+ * @throws MachineError for mixed vendors or an unknown name to hide.
+ */
+export function cpuidTable(policy: CpuidPolicy): readonly CpuidEntry[] {
+  const vendors = [...new Set(policy.hosts.map((host) => host.vendor))];
+  if (vendors.length > 1) {
+    throw new MachineError(
+      `the nodes have processors of ${vendors.join(" and ")}: one VM needs one vendor`,
+    );
+  }
+  const amd = vendors[0] !== "GenuineIntel";
+  const hidden = hiddenFeatures(policy);
+  const leaves = intersection(policy.hosts);
+  for (const name of hidden) clearFeature(leaves, name);
+  const noXsave = hidden.includes("xsave");
+  for (const [name, leaf] of leaves) {
+    if (noXsave && leaf.leaf === 0xd) leaves.delete(name);
+    if (zeroed.has(leaf.leaf)) leaves.delete(name);
+  }
+  change(leaves, 1, (leaf) => {
+    leaf.ecx = (leaf.ecx | (1 << 31) | (1 << 21)) >>> 0;
+    leaf.edx = (leaf.edx | (1 << 9)) >>> 0;
+  });
+  if (!leaves.has("6.0")) put(leaves, 6, {});
+  change(leaves, 6, (leaf) => Object.assign(leaf, { eax: 1 << 2, ebx: 0, ecx: 0, edx: 0 }));
+  if (!leaves.has("80000007.0")) put(leaves, 0x8000_0007, {});
+  change(leaves, 0x8000_0007, (leaf) =>
+    Object.assign(leaf, { eax: 0, ebx: 0, ecx: 0, edx: 1 << 8 }),
+  );
+  hypervisor(leaves);
+  applyTopology(leaves, policy, amd);
+  const sorted = [...leaves.values()].toSorted((a, b) => a.leaf - b.leaf || a.index - b.index);
+  return withMaxima(sorted);
+}
+
+/** Leaf 0 and 0x80000000 name the last leaf of their range that is there. */
+function withMaxima(sorted: readonly Leaf[]): readonly CpuidEntry[] {
+  const last = (from: number, to: number) =>
+    Math.max(from, ...sorted.filter(({ leaf }) => leaf >= from && leaf < to).map((e) => e.leaf));
+  return sorted.map((entry) => {
+    if (entry.leaf === 0) return { ...entry, eax: last(0, 0x4000_0000) };
+    if (entry.leaf === 0x8000_0000) return { ...entry, eax: last(0x8000_0000, 0x9000_0000) };
+    return entry;
+  });
+}

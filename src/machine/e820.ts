@@ -1,0 +1,21 @@
+/** @module The memory map as firmware tells it to an operating system (ACPI 6.5, 15.1; "e820"). */
+
+import { boot, gpaRanges, type NodeShare, ramBytes } from "./map.ts";
+
+export type MemoryRange = {
+  readonly first: number;
+  readonly length: number;
+  readonly type: "ram" | "reserved" | "acpi";
+};
+
+export const e820Type = { ram: 1, reserved: 2, acpi: 3 } as const;
+
+export function e820(nodes: readonly NodeShare[]): readonly MemoryRange[] {
+  const ram = gpaRanges(boot.extendedStart, ramBytes(nodes) - boot.extendedStart);
+  return [
+    { first: 0, length: boot.conventionalEnd, type: "ram" },
+    { first: boot.conventionalEnd, length: 0xa0000 - boot.conventionalEnd, type: "reserved" },
+    { first: boot.acpiTables, length: boot.extendedStart - boot.acpiTables, type: "reserved" },
+    ...ram.map(({ first, length }) => ({ first, length, type: "ram" }) as const),
+  ];
+}
