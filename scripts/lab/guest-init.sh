@@ -1,0 +1,12 @@
+#!/bin/busybox sh
+# First process of the Linux guest: says that user space runs, then a shell on the serial console.
+/bin/busybox mkdir -p /proc /sys /dev /tmp
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/tmp PS1='guest# '
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+echo "GUEST-UP $(uname -r) cpus $(nproc) uptime $(cut -d' ' -f1 /proc/uptime)"
+stty -F /dev/ttyS0 -echo
+setsid -c sh -i </dev/ttyS0 >/dev/ttyS0 2>&1
+poweroff -f

@@ -1,0 +1,40 @@
+#!/bin/busybox sh
+# First process of an emulated host: brings up /dev/kvm and the network, runs the command that the
+# kernel command line carries (lab.run=, base64) on the second console, says how it ended, powers
+# off. The launcher reads the lines that start with LAB-.
+/bin/busybox mkdir -p /proc /sys /dev /tmp
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/tmp TMPDIR=/tmp
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts pts /dev/pts
+mount -t tmpfs shm /dev/shm
+exec </dev/ttyS0 >/dev/ttyS0 2>&1
+
+value() { tr ' ' '\n' </proc/cmdline | sed -n "s/^lab\.$1=//p"; }
+
+for module in irqbypass kvm kvm-amd failover net_failover virtio_net; do
+  insmod "/modules/$module.ko" || echo "LAB-FAILED insmod $module"
+done
+ip link set lo up
+address=$(value address)
+if [ -n "$address" ]; then
+  ip link set eth0 mtu "$(value mtu)"
+  ip addr add "$address/24" dev eth0
+  ip link set eth0 up
+fi
+echo 1000000 >/proc/sys/vm/max_map_count
+echo 16777216 >/proc/sys/net/core/rmem_max
+echo 16777216 >/proc/sys/net/core/wmem_max
+[ -c /dev/kvm ] || echo "LAB-FAILED no /dev/kvm"
+[ -c /dev/hvc0 ] && stty -F /dev/hvc0 raw -echo
+echo "LAB-UP $(uname -r)"
+
+value run | base64 -d >/tmp/run.sh
+# setsid -c: the second console is the command's controlling terminal, as a shell's would be.
+setsid -c sh -c 'sh /tmp/run.sh 2>/dev/ttyS0; echo $? >/tmp/code' </dev/hvc0 >/dev/hvc0
+echo "LAB-EXIT $(cat /tmp/code)"
+sync
+poweroff -f

@@ -1,0 +1,165 @@
+/**
+ * @module One emulated host: a QEMU process with nested SVM, its log on one serial port and the
+ * second console (the guest's, through giantvm) on a virtio port behind a Unix socket.
+ *
+ * The emulation itself fails now and then, so a host can end in three ways: its command ended and
+ * said how ("LAB-EXIT"), it died (QEMU gone, a triple fault, a kernel oops), or it was stopped.
+ */
+
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Socket } from "bun";
+import type { Packages } from "./packages.ts";
+import { Transcript } from "./transcript.ts";
+
+export type HostOptions = {
+  readonly packages: Packages;
+  readonly archive: string;
+  /** Folder for sockets and logs of this run; short, as socket paths end at 107 bytes. */
+  readonly folder: string;
+  readonly node: number;
+  readonly nodes: number;
+  readonly memoryMb: number;
+  readonly tscKhz: number;
+  readonly mtu: number;
+  /** Shell text run on the second console. */
+  readonly command: string;
+  readonly onLog?: (text: string) => void;
+  readonly onConsole?: (text: string) => void;
+};
+
+/** Signs of a fault of the emulation: the project's own failures end in LAB-EXIT. */
+const oops = /Kernel panic|Oops:|BUG: |corrupted stack|general protection fault|LAB-FAILED .*/;
+
+export function hostAddress(node: number): string {
+  return `10.99.0.${node + 1}`;
+}
+
+/** Two hosts are joined by a pair of datagram sockets, more by one multicast group on loopback. */
+function network(options: HostOptions): readonly string[] {
+  if (options.nodes === 1) return [];
+  const socket = (node: number) => join(options.folder, `net${node}`);
+  const port = 20_000 + (process.pid % 20_000);
+  const joined =
+    options.nodes === 2
+      ? `dgram,id=net,local.type=unix,local.path=${socket(options.node)},` +
+        `remote.type=unix,remote.path=${socket(1 - options.node)}`
+      : `socket,id=net,mcast=230.0.0.77:${port},localaddr=127.0.0.1`;
+  const mac = `52:54:00:99:00:0${(options.node + 1).toString(16)}`;
+  const device = `virtio-net-pci,netdev=net,mac=${mac},romfile=,host_mtu=${options.mtu}`;
+  return ["-netdev", joined, "-device", device];
+}
+
+function commandLine(options: HostOptions): string {
+  const words = [
+    "console=ttyS0 panic=-1 quiet loglevel=3",
+    `tsc_early_khz=${options.tscKhz} clocksource=tsc tsc=reliable hpet=disable pmtmr=0`,
+    `lab.run=${Buffer.from(options.command).toString("base64")}`,
+  ];
+  if (options.nodes > 1)
+    words.push(`lab.address=${hostAddress(options.node)} lab.mtu=${options.mtu}`);
+  return words.join(" ");
+}
+
+export class Host {
+  readonly log: Transcript;
+  readonly console: Transcript;
+  readonly exited: Promise<void>;
+  readonly #options: HostOptions;
+  readonly #process: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly #listener: Bun.UnixSocketListener<undefined>;
+  #socket: Socket<undefined> | undefined;
+  #stopped = false;
+
+  constructor(options: HostOptions) {
+    this.#options = options;
+    this.log = new Transcript(options.onLog);
+    this.console = new Transcript(options.onConsole);
+    const socketPath = join(options.folder, `console${options.node}`);
+    this.#listener = Bun.listen({
+      unix: socketPath,
+      socket: {
+        open: (socket) => {
+          this.#socket = socket;
+        },
+        data: (_socket, bytes) => this.console.push(bytes),
+        error: () => {},
+      },
+    });
+    this.#process = Bun.spawn(this.#arguments(socketPath), {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    this.exited = this.#follow();
+  }
+
+  /** Types text on the second console. */
+  type(text: string): void {
+    this.#socket?.write(text);
+  }
+
+  /** Exit code of the host's command; undefined when the host died or was stopped before. */
+  async result(): Promise<number | undefined> {
+    const match = await this.log.wait(/^LAB-EXIT (\d+)\n/m);
+    return match ? Number(match[1]) : undefined;
+  }
+
+  /** Why the host cannot be trusted any more, or undefined when it seems well. */
+  fault(): string | undefined {
+    const reset = join(this.#options.folder, `reset${this.#options.node}.log`);
+    if (existsSync(reset) && readFileSync(reset, "utf8").includes("Triple fault")) {
+      return "its processor met a triple fault";
+    }
+    const match = this.log.text.match(oops);
+    if (match) return match[0];
+    if (this.#process.exitCode === null || this.#stopped) return undefined;
+    return /^LAB-EXIT /m.test(this.log.text) ? undefined : "its QEMU ended by itself";
+  }
+
+  /** Ends QEMU for certain: a hung one ignores SIGTERM. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#process.kill("SIGKILL");
+    await this.exited;
+  }
+
+  async #follow(): Promise<void> {
+    const read = async (stream: ReadableStream<Uint8Array>) => {
+      for await (const chunk of stream) this.log.push(chunk);
+    };
+    await Promise.all([read(this.#process.stdout), read(this.#process.stderr)]);
+    await this.#process.exited;
+    this.#listener.stop(true);
+    this.log.close();
+    this.console.close();
+  }
+
+  #arguments(socketPath: string): string[] {
+    const options = this.#options;
+    const reset = join(options.folder, `reset${options.node}.log`);
+    const fixed =
+      `-accel tcg -cpu max,+svm,+npt -smp 1 -m ${options.memoryMb} -nodefaults -display none ` +
+      "-no-reboot -serial stdio -device virtio-serial-pci -device virtconsole,chardev=guest";
+    // Whatever happens to this process, QEMU goes with it.
+    const bound = Bun.which("setpriv") === null ? [] : ["setpriv", "--pdeathsig", "KILL"];
+    return [
+      ...bound,
+      options.packages.qemu,
+      ...fixed.split(" "),
+      "-kernel",
+      options.packages.vmlinuz,
+      "-initrd",
+      options.archive,
+      "-append",
+      commandLine(options),
+      "-d",
+      "cpu_reset",
+      "-D",
+      reset,
+      "-chardev",
+      `socket,id=guest,path=${socketPath}`,
+      ...network(options),
+    ];
+  }
+}

@@ -1,0 +1,85 @@
+/** @module What the lab can show, as data: which hosts and nodes, and what the guest is asked. */
+
+export type Question = {
+  /** Typed at the guest's shell. */
+  readonly command: string;
+  /** What the answer must look like, on lines of its own. */
+  readonly answer: RegExp;
+  /** Says for people what that showed. */
+  readonly meaning: string;
+};
+
+export type Scenario = {
+  readonly name: string;
+  readonly title: string;
+  /** One emulated host and one giantvm node each. */
+  readonly nodes: readonly { readonly cpus: number; readonly memory: string }[];
+  /** After the defaults of src/machine/images.ts; undefined for exactly those. */
+  readonly append: string | undefined;
+  readonly questions: readonly Question[];
+  /** Limits of the watchdog outside: for the boot, and for each answer. */
+  readonly bootSeconds: number;
+  readonly answerSeconds: number;
+};
+
+export const hostMemoryMb = 2200;
+
+function cpus(count: number): Question {
+  return {
+    command: "nproc",
+    answer: new RegExp(`^${count}$`, "m"),
+    meaning: `the guest sees ${count} CPU${count > 1 ? "s" : ""}`,
+  };
+}
+
+/** A shell that counts on one CPU and says so. */
+function busyOn(cpu: number): string {
+  return (
+    `taskset ${(1 << cpu).toString(16)} sh -c 'i=0;while [ $i -lt 2000 ];do i=$((i+1));done;` +
+    `echo done $i on ${cpu}' &`
+  );
+}
+
+/** Work on every CPU at once. */
+function busy(count: number): Question {
+  const each = Array.from({ length: count }, (_, cpu) => busyOn(cpu)).join(" ");
+  return {
+    command: `{ ${each} wait; } | sort | tr '\\n' ' '; echo`,
+    answer: new RegExp(Array.from({ length: count }, (_, cpu) => `done 2000 on ${cpu}`).join(".*")),
+    meaning: "every CPU runs a program",
+  };
+}
+
+const clock: Question = {
+  command: "cat /sys/devices/system/clocksource/clocksource0/current_clocksource",
+  answer: /^tsc$/m,
+  meaning: "the guest trusts its TSCs",
+};
+
+function scenario(name: string, title: string, nodeCpus: readonly number[]): Scenario {
+  const total = nodeCpus.reduce((sum, count) => sum + count, 0);
+  return {
+    name,
+    title,
+    nodes: nodeCpus.map((count) => ({
+      cpus: count,
+      memory: `${Math.max(128, 256 / nodeCpus.length)}M`,
+    })),
+    append: undefined,
+    questions: [cpus(total), busy(total), clock],
+    bootSeconds: nodeCpus.length === 1 ? 60 : 240,
+    answerSeconds: nodeCpus.length === 1 ? 20 : 120,
+  };
+}
+
+const all = [
+  scenario("single1", "Debian's kernel on one host, 1 vCPU", [1]),
+  scenario("single2", "Debian's kernel on one host, 2 vCPUs", [2]),
+  scenario("pair", "Debian's kernel over two hosts, 1 vCPU each", [1, 1]),
+  scenario("pair22", "Debian's kernel over two hosts, 2 vCPUs each", [2, 2]),
+  scenario("trio", "Debian's kernel over three hosts, 1 vCPU each", [1, 1, 1]),
+];
+
+export const scenarios: ReadonlyMap<string, Scenario> = new Map(
+  all.map((each) => [each.name, each]),
+);

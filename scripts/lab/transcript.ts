@@ -1,0 +1,55 @@
+/**
+ * @module What a console printed so far, and waiting for something to appear in it: an "expect".
+ */
+
+type Waiter = {
+  readonly pattern: RegExp;
+  readonly from: number;
+  readonly done: (match: RegExpMatchArray | undefined) => void;
+};
+
+export class Transcript {
+  text = "";
+  readonly #decoder = new TextDecoder();
+  readonly #listener: (text: string) => void;
+  #waiters: Waiter[] = [];
+  #closed = false;
+
+  /** @param listener sees each piece as it arrives, for live progress. */
+  constructor(listener: (text: string) => void = () => {}) {
+    this.#listener = listener;
+  }
+
+  push(bytes: Uint8Array): void {
+    const text = this.#decoder.decode(bytes, { stream: true }).replaceAll("\r", "");
+    this.text += text;
+    this.#listener(text);
+    this.#check();
+  }
+
+  /** Nothing more will come: whoever still waits gets undefined. */
+  close(): void {
+    this.#closed = true;
+    this.#check();
+  }
+
+  /**
+   * The first match at or after `from` (an earlier length of `text`); undefined once closed. Text
+   * comes in any pieces: a pattern that wants a whole line ends in a line break.
+   */
+  wait(pattern: RegExp, from = 0): Promise<RegExpMatchArray | undefined> {
+    const { promise, resolve } = Promise.withResolvers<RegExpMatchArray | undefined>();
+    this.#waiters.push({ pattern, from, done: resolve });
+    this.#check();
+    return promise;
+  }
+
+  #check(): void {
+    this.#waiters = this.#waiters.filter((waiter) => {
+      const match = this.text.slice(waiter.from).match(waiter.pattern);
+      if (!match && !this.#closed) return true;
+      waiter.done(match ?? undefined);
+      return false;
+    });
+  }
+}
