@@ -1,4 +1,4 @@
-/** @module Debian's kernel on giantvm, in emulated hosts with a real /dev/kvm: one node, then two. */
+/** @module Debian's kernel on giantvm, in emulated hosts with /dev/kvm: one node, then two. */
 
 import { expect, test } from "bun:test";
 import { makeLab } from "../../scripts/lab/lab.ts";
