@@ -1,0 +1,463 @@
+//! The local APIC of one vCPU (Intel SDM vol. 3A chapter 11, AMD APM vol. 2 chapter 16) as plain
+//! state: xAPIC registers by MMIO offset, the same by x2APIC MSR. Its owner holds a lock around every
+//! call, passes the time, and carries out what lands in Effects.
+//!
+//! Intuition: three 256-bit sets. IRR: arrived. ISR: being served. TMR: arrived level-triggered.
+//!
+//! Long because a register file is one idea; the timer is in timer.zig.
+
+const std = @import("std");
+const destination = @import("destination.zig");
+const Timer = @import("timer.zig").Timer;
+const assert = std.debug.assert;
+
+pub const Request = destination.Request;
+
+/// What a register access asks of the world; carried out after the lock is released.
+pub const Effects = struct {
+    ipi: ?Request = null,
+    /// A level-triggered interrupt ended: the I/O APIC must know.
+    eoi: ?u8 = null,
+    /// ID, LDR, DFR, enable bits or mode changed: other nodes compute destinations from them.
+    changed: bool = false,
+};
+
+const Vectors = std.StaticBitSet(256);
+
+const reg_id = 0x020;
+const reg_version = 0x030;
+const reg_tpr = 0x080;
+const reg_apr = 0x090;
+const reg_ppr = 0x0a0;
+const reg_eoi = 0x0b0;
+const reg_ldr = 0x0d0;
+const reg_dfr = 0x0e0;
+const reg_svr = 0x0f0;
+const reg_isr = 0x100;
+const reg_tmr = 0x180;
+const reg_irr = 0x200;
+const reg_esr = 0x280;
+const reg_cmci = 0x2f0;
+const reg_icr_low = 0x300;
+const reg_icr_high = 0x310;
+const reg_lvt_timer = 0x320;
+const reg_lvt_lint0 = 0x350;
+const reg_lvt_error = 0x370;
+const reg_timer_initial = 0x380;
+const reg_timer_current = 0x390;
+const reg_timer_divide = 0x3e0;
+const msr_self_ipi = 0x83f;
+
+const base_enable = 1 << 11;
+const base_x2apic = 1 << 10;
+const base_bsp = 1 << 8;
+const lvt_masked = 1 << 16;
+const version = 0x50014;
+const lvt_count = 6;
+
+pub const Local = struct {
+    id: u32,
+    base: u64,
+    tpr: u8 = 0,
+    ldr: u32 = 0,
+    dfr: u32 = 0xffff_ffff,
+    svr: u32 = 0xff,
+    esr: u32 = 0,
+    esr_latched: u32 = 0,
+    icr: u64 = 0,
+    /// Timer, thermal, performance, LINT0, LINT1, error.
+    lvt: [lvt_count]u32 = @splat(lvt_masked),
+    cmci: u32 = lvt_masked,
+    irr: Vectors = .initEmpty(),
+    isr: Vectors = .initEmpty(),
+    tmr: Vectors = .initEmpty(),
+    timer: Timer = .{},
+    nmi_pending: bool = false,
+    init_pending: bool = false,
+    sipi_pending: ?u8 = null,
+
+    pub fn init(id: u32, bsp: bool) Local {
+        const bits: u64 = base_enable | if (bsp) @as(u64, base_bsp) else 0;
+        return .{ .id = id, .base = 0xfee0_0000 | bits };
+    }
+
+    pub fn x2apic(self: *const Local) bool {
+        return self.base & base_x2apic != 0;
+    }
+
+    pub fn enabled(self: *const Local) bool {
+        return self.base & base_enable != 0;
+    }
+
+    pub fn softwareEnabled(self: *const Local) bool {
+        return self.svr & 0x100 != 0;
+    }
+
+    /// What other nodes must know of it.
+    pub fn state(self: *const Local) destination.State {
+        return .{
+            .id = self.id,
+            .ldr = self.ldr,
+            .dfr = self.dfr,
+            .x2apic = self.x2apic(),
+            .enabled = self.enabled(),
+            .software_enabled = self.softwareEnabled(),
+        };
+    }
+
+    /// INIT (SDM 11.4.7.3): everything but id, base and what arrives next.
+    pub fn reset(self: *Local) void {
+        const sipi_kept = self.sipi_pending;
+        const base = self.base;
+        self.* = .{ .id = self.id, .base = base };
+        self.sipi_pending = sipi_kept;
+    }
+
+    /// The guest wrote APIC_BASE.
+    pub fn setBase(self: *Local, base: u64, effects: *Effects) void {
+        if (base == self.base) return;
+        self.base = base;
+        effects.changed = true;
+    }
+
+    // Arrivals.
+
+    pub fn accept(self: *Local, vector: u8, level: bool) void {
+        if (vector < 16) {
+            self.esr_latched |= 1 << 6;
+            return;
+        }
+        self.irr.set(vector);
+        self.tmr.setValue(vector, level);
+    }
+
+    pub fn nmi(self: *Local) void {
+        self.nmi_pending = true;
+    }
+
+    /// INIT drops a SIPI that came before it.
+    pub fn requestInit(self: *Local) void {
+        self.init_pending = true;
+        self.sipi_pending = null;
+    }
+
+    pub fn requestSipi(self: *Local, vector: u8) void {
+        self.sipi_pending = vector;
+    }
+
+    // Delivery.
+
+    /// The vector that may be injected now, if any.
+    pub fn deliverable(self: *const Local) ?u8 {
+        if (!self.enabled() or !self.softwareEnabled()) return null;
+        const vector = highest(&self.irr) orelse return null;
+        return if (vector >> 4 > self.ppr() >> 4) vector else null;
+    }
+
+    /// The vector is injected: from arrived to being served.
+    pub fn acknowledge(self: *Local, vector: u8) void {
+        assert(self.irr.isSet(vector));
+        self.irr.unset(vector);
+        self.isr.set(vector);
+    }
+
+    pub fn takeNmi(self: *Local) bool {
+        defer self.nmi_pending = false;
+        return self.nmi_pending;
+    }
+
+    pub fn takeInit(self: *Local) bool {
+        defer self.init_pending = false;
+        return self.init_pending;
+    }
+
+    pub fn takeSipi(self: *Local) ?u8 {
+        defer self.sipi_pending = null;
+        return self.sipi_pending;
+    }
+
+    pub fn tick(self: *Local, now_ns: u64) void {
+        if (!self.timer.expired(now_ns)) return;
+        const entry = self.lvt[0];
+        if (entry & lvt_masked == 0 and self.softwareEnabled()) self.accept(@truncate(entry), false);
+    }
+
+    /// When the timer next fires; null = never.
+    pub fn deadline(self: *const Local) ?u64 {
+        return self.timer.deadline();
+    }
+
+    pub fn ppr(self: *const Local) u8 {
+        const served = highest(&self.isr) orelse 0;
+        return if (self.tpr >> 4 >= served >> 4) self.tpr else served & 0xf0;
+    }
+
+    // Registers.
+
+    pub fn mmioRead(self: *Local, offset: u12, now_ns: u64) u32 {
+        if (!self.enabled()) return 0xffff_ffff;
+        return switch (offset & 0xff0) {
+            reg_id => self.id << 24,
+            reg_icr_low => @truncate(self.icr),
+            reg_icr_high => @truncate(self.icr >> 32),
+            reg_ldr => self.ldr,
+            reg_dfr => self.dfr,
+            else => self.common(offset & 0xff0, now_ns) orelse 0,
+        };
+    }
+
+    pub fn mmioWrite(self: *Local, offset: u12, value: u32, now_ns: u64, effects: *Effects) void {
+        if (!self.enabled()) return;
+        switch (offset & 0xff0) {
+            reg_id => {
+                // Ids are fixed, as on processors since the P6 (the register is written by nobody).
+            },
+            reg_ldr => {
+                self.ldr = value & 0xff00_0000;
+                effects.changed = true;
+            },
+            reg_dfr => {
+                self.dfr = value | 0x0fff_ffff;
+                effects.changed = true;
+            },
+            reg_icr_high => self.icr = self.icr & 0xffff_ffff | @as(u64, value) << 32,
+            reg_icr_low => {
+                self.icr = (self.icr & 0xffff_ffff_0000_0000) | (value & 0xfffff);
+                self.command(value, @truncate(self.icr >> 56), true, effects);
+            },
+            else => _ = self.commonWrite(offset & 0xff0, value, now_ns, effects),
+        }
+    }
+
+    /// Null = #GP.
+    pub fn msrRead(self: *Local, msr: u32, now_ns: u64) ?u64 {
+        if (!self.x2apic() or msr < 0x800 or msr > 0x8ff) return null;
+        const offset: u12 = @intCast((msr - 0x800) << 4);
+        return switch (offset) {
+            reg_id => self.id,
+            reg_ldr => destination.x2apicLdr(self.id),
+            reg_icr_low => self.icr,
+            reg_icr_high, reg_dfr, reg_apr, reg_eoi => null,
+            else => if (self.common(offset, now_ns)) |value| value else null,
+        };
+    }
+
+    /// False = #GP.
+    pub fn msrWrite(self: *Local, msr: u32, value: u64, now_ns: u64, effects: *Effects) bool {
+        if (!self.x2apic() or msr < 0x800 or msr > 0x8ff) return false;
+        if (msr == msr_self_ipi) {
+            if (value > 0xff) return false;
+            effects.ipi = .{ .mode = .fixed, .vector = @truncate(value), .shorthand = .self };
+            return true;
+        }
+        const offset: u12 = @intCast((msr - 0x800) << 4);
+        if (offset == reg_icr_low) {
+            if (value & 0xfff3_3000 != 0) return false;
+            self.icr = value;
+            self.command(@truncate(value), @truncate(value >> 32), false, effects);
+            return true;
+        }
+        if (value > 0xffff_ffff) return false;
+        const narrow: u32 = @truncate(value);
+        return switch (offset) {
+            reg_id, reg_version, reg_ldr, reg_dfr, reg_icr_high, reg_ppr, reg_apr => false,
+            reg_timer_current => false,
+            reg_eoi, reg_esr => value == 0 and self.commonWrite(offset, narrow, now_ns, effects),
+            reg_tpr => value <= 0xff and self.commonWrite(offset, narrow, now_ns, effects),
+            else => self.commonWrite(offset, narrow, now_ns, effects),
+        };
+    }
+
+    /// Registers that both modes read alike; null where there is none.
+    fn common(self: *Local, offset: u12, now_ns: u64) ?u32 {
+        return switch (offset) {
+            reg_version => version,
+            reg_tpr => self.tpr,
+            reg_apr, reg_eoi => 0,
+            reg_ppr => self.ppr(),
+            reg_svr => self.svr,
+            reg_isr...reg_isr + 0x70 => word(&self.isr, offset - reg_isr),
+            reg_tmr...reg_tmr + 0x70 => word(&self.tmr, offset - reg_tmr),
+            reg_irr...reg_irr + 0x70 => word(&self.irr, offset - reg_irr),
+            reg_esr => self.esr,
+            reg_cmci => self.cmci,
+            reg_lvt_timer...reg_lvt_error => self.lvt[(offset - reg_lvt_timer) >> 4],
+            reg_timer_initial => self.timer.initial,
+            reg_timer_current => self.timer.current(now_ns),
+            reg_timer_divide => self.timer.divide,
+            else => null,
+        };
+    }
+
+    fn commonWrite(self: *Local, offset: u12, value: u32, now_ns: u64, effects: *Effects) bool {
+        switch (offset) {
+            reg_tpr => self.tpr = @truncate(value),
+            reg_eoi => self.endOfInterrupt(effects),
+            reg_svr => {
+                const before = self.softwareEnabled();
+                self.svr = value & 0x1ff;
+                if (!self.softwareEnabled()) for (&self.lvt) |*entry| {
+                    entry.* |= lvt_masked;
+                };
+                if (before != self.softwareEnabled()) effects.changed = true;
+            },
+            reg_esr => {
+                self.esr = self.esr_latched;
+                self.esr_latched = 0;
+            },
+            reg_cmci => self.cmci = value & 0x1_07ff,
+            reg_lvt_timer...reg_lvt_error => self.writeLvt((offset - reg_lvt_timer) >> 4, value),
+            reg_timer_initial => self.timer.start(value, now_ns),
+            reg_timer_divide => self.timer.setDivide(value, now_ns),
+            else => return false,
+        }
+        return true;
+    }
+
+    fn writeLvt(self: *Local, index: u12, value: u32) void {
+        // Delivery status and remote IRR are read-only.
+        var entry = value & if (index == 0) @as(u32, 0x7_00ff) else 0x1_a7ff;
+        if (!self.softwareEnabled()) entry |= lvt_masked;
+        self.lvt[index] = entry;
+        if (index == 0) self.timer.setPeriodic(entry & (1 << 17) != 0);
+    }
+
+    fn endOfInterrupt(self: *Local, effects: *Effects) void {
+        const vector = highest(&self.isr) orelse return;
+        self.isr.unset(vector);
+        if (self.tmr.isSet(vector)) effects.eoi = vector;
+    }
+
+    /// An interrupt command: low half of ICR and the destination.
+    fn command(self: *Local, low: u32, to: u32, narrow: bool, effects: *Effects) void {
+        _ = self;
+        const mode = std.enums.fromInt(destination.Mode, @as(u8, @truncate(low >> 8 & 7))) orelse return;
+        // The de-assert of an INIT is for processors of the last century.
+        if (mode == .init and low & 0xc000 == 0x8000) return;
+        effects.ipi = .{
+            .mode = mode,
+            .vector = @truncate(low),
+            .level = false,
+            .shorthand = @enumFromInt(low >> 18 & 3),
+            .logical = low & 0x800 != 0,
+            .destination = to,
+            .narrow = narrow,
+        };
+    }
+};
+
+fn highest(set: *const Vectors) ?u8 {
+    var i: usize = set.masks.len;
+    while (i > 0) {
+        i -= 1;
+        const mask = set.masks[i];
+        if (mask != 0) return @intCast(i * 64 + 63 - @clz(mask));
+    }
+    return null;
+}
+
+/// 32 bits of a set, as the eight registers of each set show them.
+fn word(set: *const Vectors, distance: u12) u32 {
+    const index = distance >> 4;
+    return @truncate(set.masks[index / 2] >> @intCast(32 * (index % 2)));
+}
+
+const testing = std.testing;
+
+fn ready() Local {
+    var apic: Local = .init(1, false);
+    apic.svr = 0x1ff;
+    return apic;
+}
+
+test "higher priority first, nested, and EOI of a level interrupt is told" {
+    var apic = ready();
+    apic.accept(0x41, false);
+    apic.accept(0x61, true);
+    try testing.expectEqual(0x61, apic.deliverable().?);
+    apic.acknowledge(0x61);
+    try testing.expectEqual(null, apic.deliverable());
+    apic.accept(0x71, false);
+    try testing.expectEqual(0x71, apic.deliverable().?);
+    apic.acknowledge(0x71);
+    var effects: Effects = .{};
+    apic.mmioWrite(reg_eoi, 0, 0, &effects);
+    try testing.expectEqual(null, effects.eoi);
+    apic.mmioWrite(reg_eoi, 0, 0, &effects);
+    try testing.expectEqual(0x61, effects.eoi.?);
+    try testing.expectEqual(0x41, apic.deliverable().?);
+    apic.tpr = 0x40;
+    try testing.expectEqual(null, apic.deliverable());
+}
+
+test "registers show the sets, reserved writes fault in x2APIC mode only" {
+    var apic = ready();
+    apic.accept(0x41, false);
+    try testing.expectEqual(2, apic.mmioRead(reg_irr + 0x20, 0));
+    try testing.expectEqual(version, apic.mmioRead(reg_version, 0));
+    try testing.expectEqual(1 << 24, apic.mmioRead(reg_id, 0));
+    try testing.expectEqual(null, apic.msrRead(0x802, 0));
+    var effects: Effects = .{};
+    apic.setBase(apic.base | base_x2apic, &effects);
+    try testing.expect(effects.changed);
+    try testing.expectEqual(1, apic.msrRead(0x802, 0).?);
+    try testing.expect(!apic.msrWrite(0x802, 5, 0, &effects));
+    try testing.expect(!apic.msrWrite(0x80b, 1, 0, &effects));
+    try testing.expect(apic.msrWrite(0x80b, 0, 0, &effects));
+    try testing.expect(!apic.msrWrite(0x80e, 0, 0, &effects));
+}
+
+test "interrupt commands of both modes" {
+    var apic = ready();
+    var effects: Effects = .{};
+    apic.mmioWrite(reg_icr_high, 3 << 24, 0, &effects);
+    try testing.expectEqual(null, effects.ipi);
+    apic.mmioWrite(reg_icr_low, 0x4500, 0, &effects);
+    try testing.expectEqual(destination.Mode.init, effects.ipi.?.mode);
+    try testing.expectEqual(3, effects.ipi.?.destination);
+    effects = .{};
+    apic.mmioWrite(reg_icr_low, 0x8500, 0, &effects);
+    try testing.expectEqual(null, effects.ipi);
+    apic.base |= base_x2apic;
+    try testing.expect(apic.msrWrite(0x830, 0x2_0000_0000 | 0x608, 0, &effects));
+    try testing.expectEqual(destination.Mode.sipi, effects.ipi.?.mode);
+    try testing.expectEqual(2, effects.ipi.?.destination);
+    try testing.expect(apic.msrWrite(0x83f, 0x50, 0, &effects));
+    try testing.expectEqual(destination.Shorthand.self, effects.ipi.?.shorthand);
+}
+
+test "the timer fires once or again and again, masked means silent" {
+    var apic = ready();
+    var effects: Effects = .{};
+    apic.mmioWrite(reg_timer_divide, 0xb, 0, &effects);
+    apic.mmioWrite(reg_lvt_timer, 0x55, 0, &effects);
+    apic.mmioWrite(reg_timer_initial, 1000, 5000, &effects);
+    try testing.expectEqual(6000, apic.deadline().?);
+    try testing.expectEqual(400, apic.mmioRead(reg_timer_current, 5600));
+    apic.tick(6000);
+    try testing.expectEqual(0x55, apic.deliverable().?);
+    try testing.expectEqual(null, apic.deadline());
+    apic.acknowledge(0x55);
+    apic.mmioWrite(reg_lvt_timer, 0x2_0055, 0, &effects);
+    apic.mmioWrite(reg_timer_initial, 1000, 10_000, &effects);
+    apic.tick(13_500);
+    try testing.expectEqual(14_000, apic.deadline().?);
+    apic.mmioWrite(reg_lvt_timer, 0x3_0055, 0, &effects);
+    apic.irr.unset(0x55);
+    apic.tick(14_000);
+    try testing.expect(!apic.irr.isSet(0x55));
+}
+
+test "INIT resets, keeps id and base, and drops an earlier SIPI" {
+    var apic = ready();
+    apic.accept(0x41, false);
+    apic.requestSipi(8);
+    apic.requestInit();
+    try testing.expect(apic.takeInit());
+    apic.reset();
+    try testing.expectEqual(null, apic.takeSipi());
+    try testing.expect(!apic.softwareEnabled());
+    try testing.expect(apic.enabled());
+    apic.requestSipi(9);
+    try testing.expectEqual(9, apic.takeSipi().?);
+}

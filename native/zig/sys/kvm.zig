@@ -1,0 +1,347 @@
+//! KVM by hand (Documentation/virt/kvm/api.rst, uapi/linux/kvm.h). native/c/abi_check.c compares
+//! numbers, sizes and offsets with the kernel's header.
+
+const std = @import("std");
+const linux = @import("linux.zig");
+const os = linux.os;
+const assert = std.debug.assert;
+
+pub const Error = linux.Error;
+
+/// Head of the shared page of a vCPU (struct kvm_run).
+pub const Run = extern struct {
+    request_interrupt_window: u8,
+    immediate_exit: u8,
+    padding1: [6]u8,
+    exit_reason: u32,
+    ready_for_interrupt_injection: u8,
+    if_flag: u8,
+    flags: u16,
+    cr8: u64,
+    apic_base: u64,
+    exit: extern union {
+        hw: extern struct { reason: u64 },
+        fail_entry: extern struct { reason: u64, cpu: u32 },
+        io: extern struct { direction: u8, size: u8, port: u16, count: u32, data_offset: u64 },
+        mmio: extern struct { address: u64, data: [8]u8, length: u32, is_write: u8 },
+        msr: extern struct { failed: u8, padding: [7]u8, reason: u32, index: u32, data: u64 },
+        internal: extern struct { suberror: u32, ndata: u32, data: [16]u64 },
+        padding: [256]u8,
+    },
+    kvm_valid_regs: u64,
+    kvm_dirty_regs: u64,
+    sync_regs: Regs,
+    sync_sregs: Sregs,
+};
+
+pub const Regs = extern struct {
+    rax: u64 = 0,
+    rbx: u64 = 0,
+    rcx: u64 = 0,
+    rdx: u64 = 0,
+    rsi: u64 = 0,
+    rdi: u64 = 0,
+    rsp: u64 = 0,
+    rbp: u64 = 0,
+    r8: u64 = 0,
+    r9: u64 = 0,
+    r10: u64 = 0,
+    r11: u64 = 0,
+    r12: u64 = 0,
+    r13: u64 = 0,
+    r14: u64 = 0,
+    r15: u64 = 0,
+    rip: u64 = 0,
+    rflags: u64 = 2,
+};
+
+pub const Segment = extern struct {
+    base: u64,
+    limit: u32,
+    selector: u16,
+    type: u8,
+    present: u8,
+    dpl: u8,
+    db: u8,
+    s: u8,
+    l: u8,
+    g: u8,
+    avl: u8,
+    unusable: u8,
+    padding: u8 = 0,
+};
+
+pub const Table = extern struct { base: u64, limit: u16, padding: [3]u16 = @splat(0) };
+
+pub const Sregs = extern struct {
+    cs: Segment,
+    ds: Segment,
+    es: Segment,
+    fs: Segment,
+    gs: Segment,
+    ss: Segment,
+    tr: Segment,
+    ldt: Segment,
+    gdt: Table,
+    idt: Table,
+    cr0: u64,
+    cr2: u64,
+    cr3: u64,
+    cr4: u64,
+    cr8: u64,
+    efer: u64,
+    apic_base: u64,
+    interrupt_bitmap: [4]u64,
+};
+
+pub const CpuidEntry = extern struct {
+    function: u32,
+    index: u32,
+    flags: u32,
+    eax: u32,
+    ebx: u32,
+    ecx: u32,
+    edx: u32,
+    padding: [3]u32 = @splat(0),
+};
+
+pub const cpuid_entries_max = 256;
+pub const Cpuid = extern struct {
+    count: u32 = cpuid_entries_max,
+    padding: u32 = 0,
+    entries: [cpuid_entries_max]CpuidEntry,
+};
+
+const MemoryRegion = extern struct { slot: u32, flags: u32, gpa: u64, bytes: u64, address: u64 };
+const EnableCap = extern struct { cap: u32, flags: u32, args: [4]u64, padding: [64]u8 };
+const MsrEntry = extern struct { index: u32, reserved: u32 = 0, data: u64 };
+const Msrs = extern struct { count: u32 = 1, padding: u32 = 0, entry: MsrEntry };
+const DeviceAttr = extern struct { flags: u32 = 0, group: u32, attr: u64, address: u64 };
+
+pub const VcpuEvents = extern struct { bytes: [64]u8 };
+
+comptime {
+    assert(@sizeOf(Regs) == 144);
+    assert(@sizeOf(Segment) == 24);
+    assert(@sizeOf(Sregs) == 312);
+    assert(@offsetOf(Run, "exit") == 32);
+    assert(@offsetOf(Run, "kvm_valid_regs") == 288);
+    assert(@offsetOf(Run, "sync_sregs") == 304 + 144);
+    assert(ioctl_set_sregs == 0x4138ae84);
+    assert(ioctl_enable_cap == 0x4068aea3);
+}
+
+const get_api_version = os.IOCTL.IO(0xae, 0x00);
+const create_vm = os.IOCTL.IO(0xae, 0x01);
+const check_extension = os.IOCTL.IO(0xae, 0x03);
+const get_vcpu_mmap_size = os.IOCTL.IO(0xae, 0x04);
+const get_supported_cpuid: u32 = 0xc008ae05;
+const create_vcpu = os.IOCTL.IO(0xae, 0x41);
+const set_user_memory_region = os.IOCTL.IOW(0xae, 0x46, MemoryRegion);
+const set_tss_addr = os.IOCTL.IO(0xae, 0x47);
+const set_identity_map_addr = os.IOCTL.IOW(0xae, 0x48, u64);
+const run_vcpu = os.IOCTL.IO(0xae, 0x80);
+const get_regs = os.IOCTL.IOR(0xae, 0x81, Regs);
+const set_regs = os.IOCTL.IOW(0xae, 0x82, Regs);
+const get_sregs = os.IOCTL.IOR(0xae, 0x83, Sregs);
+const ioctl_set_sregs = os.IOCTL.IOW(0xae, 0x84, Sregs);
+const inject_interrupt = os.IOCTL.IOW(0xae, 0x86, u32);
+const set_msrs: u32 = 0x4008ae89;
+const set_cpuid2: u32 = 0x4008ae90;
+const set_vcpu_events = os.IOCTL.IOW(0xae, 0xa0, VcpuEvents);
+const get_vcpu_events = os.IOCTL.IOR(0xae, 0x9f, VcpuEvents);
+const inject_nmi = os.IOCTL.IO(0xae, 0x9a);
+const get_tsc_khz = os.IOCTL.IO(0xae, 0xa3);
+const set_tsc_khz = os.IOCTL.IO(0xae, 0xa2);
+const ioctl_enable_cap = os.IOCTL.IOW(0xae, 0xa3, EnableCap);
+const set_device_attr = os.IOCTL.IOW(0xae, 0xe1, DeviceAttr);
+
+const cap_sync_regs = 74;
+const cap_user_space_msr = 188;
+const cap_enforce_pv_feature_cpuid = 190;
+const cap_tsc_control = 60;
+const api_version_wanted = 12;
+const msr_tsc = 0x10;
+
+pub const sync_regs: u64 = 1;
+pub const sync_sregs: u64 = 2;
+
+pub const System = struct {
+    fd: i32,
+
+    pub fn open() Error!System {
+        const fd = try linux.fdOf(os.open("/dev/kvm", .{ .ACCMODE = .RDWR, .CLOEXEC = true }, 0));
+        errdefer linux.close(fd);
+        const version = try linux.check(os.ioctl(fd, get_api_version, 0));
+        if (version != api_version_wanted) return error.Unsupported;
+        return .{ .fd = fd };
+    }
+
+    pub fn close(self: System) void {
+        linux.close(self.fd);
+    }
+
+    pub fn createVm(self: System) Error!Vm {
+        const run_bytes = try linux.check(os.ioctl(self.fd, get_vcpu_mmap_size, 0));
+        return .{ .fd = try linux.fdOf(os.ioctl(self.fd, create_vm, 0)), .run_bytes = run_bytes };
+    }
+
+    pub fn supportedCpuid(self: System, out: *Cpuid) Error!void {
+        out.count = cpuid_entries_max;
+        _ = try linux.check(os.ioctl(self.fd, get_supported_cpuid, @intFromPtr(out)));
+    }
+};
+
+pub const Vm = struct {
+    fd: i32,
+    run_bytes: usize,
+
+    pub fn close(self: Vm) void {
+        linux.close(self.fd);
+    }
+
+    pub fn supports(self: Vm, cap: u32) bool {
+        return (linux.check(os.ioctl(self.fd, check_extension, cap)) catch 0) > 0;
+    }
+
+    pub fn addMemory(self: Vm, slot: u32, gpa: u64, memory: []u8) Error!void {
+        const region: MemoryRegion = .{
+            .slot = slot,
+            .flags = 0,
+            .gpa = gpa,
+            .bytes = memory.len,
+            .address = @intFromPtr(memory.ptr),
+        };
+        _ = try linux.check(os.ioctl(self.fd, set_user_memory_region, @intFromPtr(&region)));
+    }
+
+    /// Intel needs three pages and a fourth outside RAM for real mode; AMD ignores them.
+    pub fn reserveRealModePages(self: Vm, gpa: u64) void {
+        _ = os.ioctl(self.fd, set_identity_map_addr, @intFromPtr(&gpa));
+        _ = os.ioctl(self.fd, set_tss_addr, gpa + 0x1000);
+    }
+
+    /// MSR accesses that KVM would fault on become exits: the x2APIC is ours.
+    pub fn exitOnUnknownMsrs(self: Vm) Error!void {
+        const invalid_unknown_filter = 1 | 2 | 4;
+        try self.enable(cap_user_space_msr, invalid_unknown_filter);
+    }
+
+    fn enable(self: Vm, cap: u32, argument: u64) Error!void {
+        const request: EnableCap = .{
+            .cap = cap,
+            .flags = 0,
+            .args = .{ argument, 0, 0, 0 },
+            .padding = @splat(0),
+        };
+        _ = try linux.check(os.ioctl(self.fd, ioctl_enable_cap, @intFromPtr(&request)));
+    }
+
+    pub fn createVcpu(self: Vm, id: u32) Error!Vcpu {
+        const fd = try linux.fdOf(os.ioctl(self.fd, create_vcpu, id));
+        errdefer linux.close(fd);
+        const rc = os.mmap(
+            null,
+            self.run_bytes,
+            .{ .READ = true, .WRITE = true },
+            .{ .TYPE = .SHARED },
+            fd,
+            0,
+        );
+        const address = try linux.check(rc);
+        const vcpu: Vcpu = .{ .fd = fd, .run = @ptrFromInt(address), .run_bytes = self.run_bytes };
+        if (self.supports(cap_sync_regs)) vcpu.run.kvm_valid_regs = sync_regs | sync_sregs;
+        // The host must not write guest pages behind the coherence engine's back.
+        const request: EnableCap = .{
+            .cap = cap_enforce_pv_feature_cpuid,
+            .flags = 0,
+            .args = .{ 1, 0, 0, 0 },
+            .padding = @splat(0),
+        };
+        _ = os.ioctl(fd, ioctl_enable_cap, @intFromPtr(&request));
+        return vcpu;
+    }
+};
+
+pub const Vcpu = struct {
+    fd: i32,
+    run: *Run,
+    run_bytes: usize,
+
+    pub fn close(self: Vcpu) void {
+        _ = os.munmap(@ptrCast(self.run), self.run_bytes);
+        linux.close(self.fd);
+    }
+
+    /// Interrupted = a signal or immediate_exit; anything else is in run.exit_reason.
+    pub fn enter(self: Vcpu) Error!void {
+        _ = try linux.check(os.ioctl(self.fd, run_vcpu, 0));
+    }
+
+    pub fn getRegs(self: Vcpu) Error!Regs {
+        var regs: Regs = .{};
+        _ = try linux.check(os.ioctl(self.fd, get_regs, @intFromPtr(&regs)));
+        return regs;
+    }
+
+    pub fn setRegs(self: Vcpu, regs: *const Regs) Error!void {
+        _ = try linux.check(os.ioctl(self.fd, set_regs, @intFromPtr(regs)));
+    }
+
+    pub fn getSregs(self: Vcpu) Error!Sregs {
+        var sregs: Sregs = undefined;
+        _ = try linux.check(os.ioctl(self.fd, get_sregs, @intFromPtr(&sregs)));
+        return sregs;
+    }
+
+    pub fn setSregs(self: Vcpu, sregs: *const Sregs) Error!void {
+        _ = try linux.check(os.ioctl(self.fd, ioctl_set_sregs, @intFromPtr(sregs)));
+    }
+
+    pub fn setCpuid(self: Vcpu, cpuid: *const Cpuid) Error!void {
+        _ = try linux.check(os.ioctl(self.fd, set_cpuid2, @intFromPtr(cpuid)));
+    }
+
+    pub fn interrupt(self: Vcpu, vector: u8) Error!void {
+        const number: u32 = vector;
+        _ = try linux.check(os.ioctl(self.fd, inject_interrupt, @intFromPtr(&number)));
+    }
+
+    pub fn nmi(self: Vcpu) Error!void {
+        _ = try linux.check(os.ioctl(self.fd, inject_nmi, 0));
+    }
+
+    /// Forgets pending exceptions and interrupts, as INIT does.
+    pub fn clearEvents(self: Vcpu) Error!void {
+        var events: VcpuEvents = .{ .bytes = @splat(0) };
+        _ = try linux.check(os.ioctl(self.fd, get_vcpu_events, @intFromPtr(&events)));
+        @memset(&events.bytes, 0);
+        _ = try linux.check(os.ioctl(self.fd, set_vcpu_events, @intFromPtr(&events)));
+    }
+
+    pub fn tscKhz(self: Vcpu) Error!u32 {
+        return @intCast(try linux.check(os.ioctl(self.fd, get_tsc_khz, 0)));
+    }
+
+    pub fn setTscKhz(self: Vcpu, khz: u32) Error!void {
+        _ = try linux.check(os.ioctl(self.fd, set_tsc_khz, khz));
+    }
+
+    /// Guest TSC = host TSC + offset (vcpu device attribute KVM_VCPU_TSC_OFFSET).
+    pub fn setTscOffset(self: Vcpu, offset: u64) Error!void {
+        const attr: DeviceAttr = .{ .group = 0, .attr = 0, .address = @intFromPtr(&offset) };
+        _ = try linux.check(os.ioctl(self.fd, set_device_attr, @intFromPtr(&attr)));
+    }
+
+    pub fn setTsc(self: Vcpu, value: u64) Error!void {
+        const msrs: Msrs = .{ .entry = .{ .index = msr_tsc, .data = value } };
+        _ = try linux.check(os.ioctl(self.fd, set_msrs, @intFromPtr(&msrs)));
+    }
+
+    /// Bytes of a port access, count * size of them.
+    pub fn ioData(self: Vcpu) []u8 {
+        const io = self.run.exit.io;
+        const start: [*]u8 = @ptrCast(self.run);
+        return start[io.data_offset..][0 .. @as(usize, io.size) * io.count];
+    }
+};
