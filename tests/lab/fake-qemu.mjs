@@ -1,0 +1,49 @@
+/**
+ * @module Stands in for QEMU where the lab itself is tested: speaks a host's part on stdout and a
+ * guest's on the console socket. First argument: how it behaves; the second: a file that counts
+ * starts; the rest is what QEMU would get.
+ */
+
+import { appendFileSync, readFileSync } from "node:fs";
+
+const [behaviour = "", counter = "", ...args] = process.argv.slice(2);
+appendFileSync(counter, "x");
+const starts = readFileSync(counter, "utf8").length;
+const chardev = args[args.indexOf("-chardev") + 1] ?? "";
+const path = chardev.replace("socket,id=guest,path=", "");
+
+function log(line: string): void {
+  process.stdout.write(`${line}\r\n`);
+}
+
+log("LAB-UP 6.12");
+if (behaviour === "dies-once" && starts === 1) process.exit(0);
+if (behaviour === "panics") {
+  log("Kernel panic - not syncing");
+  process.exit(0);
+}
+if (behaviour === "crashes") {
+  log("giantvm: vCPU 0 met a triple fault");
+  log("LAB-EXIT 6");
+  process.exit(0);
+}
+if (behaviour === "hangs") {
+  process.on("SIGTERM", () => {});
+  setInterval(() => {}, 1000);
+} else {
+  await Bun.connect({
+    unix: path,
+    socket: {
+      open: (socket) => void socket.write("GUEST-UP 6.12 cpus 2\r\n\r\nguest# "),
+      data: (socket, bytes) => {
+        if (bytes.toString().startsWith("poweroff")) {
+          log('counters {"exits": 7}');
+          log("LAB-EXIT 0");
+          process.exit(0);
+        }
+        const answer = behaviour === "lies" ? "1" : "2";
+        socket.write(`${answer}\r\nEND-0\r\nguest# `);
+      },
+    },
+  });
+}

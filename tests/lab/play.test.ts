@@ -1,0 +1,110 @@
+/** @module How the lab judges what it sees, with a scripted QEMU in place of a real one. */
+
+import { expect, test } from "bun:test";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Cpio } from "../../scripts/lab/cpio.ts";
+import { hostCommand, type Outcome, play } from "../../scripts/lab/play.ts";
+import { type Scenario, scenarios } from "../../scripts/lab/scenarios.ts";
+import { Transcript } from "../../scripts/lab/transcript.ts";
+
+const short: Scenario = {
+  name: "short",
+  title: "two CPUs",
+  nodes: [{ cpus: 2, memory: "256M" }],
+  append: undefined,
+  questions: [{ command: "nproc", answer: /^2$/m, meaning: "2 CPUs" }],
+  bootSeconds: 2,
+  answerSeconds: 2,
+};
+
+/** Plays with a fake QEMU; also how often it was started. */
+async function withFake(behaviour: string): Promise<{ outcome: Outcome; starts: number }> {
+  const folder = mkdtempSync(join(tmpdir(), "gvmfake-"));
+  const qemu = join(folder, "qemu");
+  const counter = join(folder, "starts");
+  const fake = join(import.meta.dir, "fake-qemu.mjs");
+  writeFileSync(qemu, `#!/bin/sh\nexec ${process.execPath} ${fake} ${behaviour} ${counter} "$@"\n`);
+  chmodSync(qemu, 0o755);
+  const nothing = { vmlinuz: "", modules: "", busybox: "", release: "" };
+  const lab = { packages: { ...nothing, qemu }, archive: "", tscKhz: 1 };
+  try {
+    const progress = { say: () => {}, console: () => {}, log: () => {} };
+    const outcome = await play(lab, short, progress);
+    return { outcome, starts: readFileSync(counter, "utf8").length };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function leftovers(): string[] {
+  return readdirSync(tmpdir()).filter((name) => name.startsWith("gvm-"));
+}
+
+test("a good run: answers, counters, nothing left behind", async () => {
+  const before = leftovers();
+  const { outcome, starts } = await withFake("works");
+  expect(outcome.reason).toBe("");
+  expect(outcome).toMatchObject({ ok: true, hostsDied: 0, counters: [{ exits: 7 }] });
+  expect(outcome.answers.map((answer) => answer.text)).toEqual(["2"]);
+  expect(starts).toBe(1);
+  expect(leftovers()).toEqual(before);
+});
+
+test("a host that died by itself is retried once and counted", async () => {
+  const { outcome, starts } = await withFake("dies-once");
+  expect(outcome).toMatchObject({ ok: true, hostsDied: 1 });
+  expect(starts).toBe(2);
+});
+
+test("a host that keeps dying fails with its reason", async () => {
+  const { outcome, starts } = await withFake("panics");
+  expect(outcome).toMatchObject({ ok: false, hostsDied: 1 });
+  expect(outcome.reason).toBe("host 0 died: Kernel panic");
+  expect(starts).toBe(2);
+});
+
+test("giantvm's own failure is not retried", async () => {
+  const { outcome, starts } = await withFake("crashes");
+  expect(outcome.reason).toBe("the guest did not boot: giantvm ended before (exit codes 6)");
+  expect(starts).toBe(1);
+});
+
+test("a wrong answer fails", async () => {
+  const { outcome } = await withFake("lies");
+  expect(outcome.reason).toBe('the guest answered "1" to "nproc"');
+});
+
+test("what hangs is ended by the watchdog, deaf to SIGTERM or not", async () => {
+  const { outcome } = await withFake("hangs");
+  expect(outcome.reason).toBe("the guest did not boot within 2 s");
+});
+
+test("giantvm's command line on each host", () => {
+  const pair = scenarios.get("pair")!;
+  expect(hostCommand(pair, 1)).toBe(
+    "giantvm run -v --local-cpu 1 --local-memory 128M --kernel /images/vmlinuz " +
+      "--initrd /images/guest.cpio --peers 10.99.0.1,10.99.0.2 --self 10.99.0.2",
+  );
+  expect(hostCommand({ ...short, append: "a 'b'" }, 0)).toContain(`--append 'a '\\''b'\\'''`);
+});
+
+test("a transcript finds what comes in pieces and ends its waits when closed", async () => {
+  const transcript = new Transcript();
+  const found = transcript.wait(/b(.)d\n/);
+  for (const piece of ["ab", "cd", "\r\n"]) transcript.push(new TextEncoder().encode(piece));
+  expect((await found)?.[1]).toBe("c");
+  const never = transcript.wait(/b.d\n/, transcript.text.length);
+  transcript.close();
+  expect(await never).toBeUndefined();
+});
+
+test("an archive holds parents before children, padded to four bytes", () => {
+  const archive = new Cpio();
+  archive.file("etc/deep/file", "hello");
+  const text = Buffer.concat(archive.pieces()).toString("latin1");
+  const names = [...text.matchAll(/070701[0-9a-f]{104}([^\0]+)\0/g)].map((match) => match[1]);
+  expect(names).toEqual(["etc", "etc/deep", "etc/deep/file", "TRAILER!!!"]);
+  for (const match of text.matchAll(/070701/g)) expect(match.index % 4).toBe(0);
+});
