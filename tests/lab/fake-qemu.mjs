@@ -12,7 +12,7 @@ const starts = readFileSync(counter, "utf8").length;
 const chardev = args[args.indexOf("-chardev") + 1] ?? "";
 const path = chardev.replace("socket,id=guest,path=", "");
 
-function log(line: string): void {
+function log(line) {
   process.stdout.write(`${line}\r\n`);
 }
 
