@@ -1,6 +1,8 @@
-/** @module RAM offsets and guest physical addresses. */
+/** @module The native devices and the tables must mean the same addresses. */
 
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import * as map from "./map.ts";
 
 test("RAM offsets skip the hole between 3 and 4 GiB", () => {
@@ -12,4 +14,15 @@ test("RAM offsets skip the hole between 3 and 4 GiB", () => {
   ]);
   expect(map.gpaRanges(5 * gib, 4096)).toEqual([{ first: 6 * gib, length: 4096 }]);
   expect(map.gpaRanges(3 * gib, 4096)).toEqual([{ first: 4 * gib, length: 4096 }]);
+});
+
+test("map.zig and map.ts say the same", () => {
+  const zig = readFileSync(join(import.meta.dir, "../../native/zig/devices/map.zig"), "utf8");
+  const constants = [...zig.matchAll(/^pub const (\w+)(?:: \w+)? = (0x[0-9a-f_]+|[0-9_]+);/gm)];
+  expect(constants.length).toBeGreaterThanOrEqual(13);
+  const mine = new Map<string, unknown>(Object.entries(map));
+  for (const [, name = "", value = ""] of constants) {
+    const camel = name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+    expect([name, mine.get(camel)]).toEqual([name, Number(value.replaceAll("_", ""))]);
+  }
 });

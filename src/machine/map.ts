@@ -19,6 +19,10 @@ export const pitGsi = 2;
 export const ioApicGpa = 0xfec0_0000;
 export const ioApicPins = 24;
 export const localApicGpa = 0xfee0_0000;
+export const debugExitPort = 0xf4;
+/** The test device of the built-in guest. */
+export const probeGpa = 0xfed8_0000;
+export const probePort = 0x500;
 
 export const pageBytes = 4096;
 /** RAM offsets below equal guest physical addresses; RAM from here on starts at 4 GiB. */
