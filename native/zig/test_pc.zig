@@ -4,4 +4,11 @@ comptime {
     _ = @import("apic/local.zig");
     _ = @import("apic/timer.zig");
     _ = @import("apic/destination.zig");
+    _ = @import("apic/ioapic.zig");
+    _ = @import("devices/board.zig");
+    _ = @import("devices/uart.zig");
+    _ = @import("devices/pit.zig");
+    _ = @import("devices/cmos.zig");
+    _ = @import("devices/acpi_pm.zig");
+    _ = @import("devices/probe.zig");
 }

@@ -66,6 +66,7 @@ pub const Engine = struct {
     trace: Trace = .{},
     thread: ?std.Thread = null,
     stopping: std.atomic.Value(bool) = .init(false),
+    tid: std.atomic.Value(u32) = .init(0),
     tids: [limits.threads_max]std.atomic.Value(u32) = @splat(.init(0)),
     now_ns: u64 = 0,
     /// Links that have something to send.
@@ -159,6 +160,11 @@ pub const Engine = struct {
         self.tids[slot].store(linux.threadId(), .release);
     }
 
+    /// Whether the caller is the engine: it sends by send(), everyone else by fabric.send().
+    pub fn onThisThread(self: *const Engine) bool {
+        return self.tid.load(.monotonic) == linux.threadId();
+    }
+
     fn slotOf(self: *const Engine, tid: u32) u8 {
         for (&self.tids, 0..) |*t, i| if (t.load(.monotonic) == tid) return @intCast(i);
         return unknown_thread;
@@ -167,6 +173,7 @@ pub const Engine = struct {
     fn run(self: *Engine) void {
         linux.blockSignals(0);
         linux.nameThread("gvm-engine");
+        self.tid.store(linux.threadId(), .monotonic);
         var idle_since = linux.nowNs();
         while (!self.stopping.load(.acquire)) {
             self.now_ns = linux.nowNs();

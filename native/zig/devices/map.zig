@@ -1,0 +1,20 @@
+//! Where devices are. src/machine/map.ts says the same to the tables the guest reads; its test
+//! compares the two.
+
+pub const uart_port = 0x3f8;
+pub const uart_irq = 4;
+pub const pm1a_event = 0x600;
+pub const pm1a_control = 0x604;
+pub const pm_timer = 0x608;
+pub const reset_port = 0xcf9;
+pub const reset_value = 6;
+pub const s5_sleep_type = 5;
+pub const sci_irq = 9;
+pub const pit_gsi = 2;
+pub const io_apic_gpa = 0xfec0_0000;
+pub const io_apic_pins = 24;
+pub const local_apic_gpa = 0xfee0_0000;
+pub const debug_exit_port = 0xf4;
+/// The test device of the built-in guest.
+pub const probe_gpa = 0xfed8_0000;
+pub const probe_port = 0x500;

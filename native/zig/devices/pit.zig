@@ -1,0 +1,159 @@
+//! 8254 interval timer (Intel 8254 data sheet): three channels that count because time passes, so a
+//! kernel can calibrate its clock. Channel 0 raises IRQ 0 in modes 2 and 3; channel 2 is gated and
+//! read back through port 0x61.
+
+const std = @import("std");
+
+const rate_hz = 1_193_182;
+
+const Channel = struct {
+    mode: u3 = 3,
+    access: u2 = 3,
+    reload: u32 = 0x1_0000,
+    start_ns: u64 = 0,
+    gate: bool = true,
+    latched: ?u16 = null,
+    status_latched: ?u8 = null,
+    write_low: ?u8 = null,
+    read_high: bool = false,
+    loaded: bool = false,
+
+    fn ticks(self: *const Channel, now_ns: u64) u64 {
+        const elapsed: u128 = now_ns -| self.start_ns;
+        return @intCast(elapsed * rate_hz / std.time.ns_per_s);
+    }
+
+    fn count(self: *const Channel, now_ns: u64) u16 {
+        const t = self.ticks(now_ns);
+        return switch (self.mode) {
+            2, 6 => @truncate(self.reload - t % self.reload),
+            // Counts by two, twice a period.
+            3, 7 => @truncate(self.reload - (2 * t) % self.reload & 0x1_fffe),
+            else => @truncate(@as(u64, self.reload) -% t),
+        };
+    }
+
+    fn output(self: *const Channel, now_ns: u64) bool {
+        const t = self.ticks(now_ns);
+        return switch (self.mode) {
+            2, 6 => t % self.reload != self.reload - 1,
+            3, 7 => t % self.reload < (self.reload + 1) / 2,
+            else => self.loaded and t >= self.reload,
+        };
+    }
+
+    fn command(self: *Channel, value: u8, now_ns: u64) void {
+        const access: u2 = @truncate(value >> 4);
+        if (access == 0) {
+            if (self.latched == null) self.latched = self.count(now_ns);
+            return;
+        }
+        self.* = .{ .mode = @truncate(value >> 1), .access = access, .gate = self.gate };
+        self.start_ns = now_ns;
+    }
+
+    fn write(self: *Channel, value: u8, now_ns: u64) void {
+        const reload: u16 = switch (self.access) {
+            1 => value,
+            2 => @as(u16, value) << 8,
+            else => blk: {
+                const low = self.write_low orelse {
+                    self.write_low = value;
+                    return;
+                };
+                self.write_low = null;
+                break :blk @as(u16, value) << 8 | low;
+            },
+        };
+        self.reload = if (reload == 0) 0x1_0000 else reload;
+        self.start_ns = now_ns;
+        self.loaded = true;
+    }
+
+    fn read(self: *Channel, now_ns: u64) u8 {
+        if (self.status_latched) |status| {
+            self.status_latched = null;
+            return status;
+        }
+        const value = self.latched orelse self.count(now_ns);
+        if (self.access == 1 or (self.access == 3 and !self.read_high)) {
+            if (self.access == 3) self.read_high = true else self.latched = null;
+            return @truncate(value);
+        }
+        self.read_high = false;
+        self.latched = null;
+        return @truncate(value >> 8);
+    }
+};
+
+pub const Pit = struct {
+    channels: [3]Channel = @splat(.{}),
+    /// Bits 0 and 1 of port 0x61: gate of channel 2, speaker.
+    control: u8 = 0,
+    /// The refresh bit that ever toggles.
+    refresh: bool = false,
+
+    /// Ports 0x40 to 0x43.
+    pub fn read(self: *Pit, port: u2, now_ns: u64) u8 {
+        if (port == 3) return 0xff;
+        return self.channels[port].read(now_ns);
+    }
+
+    pub fn write(self: *Pit, port: u2, value: u8, now_ns: u64) void {
+        if (port < 3) return self.channels[port].write(value, now_ns);
+        const select = value >> 6;
+        if (select < 3) return self.channels[select].command(value, now_ns);
+        // Read-back: bit 5 clear latches counts, bit 4 clear latches status.
+        for (&self.channels, 0..) |*channel, i| {
+            if (value & (@as(u8, 2) << @intCast(i)) == 0) continue;
+            if (value & 0x20 == 0 and channel.latched == null) channel.latched = channel.count(now_ns);
+            if (value & 0x10 == 0) {
+                const out: u8 = if (channel.output(now_ns)) 0x80 else 0;
+                const access = @as(u8, channel.access) << 4;
+                channel.status_latched = out | access | @as(u8, channel.mode) << 1;
+            }
+        }
+    }
+
+    pub fn readControl(self: *Pit, now_ns: u64) u8 {
+        self.refresh = !self.refresh;
+        const out: u8 = if (self.channels[2].output(now_ns)) 0x20 else 0;
+        return (self.control & 3) | @as(u8, @intFromBool(self.refresh)) << 4 | out;
+    }
+
+    pub fn writeControl(self: *Pit, value: u8, now_ns: u64) void {
+        // A rising gate starts the count of channel 2.
+        if (value & 1 != 0 and self.control & 1 == 0) self.channels[2].start_ns = now_ns;
+        self.control = value & 3;
+    }
+};
+
+const testing = std.testing;
+
+test "a counting channel 2 as Linux calibrates with it" {
+    var pit: Pit = .{};
+    pit.writeControl(1, 0);
+    pit.write(3, 0xb0, 0);
+    pit.write(2, 0xff, 0);
+    pit.write(2, 0xff, 0);
+    try testing.expectEqual(0xff, pit.read(2, 0));
+    try testing.expectEqual(0xff, pit.read(2, 0));
+    // After 1 ms 1193 ticks are gone.
+    const low: u16 = pit.read(2, 1_000_000);
+    const high: u16 = pit.read(2, 1_000_000);
+    try testing.expectEqual(0xffff - 1193, high << 8 | low);
+    try testing.expectEqual(0, pit.readControl(50_000_000) & 0x20);
+    try testing.expectEqual(0x20, pit.readControl(60_000_000) & 0x20);
+}
+
+test "a latched count stays until both bytes are read" {
+    var pit: Pit = .{};
+    pit.write(3, 0x34, 0);
+    pit.write(0, 0x00, 0);
+    pit.write(0, 0x10, 0);
+    pit.write(3, 0x00, 0);
+    try testing.expectEqual(0x00, pit.read(0, 5_000_000));
+    try testing.expectEqual(0x10, pit.read(0, 5_000_000));
+    pit.write(3, 0xe2, 0);
+    try testing.expectEqual(0x34 & 0x3e, pit.read(0, 0) & 0x3e);
+}

@@ -1,0 +1,196 @@
+//! Where a port or MMIO access goes: to a device of this node, to TypeScript, to another node, or
+//! nowhere. TypeScript owns the table; this file executes it. Accesses of one vCPU keep program order:
+//! each is answered before the next, posted writes excepted, which keep theirs by their order key.
+
+const std = @import("std");
+const abi = @import("../abi.zig");
+const linux = @import("../sys/linux.zig");
+const m = @import("../wire/message.zig");
+const BoardEffects = @import("../devices/board.zig").Effects;
+const Machine = @import("machine.zig").Machine;
+const Vcpu = @import("vcpu.zig").Vcpu;
+const assert = std.debug.assert;
+
+pub const Access = struct { space: m.Space, write: bool, address: u64, size: u8, count: u32 };
+
+const Route = abi.Route;
+/// Slow accesses under way at once: one per vCPU of the cluster.
+const slow_max = 256;
+const data_max = 4096;
+const status_ok = 0;
+const status_failed = 1;
+
+const Slow = struct { used: bool = false, node: m.NodeId = 0, vcpu: u8 = 0, seq: u64 = 0 };
+
+pub const Bus = struct {
+    machine: *Machine,
+    lock: linux.Lock = .{},
+    version: u32 = 0,
+    routes: []const Route = &.{},
+    slow: [slow_max]Slow = @splat(.{}),
+
+    /// Takes a newer table over.
+    pub fn setRoutes(self: *Bus, version: u32, routes: []const Route) !void {
+        const copy = try self.machine.allocator.dupe(Route, routes);
+        self.lock.lock();
+        defer self.lock.unlock();
+        self.machine.allocator.free(self.routes);
+        self.routes = copy;
+        self.version = version;
+    }
+
+    pub fn deinit(self: *Bus) void {
+        self.machine.allocator.free(self.routes);
+    }
+
+    fn find(self: *Bus, space: m.Space, address: u64) ?Route {
+        self.lock.lock();
+        defer self.lock.unlock();
+        for (self.routes) |route| {
+            if (route.space != @intFromEnum(space)) continue;
+            if (address >= route.first and address <= route.last) return route;
+        }
+        return null;
+    }
+
+    /// Executes an access of a local vCPU, in its thread; `data` holds size * count bytes.
+    pub fn access(self: *Bus, vcpu: *Vcpu, a: Access, data: []u8) void {
+        assert(data.len == @as(usize, a.size) * a.count);
+        const route = self.find(a.space, a.address) orelse {
+            if (!a.write) @memset(data, 0xff);
+            return;
+        };
+        if (route.node == self.machine.node and !route.slow) {
+            self.machine.counters.add(.io_local, 1);
+            return self.execute(a, data);
+        }
+        vcpu.io_seq += 1;
+        const posted = route.posted and a.write;
+        vcpu.answer.seq = vcpu.io_seq;
+        vcpu.answer.ready.store(0, .release);
+        if (route.node == self.machine.node) {
+            self.handUp(self.machine.node, vcpu.index, vcpu.io_seq, a, data);
+        } else {
+            self.machine.counters.add(.io_forwarded, 1);
+            self.machine.engine.fabric.send(route.node, .{ .io_request = .{
+                .vcpu = vcpu.index,
+                .seq = vcpu.io_seq,
+                .space = a.space,
+                .write = a.write,
+                .posted = posted,
+                .address = a.address,
+                .size = a.size,
+                .count = a.count,
+                .data = if (a.write) data[0..@min(data.len, data_max)] else &.{},
+            } });
+        }
+        if (posted) return;
+        self.await(vcpu, a, data);
+    }
+
+    fn await(self: *Bus, vcpu: *Vcpu, a: Access, data: []u8) void {
+        _ = self;
+        if (!vcpu.waitWhile(&vcpu.answer.ready, 0)) return;
+        if (a.write) return;
+        const answer = &vcpu.answer;
+        if (answer.status != status_ok or answer.length != data.len) return @memset(data, 0xff);
+        @memcpy(data, answer.data[0..data.len]);
+    }
+
+    /// The device itself, on its node. Any thread.
+    fn execute(self: *Bus, a: Access, data: []u8) void {
+        const machine = self.machine;
+        var done: usize = 0;
+        while (done < data.len) : (done += a.size) {
+            var effects: BoardEffects = .{};
+            machine.board_lock.lock();
+            const unit = data[done..][0..a.size];
+            machine.board.access(a.space, a.address, a.write, unit, linux.nowNs(), &effects);
+            machine.board_lock.unlock();
+            machine.boardEffects(&effects);
+        }
+    }
+
+    /// An access of another node's vCPU; engine thread.
+    pub fn serve(self: *Bus, from: m.NodeId, request: *const m.IoRequest) void {
+        self.machine.counters.add(.io_served, 1);
+        const a: Access = .{
+            .space = request.space,
+            .write = request.write,
+            .address = request.address,
+            .size = request.size,
+            .count = request.count,
+        };
+        const bytes = std.math.mul(usize, a.size, a.count) catch 0;
+        const sane = bytes > 0 and bytes <= data_max and a.size <= 8 and
+            (!a.write or request.data.len == bytes);
+        const route = self.find(a.space, a.address);
+        const here = sane and route != null and route.?.node == self.machine.node;
+        if (!here) {
+            if (!request.posted) self.reply(from, request.vcpu, request.seq, status_failed, &.{});
+            return;
+        }
+        var data: [data_max]u8 = undefined;
+        if (a.write) @memcpy(data[0..bytes], request.data);
+        if (route.?.slow) return self.handUp(from, request.vcpu, request.seq, a, data[0..bytes]);
+        self.execute(a, data[0..bytes]);
+        if (request.posted) return;
+        self.reply(from, request.vcpu, request.seq, status_ok, if (a.write) &.{} else data[0..bytes]);
+    }
+
+    fn reply(self: *Bus, to: m.NodeId, vcpu: u8, seq: u64, status: u8, data: []const u8) void {
+        self.machine.engine.send(to, .{ .io_reply = .{
+            .vcpu = vcpu,
+            .seq = seq,
+            .status = status,
+            .data = data,
+        } });
+    }
+
+    /// The owner's answer for a local vCPU; engine or JS thread.
+    pub fn answered(self: *Bus, r: *const m.IoReply) void {
+        const vcpu = self.machine.local(r.vcpu) orelse return;
+        const answer = &vcpu.answer;
+        if (answer.seq != r.seq or answer.ready.load(.acquire) != 0) return;
+        if (r.data.len > data_max) return;
+        answer.status = r.status;
+        answer.length = @intCast(r.data.len);
+        @memcpy(answer.data[0..r.data.len], r.data);
+        answer.ready.store(1, .release);
+        linux.futexWake(&answer.ready);
+    }
+
+    /// A slow device: TypeScript answers through slowReply.
+    fn handUp(self: *Bus, node: m.NodeId, vcpu: u8, seq: u64, a: Access, data: []const u8) void {
+        self.lock.lock();
+        const id = for (&self.slow, 0..) |*slot, i| {
+            if (slot.used) continue;
+            slot.* = .{ .used = true, .node = node, .vcpu = vcpu, .seq = seq };
+            break i;
+        } else unreachable;
+        self.lock.unlock();
+        const packed_access = @as(u64, a.size) | @as(u64, a.count) << 8 |
+            @as(u64, @intFromBool(a.write)) << 32 | @as(u64, @intFromBool(a.space == .mmio)) << 33;
+        self.machine.events.push(.{
+            .kind = @intFromEnum(abi.EventKind.io),
+            .length = 0,
+            .node = node,
+            .a = id,
+            .b = a.address,
+            .c = packed_access,
+        }, if (a.write) data else &.{});
+    }
+
+    /// JS thread.
+    pub fn slowReply(self: *Bus, id: u64, data: []const u8) !void {
+        if (id >= slow_max or data.len > data_max) return error.OutOfRange;
+        self.lock.lock();
+        const slot = self.slow[id];
+        self.slow[id].used = false;
+        self.lock.unlock();
+        if (!slot.used) return error.NotFound;
+        const r: m.IoReply = .{ .vcpu = slot.vcpu, .seq = slot.seq, .status = status_ok, .data = data };
+        if (slot.node == self.machine.node) return self.answered(&r);
+        self.machine.engine.fabric.send(slot.node, .{ .io_reply = r });
+    }
+};

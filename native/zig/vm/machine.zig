@@ -1,0 +1,278 @@
+//! This node's part of the virtual machine: its vCPUs, its copy of the interrupt state, and, on the
+//! device node, the board. Everything that leaves the node goes through the engine's fabric.
+
+const std = @import("std");
+const abi = @import("../abi.zig");
+const destination = @import("../apic/destination.zig");
+const interrupts = @import("interrupts.zig");
+const kvm = @import("../sys/kvm.zig");
+const linux = @import("../sys/linux.zig");
+const limits = @import("../limits.zig");
+const m = @import("../wire/message.zig");
+const mailbox = @import("mailbox.zig");
+const state = @import("state.zig");
+const cpuid = @import("cpuid.zig");
+const ApicEffects = @import("../apic/local.zig").Effects;
+const Board = @import("../devices/board.zig").Board;
+const BoardEffects = @import("../devices/board.zig").Effects;
+const Bus = @import("bus.zig").Bus;
+const Counters = @import("../engine/counters.zig").Counters;
+const Engine = @import("../engine/engine.zig").Engine;
+const Events = @import("../engine/events.zig").Events;
+const Vcpu = @import("vcpu.zig").Vcpu;
+const assert = std.debug.assert;
+
+/// Pages KVM on Intel uses for real mode; in the MMIO hole.
+const real_mode_gpa = 0xfffb_c000;
+
+pub const Machine = struct {
+    allocator: std.mem.Allocator,
+    node: m.NodeId,
+    nodes: usize,
+    /// First vCPU of each node, and one past the last.
+    first: [limits.nodes_max + 1]usize,
+    engine: *Engine,
+    events: *Events,
+    counters: *Counters,
+    vm: kvm.Vm,
+    vcpus: []Vcpu,
+    states: interrupts.States,
+    board: Board,
+    board_node: m.NodeId,
+    board_lock: linux.Lock = .{},
+    bus: Bus,
+    alive: std.atomic.Value(u32) = .init(0),
+    stopping: std.atomic.Value(bool) = .init(false),
+
+    pub fn init(
+        allocator: std.mem.Allocator,
+        system: kvm.System,
+        plan: *const abi.Plan,
+        engine: *Engine,
+        events: *Events,
+        counters: *Counters,
+    ) !*Machine {
+        const self = try allocator.create(Machine);
+        errdefer allocator.destroy(self);
+        var first: [limits.nodes_max + 1]usize = @splat(0);
+        for (plan.nodes, 0..) |n, i| first[i + 1] = first[i] + n.cpus;
+        const total = first[plan.nodes.len];
+        if (total > limits.vcpus_max) return error.OutOfRange;
+        const vm = try system.createVm();
+        errdefer vm.close();
+        self.* = .{
+            .allocator = allocator,
+            .node = plan.node,
+            .nodes = plan.nodes.len,
+            .first = first,
+            .engine = engine,
+            .events = events,
+            .counters = counters,
+            .vm = vm,
+            .vcpus = try allocator.alloc(Vcpu, plan.nodes[plan.node].cpus),
+            .states = .init(total),
+            .board = .init(plan.unix_seconds, linux.nowNs()),
+            .board_node = plan.device_node,
+            .bus = .{ .machine = self },
+        };
+        try self.build(plan);
+        return self;
+    }
+
+    fn build(self: *Machine, plan: *const abi.Plan) !void {
+        self.vm.reserveRealModePages(real_mode_gpa);
+        try self.vm.exitOnUnknownMsrs();
+        for (self.engine.memory.slots().slice(), 0..) |slot, i| {
+            try self.vm.addMemory(@intCast(i), slot.gpa, slot.bytes);
+        }
+        try self.bus.setRoutes(plan.routes_version, plan.routes);
+        mailbox.installHandler();
+        for (self.vcpus, 0..) |*vcpu, i| {
+            const index = self.first[self.node] + i;
+            vcpu.* = .{
+                .machine = self,
+                .index = @intCast(index),
+                .slot = @intCast(i),
+                .kvm = try self.vm.createVcpu(@intCast(i)),
+                .apic = .init(@intCast(index), index == 0),
+            };
+            try self.setUp(vcpu, plan);
+        }
+    }
+
+    fn setUp(self: *Machine, vcpu: *Vcpu, plan: *const abi.Plan) !void {
+        const table = try self.allocator.create(kvm.Cpuid);
+        defer self.allocator.destroy(table);
+        cpuid.fill(table, plan.cpuid, vcpu.index, self.states.count);
+        try vcpu.kvm.setCpuid(table);
+        // Refused where the hardware cannot scale; then the rates are equal anyway (agreed before).
+        vcpu.kvm.setTscKhz(plan.tsc_khz) catch {};
+        vcpu.kvm.run.apic_base = vcpu.apic.base;
+        const sregs = state.realMode(0xf0, vcpu.apic.base);
+        try vcpu.kvm.setSregs(&sregs);
+        try vcpu.kvm.setRegs(&state.realModeRegs());
+        vcpu.last_sregs = sregs;
+    }
+
+    /// No vCPU thread may be left.
+    pub fn deinit(self: *Machine) void {
+        assert(self.alive.load(.acquire) == 0);
+        self.stopping.store(true, .release);
+        for (self.vcpus) |*vcpu| {
+            if (vcpu.thread) |thread| thread.join();
+            vcpu.kvm.close();
+        }
+        self.vm.close();
+        self.bus.deinit();
+        self.allocator.free(self.vcpus);
+        self.allocator.destroy(self);
+    }
+
+    pub fn local(self: *Machine, index: usize) ?*Vcpu {
+        const start = self.first[self.node];
+        if (index < start or index >= start + self.vcpus.len) return null;
+        return &self.vcpus[index - start];
+    }
+
+    /// Start state of vCPU 0; before run.
+    pub fn boot(self: *Machine, b: *const abi.Boot) !void {
+        const vcpu = self.local(0) orelse return error.OutOfRange;
+        if (b.long_mode) {
+            try vcpu.kvm.setSregs(&state.longMode(b, vcpu.apic.base));
+            try vcpu.kvm.setRegs(&state.longModeRegs(b));
+        } else {
+            try vcpu.kvm.setSregs(&state.realMode(@intCast(b.rip >> 12), vcpu.apic.base));
+            try vcpu.kvm.setRegs(&state.realModeRegs());
+        }
+        vcpu.activity = .running;
+    }
+
+    /// Starts all local vCPUs. `tsc_zero_ns`: CLOCK_MONOTONIC at which the guest's TSC reads 0.
+    pub fn run(self: *Machine, tsc_zero_ns: u64, tsc_khz: u32) !void {
+        self.alive.store(@intCast(self.vcpus.len), .release);
+        for (self.vcpus) |*vcpu| setClock(vcpu, tsc_zero_ns, tsc_khz);
+        for (self.vcpus) |*vcpu| {
+            vcpu.thread = try std.Thread.spawn(.{ .stack_size = 1 << 20 }, Vcpu.run, .{vcpu});
+        }
+    }
+
+    fn setClock(vcpu: *Vcpu, zero_ns: u64, khz: u32) void {
+        const elapsed: u128 = linux.nowNs() -| zero_ns;
+        const wanted: u64 = @truncate(elapsed * khz / 1_000_000);
+        // By offset where the attribute exists: it cannot be taken for a guest's own adjustment.
+        vcpu.kvm.setTscOffset(wanted -% rdtsc()) catch {
+            vcpu.kvm.setTsc(wanted) catch {};
+        };
+    }
+
+    /// Asks every vCPU to leave the guest; `stopped` is reported when all have.
+    pub fn stop(self: *Machine) void {
+        self.stopping.store(true, .release);
+        if (self.alive.load(.acquire) == 0) {
+            return self.events.simple(.stopped, self.node, 0);
+        }
+        for (self.vcpus) |*vcpu| {
+            vcpu.mailbox.tell(.stop, vcpu.kvm.run);
+            linux.futexWake(&vcpu.answer.ready);
+            linux.futexWake(&vcpu.acks_left);
+        }
+    }
+
+    pub fn vcpuEnded(self: *Machine) void {
+        if (self.alive.fetchSub(1, .acq_rel) != 1) return;
+        if (self.stopping.load(.acquire)) self.events.simple(.stopped, self.node, 0);
+    }
+
+    /// Effects of a vCPU's access to its own local APIC, in its thread.
+    pub fn carryOut(self: *Machine, vcpu: *Vcpu, effects: *const ApicEffects) void {
+        if (effects.changed) {
+            interrupts.publish(self, vcpu);
+            if (!interrupts.awaitAcks(vcpu)) return;
+        }
+        if (effects.ipi) |*request| interrupts.deliver(self, vcpu.index, request, .queue);
+        if (effects.eoi) |vector| self.endOfInterrupt(vector);
+    }
+
+    pub fn publishLocal(self: *Machine, vcpu: *Vcpu) void {
+        interrupts.publish(self, vcpu);
+    }
+
+    fn endOfInterrupt(self: *Machine, vector: u8) void {
+        if (self.board_node != self.node) {
+            return self.engine.fabric.send(self.board_node, .{ .eoi = .{ .vector = vector } });
+        }
+        self.boardEoi(vector, .queue);
+    }
+
+    fn boardEoi(self: *Machine, vector: u8, way: interrupts.Way) void {
+        var effects: BoardEffects = .{};
+        self.board_lock.lock();
+        self.board.eoi(vector, &effects);
+        self.board_lock.unlock();
+        self.boardEffectsBy(&effects, way);
+    }
+
+    pub fn boardEffects(self: *Machine, effects: *const BoardEffects) void {
+        const on_engine = self.engine.onThisThread();
+        self.boardEffectsBy(effects, if (on_engine) .engine else .queue);
+    }
+
+    fn boardEffectsBy(self: *Machine, effects: *const BoardEffects, way: interrupts.Way) void {
+        for (effects.requests()) |*request| interrupts.deliver(self, null, request, way);
+        if (effects.console().len > 0) self.events.text(.console, 0, effects.console());
+        if (effects.poweroff) self.events.simple(.poweroff, self.node, 0);
+        if (effects.reset) self.events.simple(.reset, self.node, 0);
+        if (effects.exit_code) |code| self.events.simple(.debug_exit, self.node, code);
+    }
+
+    pub fn consoleInput(self: *Machine, bytes: []const u8) usize {
+        var effects: BoardEffects = .{};
+        self.board_lock.lock();
+        const taken = self.board.input(bytes, &effects);
+        self.board_lock.unlock();
+        self.boardEffectsBy(&effects, .queue);
+        return taken;
+    }
+
+    /// A line of a device that TypeScript emulates.
+    pub fn interruptLine(self: *Machine, gsi: u8, level: bool) void {
+        var effects: BoardEffects = .{};
+        self.board_lock.lock();
+        self.board.line(gsi, level, &effects);
+        self.board_lock.unlock();
+        self.boardEffectsBy(&effects, .queue);
+    }
+
+    /// Everything that is not coherence; engine thread.
+    pub fn message(context: *anyopaque, from: m.NodeId, msg: *const m.Message) void {
+        const self: *Machine = @ptrCast(@alignCast(context));
+        switch (msg.*) {
+            .ipi => |*ipi| {
+                self.counters.add(.ipis_received, 1);
+                interrupts.arrive(self, ipi);
+            },
+            .apic_state => |*s| interrupts.onState(self, from, s),
+            .apic_ack => |*ack| interrupts.onAck(self, ack),
+            .eoi => |eoi| self.boardEoi(eoi.vector, .engine),
+            .io_request => |*request| self.bus.serve(from, request),
+            .io_reply => |*reply| self.bus.answered(reply),
+            else => unreachable,
+        }
+    }
+
+    /// Registers of a local vCPU as of its last exit.
+    pub fn registers(self: *Machine, index: u32, out: []u8) usize {
+        const vcpu = self.local(index) orelse return 0;
+        return state.describe(&vcpu.last_regs, &vcpu.last_sregs, out).len;
+    }
+};
+
+fn rdtsc() u64 {
+    var low: u32 = undefined;
+    var high: u32 = undefined;
+    asm volatile ("rdtsc"
+        : [low] "={eax}" (low),
+          [high] "={edx}" (high),
+    );
+    return @as(u64, high) << 32 | low;
+}

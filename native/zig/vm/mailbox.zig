@@ -1,0 +1,117 @@
+//! What other threads want of a vCPU, and how they get its attention. A kick is never lost: the word
+//! changes first, then immediate_exit, then the signal; the vCPU reads the word before it looks for
+//! work and sleeps only while it is unchanged.
+
+const std = @import("std");
+const kvm = @import("../sys/kvm.zig");
+const linux = @import("../sys/linux.zig");
+const os = linux.os;
+
+/// Real-time signal of kicks; 32-34 belong to libc, the low ones to Bun.
+pub const kick_signal = 35;
+
+pub const Command = enum(u32) { run = 0, pause = 1, stop = 2 };
+
+pub const Mailbox = struct {
+    command: std.atomic.Value(u32) = .init(0),
+    /// Counts kicks; futex word of a vCPU that sleeps in HLT or waits.
+    kicks: std.atomic.Value(u32) = .init(0),
+    /// The vCPU is in KVM_RUN, or about to enter it.
+    inside: std.atomic.Value(bool) = .init(false),
+    tid: std.atomic.Value(u32) = .init(0),
+
+    pub fn read(self: *const Mailbox) Command {
+        return @enumFromInt(self.command.load(.acquire));
+    }
+
+    pub fn tell(self: *Mailbox, command: Command, run: *kvm.Run) void {
+        self.command.store(@intFromEnum(command), .release);
+        self.kick(run);
+    }
+
+    /// Any thread. A vCPU that waits in a page fault gets out when the page is there.
+    pub fn kick(self: *Mailbox, run: *kvm.Run) void {
+        _ = self.kicks.fetchAdd(1, .seq_cst);
+        linux.futexWake(&self.kicks);
+        if (!self.inside.load(.seq_cst)) return;
+        @atomicStore(u8, &run.immediate_exit, 1, .seq_cst);
+        const tid = self.tid.load(.acquire);
+        if (tid != 0) _ = os.syscall3(.tgkill, @intCast(os.getpid()), tid, kick_signal);
+    }
+};
+
+/// The page of the vCPU whose thread this is, for the signal handler.
+threadlocal var current: ?*kvm.Run = null;
+
+/// A timer of this thread may expire between the last look and KVM_RUN: the handler makes the entry
+/// return at once.
+fn onKick(_: os.SIG) callconv(.c) void {
+    if (current) |run| @atomicStore(u8, &run.immediate_exit, 1, .seq_cst);
+}
+
+/// Once per process, before the first vCPU thread.
+pub fn installHandler() void {
+    const action: os.Sigaction = .{
+        .handler = .{ .handler = onKick },
+        .mask = os.sigemptyset(),
+        .flags = 0,
+    };
+    _ = os.sigaction(@enumFromInt(kick_signal), &action, null);
+}
+
+/// Makes the calling thread the one of this vCPU.
+pub fn enterThread(self: *Mailbox, run: *kvm.Run) void {
+    current = run;
+    linux.blockSignals(kick_signal);
+    self.tid.store(linux.threadId(), .release);
+}
+
+/// A POSIX timer whose signal goes to the calling thread (timer_create(2), SIGEV_THREAD_ID).
+pub const Alarm = struct {
+    id: i32,
+    armed_ns: u64 = 0,
+
+    const Event = extern struct {
+        value: u64 = 0,
+        signo: i32 = kick_signal,
+        notify: i32 = 4,
+        tid: i32,
+        padding: [44]u8 = @splat(0),
+    };
+    const Spec = extern struct { interval: os.timespec, value: os.timespec };
+
+    comptime {
+        if (@sizeOf(Event) != 64) @compileError("struct sigevent is 64 bytes");
+    }
+
+    pub fn init() linux.Error!Alarm {
+        const event: Event = .{ .tid = @intCast(linux.threadId()) };
+        var id: i32 = 0;
+        const monotonic = 1;
+        _ = try linux.check(
+            os.syscall3(.timer_create, monotonic, @intFromPtr(&event), @intFromPtr(&id)),
+        );
+        return .{ .id = id };
+    }
+
+    pub fn deinit(self: *Alarm) void {
+        _ = os.syscall1(.timer_delete, @bitCast(@as(isize, self.id)));
+    }
+
+    /// Absolute CLOCK_MONOTONIC time; null disarms. Costs a system call only when it changes.
+    pub fn set(self: *Alarm, at_ns: ?u64) void {
+        const wanted = at_ns orelse 0;
+        if (wanted == self.armed_ns) return;
+        self.armed_ns = wanted;
+        const spec: Spec = .{
+            .interval = .{ .sec = 0, .nsec = 0 },
+            .value = .{
+                .sec = @intCast(wanted / std.time.ns_per_s),
+                .nsec = @intCast(wanted % std.time.ns_per_s),
+            },
+        };
+        const absolute = 1;
+        const id: usize = @bitCast(@as(isize, self.id));
+        _ = os.syscall4(.timer_settime, id, absolute, @intFromPtr(&spec), 0);
+    }
+};
