@@ -138,12 +138,17 @@ pub const Engine = struct {
         self.thread = try std.Thread.spawn(.{ .stack_size = 1 << 20 }, run, .{self});
     }
 
-    /// Ends the thread and frees everything; no thread may touch the guest mapping any more.
-    pub fn deinit(self: *Engine) void {
+    /// Ends the thread; no thread may touch the guest mapping any more.
+    pub fn join(self: *Engine) void {
         self.stopping.store(true, .release);
         self.fabric.awake.store(0, .seq_cst);
         self.fabric.wake();
         if (self.thread) |thread| thread.join();
+        self.thread = null;
+    }
+
+    pub fn deinit(self: *Engine) void {
+        assert(self.thread == null);
         linux.close(self.epoll);
         self.fabric.deinit();
         self.memory.deinit();

@@ -1,0 +1,170 @@
+//! One node of the cluster as TypeScript drives it: opened, configured with the agreed plan, loaded,
+//! run, stopped, closed. Owns the engine, the machine and their events; lib.zig is its door.
+
+const std = @import("std");
+const abi = @import("abi.zig");
+const kvm = @import("sys/kvm.zig");
+const limits = @import("limits.zig");
+const linux = @import("sys/linux.zig");
+const memory = @import("engine/memory.zig");
+const panics = @import("panic.zig");
+const udp = @import("sys/udp.zig");
+const Counters = @import("engine/counters.zig").Counters;
+const Engine = @import("engine/engine.zig").Engine;
+const Events = @import("engine/events.zig").Events;
+const Guards = @import("dsm/guards.zig").Guards;
+const Loader = @import("engine/loader.zig").Loader;
+const Machine = @import("vm/machine.zig").Machine;
+const host = @import("vm/host.zig");
+
+pub const Node = struct {
+    allocator: std.mem.Allocator,
+    system: kvm.System,
+    socket: i32,
+    address: []u8,
+    events: Events,
+    count: Counters = .{},
+    engine: ?*Engine = null,
+    machine: ?*Machine = null,
+    loader: Loader = .{},
+    tsc_khz: u32 = 0,
+
+    pub fn open(allocator: std.mem.Allocator, options: abi.OpenOptions) !*Node {
+        panics.rememberTerminal();
+        const system = try kvm.System.open();
+        errdefer system.close();
+        const address = try udp.Address.parse(options.address, 0);
+        const socket = try udp.open(&address);
+        errdefer linux.close(socket);
+        const self = try allocator.create(Node);
+        errdefer allocator.destroy(self);
+        self.* = .{
+            .allocator = allocator,
+            .system = system,
+            .socket = socket,
+            .address = try allocator.dupe(u8, options.address),
+            .events = try .init(allocator),
+        };
+        return self;
+    }
+
+    pub fn dataPort(self: *Node) i32 {
+        return udp.boundPort(self.socket) catch -1;
+    }
+
+    pub fn eventFd(self: *Node) i32 {
+        return self.events.pipe[0];
+    }
+
+    pub fn takeEvents(self: *Node, out: []align(1) abi.Event) anyerror!usize {
+        return self.events.take(out);
+    }
+
+    pub fn facts(self: *Node, out: []u8) anyerror!usize {
+        return host.facts(self.allocator, self.system, out);
+    }
+
+    pub fn configure(self: *Node, plan: abi.Plan) anyerror!void {
+        if (self.engine != null) return error.BadState;
+        if (plan.nodes.len == 0 or plan.nodes.len > limits.nodes_max) return error.OutOfRange;
+        if (plan.node >= plan.nodes.len) return error.OutOfRange;
+        const guards = Guards.without(plan.guard_off) orelse return error.Malformed;
+        var shares: [limits.nodes_max]u32 = undefined;
+        var addresses: [limits.nodes_max]udp.Address = undefined;
+        for (plan.nodes, 0..) |n, i| {
+            shares[i] = n.ram_pages;
+            addresses[i] = try udp.Address.parse(n.address, n.data_port);
+        }
+        const ns_per_ms = limits.ns_per_ms;
+        self.engine = try Engine.init(self.allocator, .{
+            .node = plan.node,
+            .shares = shares[0..plan.nodes.len],
+            .addresses = addresses[0..plan.nodes.len],
+            .vm_id = plan.vm_id,
+            .epoch = plan.epoch,
+            .silence_ns = @as(u64, plan.silence_ms) * ns_per_ms,
+            .spin_ns = @as(u64, plan.spin_us) * 1000,
+            .guards = guards,
+        }, self.socket, &self.events, &self.count);
+        self.tsc_khz = plan.tsc_khz;
+        self.machine = try Machine.init(
+            self.allocator,
+            self.system,
+            &plan,
+            self.engine.?,
+            &self.events,
+            &self.count,
+        );
+        try self.engine.?.start(.{ .context = self.machine.?, .message = Machine.message });
+    }
+
+    /// The bytes are copied now and stored into guest memory by a thread of their own.
+    pub fn load(self: *Node, gpa: u64, bytes: []const u8, tag: u64) anyerror!void {
+        const engine = self.engine orelse return error.BadState;
+        const last = memory.offsetOf(gpa + bytes.len - 1, engine.memory.ram_bytes);
+        const first = memory.offsetOf(gpa, engine.memory.ram_bytes) orelse return error.OutOfRange;
+        if (last != first + bytes.len - 1) return error.OutOfRange;
+        try self.loader.start(self.allocator, engine, &self.events, gpa, bytes, tag);
+    }
+
+    pub fn boot(self: *Node, state: abi.Boot) anyerror!void {
+        const machine = self.machine orelse return error.BadState;
+        try machine.boot(&state);
+    }
+
+    pub fn run(self: *Node, tsc_zero_ns: u64) anyerror!void {
+        const machine = self.machine orelse return error.BadState;
+        self.loader.join();
+        try machine.run(tsc_zero_ns, self.tsc_khz);
+    }
+
+    pub fn stop(self: *Node) anyerror!void {
+        const machine = self.machine orelse return self.events.simple(.stopped, 0, 0);
+        machine.stop();
+    }
+
+    pub fn consoleInput(self: *Node, bytes: []const u8) anyerror!usize {
+        const machine = self.machine orelse return error.BadState;
+        return machine.consoleInput(bytes);
+    }
+
+    pub fn ioReply(self: *Node, id: u64, bytes: []const u8) anyerror!void {
+        const machine = self.machine orelse return error.BadState;
+        try machine.bus.slowReply(id, bytes);
+    }
+
+    pub fn interrupt(self: *Node, gsi: u32, level: bool) anyerror!void {
+        const machine = self.machine orelse return error.BadState;
+        machine.interruptLine(std.math.cast(u8, gsi) orelse return error.OutOfRange, level);
+    }
+
+    pub fn routes(self: *Node, table: abi.Routes) anyerror!void {
+        const machine = self.machine orelse return error.BadState;
+        try machine.bus.setRoutes(table.version, table.ranges);
+    }
+
+    pub fn counters(self: *Node, out: []align(1) u64) anyerror!usize {
+        return self.count.read(out);
+    }
+
+    pub fn registers(self: *Node, vcpu: u32, out: []u8) anyerror!usize {
+        const machine = self.machine orelse return error.BadState;
+        return machine.registers(vcpu, out);
+    }
+
+    pub fn close(self: *Node) anyerror!void {
+        if (self.machine) |machine| {
+            if (machine.alive.load(.acquire) != 0) return error.Busy;
+        }
+        self.loader.join();
+        // The engine first: its thread hands messages to the machine.
+        if (self.engine) |engine| engine.join();
+        if (self.machine) |machine| machine.deinit();
+        if (self.engine) |engine| engine.deinit();
+        self.system.close();
+        linux.close(self.socket);
+        self.events.deinit(self.allocator);
+        self.allocator.free(self.address);
+        self.allocator.destroy(self);
+    }
+};

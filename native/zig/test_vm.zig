@@ -1,0 +1,6 @@
+//! Unit tests of the virtual machine.
+
+comptime {
+    _ = @import("vm/exit.zig");
+    _ = @import("vm/cpuid.zig");
+}

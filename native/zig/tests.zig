@@ -1,0 +1,10 @@
+//! Root of all unit tests.
+
+comptime {
+    _ = @import("errors.zig");
+    _ = @import("test_wire.zig");
+    _ = @import("test_dsm.zig");
+    _ = @import("test_engine.zig");
+    _ = @import("test_pc.zig");
+    _ = @import("test_vm.zig");
+}
