@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0xd0544ddbb6aaad14)
+#define GVM_ABI UINT64_C(0x44d8023e67e88705)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);
@@ -23,8 +23,8 @@ int32_t gvm_configure(uint64_t, const uint8_t *, uint64_t);
 int32_t gvm_load(uint64_t, uint64_t, const uint8_t *, uint64_t, uint64_t);
 /* Boot: start state of vCPU 0. */
 int32_t gvm_boot(uint64_t, const uint8_t *, uint64_t);
-/* Starts the local vCPUs. */
-int32_t gvm_run(uint64_t);
+/* Starts the local vCPUs; guest TSC is 0 at this CLOCK_MONOTONIC time, in ns. */
+int32_t gvm_run(uint64_t, uint64_t);
 /* Asks the local vCPUs to leave the guest; event `stopped` when all have. */
 int32_t gvm_stop(uint64_t);
 /* Bytes for the guest's serial port; returns how many were taken. */

@@ -3,7 +3,7 @@
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 
-export const abiHashU64 = 0xd0544ddbb6aaad14n;
+export const abiHashU64 = 0x44d8023e67e88705n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -27,8 +27,8 @@ export const symbols = {
   },
   /** Boot: start state of vCPU 0. */
   gvm_boot: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
-  /** Starts the local vCPUs. */
-  gvm_run: { args: [FFIType.u64], returns: FFIType.i32 },
+  /** Starts the local vCPUs; guest TSC is 0 at this CLOCK_MONOTONIC time, in ns. */
+  gvm_run: { args: [FFIType.u64, FFIType.u64], returns: FFIType.i32 },
   /** Asks the local vCPUs to leave the guest; event `stopped` when all have. */
   gvm_stop: { args: [FFIType.u64], returns: FFIType.i32 },
   /** Bytes for the guest's serial port; returns how many were taken. */
