@@ -20,7 +20,6 @@ export type CpuidPolicy = {
 type Registers = { eax: number; ebx: number; ecx: number; edx: number };
 type Leaf = Registers & { leaf: number; index: number; flags: number };
 
-const registers = ["eax", "ebx", "ecx", "edx"] as const;
 /** Leaves that are bit masks: a bit is shown when every host has it. */
 const masks: readonly {
   readonly leaf: number;
@@ -53,22 +52,29 @@ function key(entry: { readonly leaf: number; readonly index: number }): string {
   return `${entry.leaf.toString(16)}.${entry.index}`;
 }
 
-/** Brand string of leaves 0x80000002 to 0x80000004. */
-export function brand(cpuid: readonly CpuidEntry[]): string {
-  const words = [2, 3, 4].flatMap((number) => {
-    const entry = cpuid.find((each) => each.leaf === 0x8000_0000 + number);
-    return entry ? registers.map((register) => entry[register]) : [];
-  });
-  const bytes = new Uint8Array(Uint32Array.from(words).buffer);
-  return new TextDecoder().decode(bytes).replaceAll("\0", "").trim();
+/** Family of leaf 1 EAX (extended family added), as the manuals print it. */
+function family(host: HostFacts): number {
+  const version = host.cpuid.find((entry) => entry.leaf === 1)?.eax ?? 0;
+  const base = (version >> 8) & 0xf;
+  return base === 0xf ? base + ((version >> 20) & 0xff) : base;
 }
 
 /**
- * Groups hidden without being asked for. QEMU's emulation of SVM does not carry a guest's XCR0 and
- * FPU state safely; it shows itself in the brand string ("QEMU TCG CPU version 2.5+").
+ * QEMU's emulated processor: an AMD K8 (family 15, sold until 2008) that claims XSAVE, which came
+ * with family 21. KVM_GET_SUPPORTED_CPUID, all a node knows of its host, has no brand string.
+ */
+export function isEmulated(host: HostFacts): boolean {
+  const { leaf, register, bit } = features.xsave;
+  const xsave = host.cpuid.some((entry) => entry.leaf === leaf && (entry[register] >>> bit) & 1);
+  return host.vendor === "AuthenticAMD" && family(host) === 15 && xsave;
+}
+
+/**
+ * Groups hidden without being asked for: QEMU's emulation of SVM does not carry a guest's XCR0 and
+ * FPU state safely.
  */
 export function impliedHides(hosts: readonly HostFacts[]): readonly string[] {
-  return hosts.some((host) => brand(host.cpuid).includes("QEMU TCG")) ? ["xsave"] : [];
+  return hosts.some(isEmulated) ? ["xsave"] : [];
 }
 
 function hiddenFeatures(policy: CpuidPolicy): readonly FeatureName[] {
