@@ -27,8 +27,8 @@ pub const Interrupt = enum(u8) {
     }
 };
 
-/// What ring 3 may ask of ring 0, by an invalid opcode with the number in r8: a KVM without hardware
-/// support passes that exception on, but neither `int n` nor `syscall`.
+/// What ring 3 may ask of ring 0, by an invalid opcode with the number in r8: a KVM without
+/// hardware support passes that exception on, but neither `int n` nor `syscall`.
 pub const request_magic: u64 = 0x4756_4d21;
 pub const Request = enum(u64) { halt, write_msr, read_msr, out8, out32, in8, in32, nothing };
 

@@ -7,6 +7,7 @@ const std = @import("std");
 const cpu_mod = @import("cpu.zig");
 const info_mod = @import("info.zig");
 const crash = @import("crash.zig");
+const stubs = @import("stubs.zig");
 const Cpu = cpu_mod.Cpu;
 const Info = info_mod.Info;
 const print = std.fmt.comptimePrint;
@@ -25,13 +26,12 @@ const cr4_value = 0x620;
 /// PG, WP, NE, ET, MP, PE.
 const cr0_value = 0x80010033;
 
-const exceptions = 32;
 const invalid_opcode = 6;
 const spurious_vector = 0xff;
 
 export var idt: [256][2]u64 align(4096) linksection(".data") = @splat(.{ 0, 0 });
 
-extern const exception_stubs: [exceptions]u64;
+extern const exception_stubs: [stubs.exceptions]u64;
 extern const interrupt_stubs: [cpu_mod.Interrupt.all.len]u64;
 extern const request_stub: u8;
 extern const spurious_stub: u8;
@@ -221,129 +221,7 @@ const trampoline_code = print(
     \\
 , .{ .cr4 = cr4_value, .cr0 = cr0_value, .gpa = trampoline_gpa });
 
-/// An interrupt counts itself, tells the local APIC and returns.
-fn interruptStub(comptime slot: u64) []const u8 {
-    return print(
-        \\interrupt_{[slot]}:
-        \\  push %rax
-        \\  push %rcx
-        \\  push %rdx
-        \\  mov %rsp, %rax
-        \\  and $-4096, %rax
-        \\  incq {[count]}(%rax)
-        \\  incq {[events]}(%rax)
-        \\  mov ${[eoi]}, %ecx
-        \\  xor %eax, %eax
-        \\  xor %edx, %edx
-        \\  wrmsr
-        \\  pop %rdx
-        \\  pop %rcx
-        \\  pop %rax
-        \\  iretq
-        \\
-    , .{
-        .slot = slot,
-        .count = @offsetOf(Cpu, "counts") + 8 * slot,
-        .events = @offsetOf(Cpu, "events"),
-        .eoi = cpu_mod.msr.eoi,
-    });
-}
-
-/// Requests of ring 3, numbered as in cpu.zig. The halt looks at `events` with interrupts off and
-/// `sti` takes effect after `hlt` has begun, so that no wake-up is lost.
-const request_code = print(
-    \\.global request_stub
-    \\request_stub:
-    \\  cmp ${[magic]}, %r9d
-    \\  jne exception_6
-    \\  addq $2, (%rsp)
-    \\  jmp *request_stubs(,%r8,8)
-    \\request_halt:
-    \\  push %rax
-    \\  mov %rsp, %rax
-    \\  and $-4096, %rax
-    \\  cmp {[events]}(%rax), %rdi
-    \\  jne 1f
-    \\  sti
-    \\  hlt
-    \\  cli
-    \\1: pop %rax
-    \\  iretq
-    \\request_write_msr:
-    \\  wrmsr
-    \\  iretq
-    \\request_read_msr:
-    \\  rdmsr
-    \\  iretq
-    \\request_out8:
-    \\  outb %al, %dx
-    \\  iretq
-    \\request_out32:
-    \\  outl %eax, %dx
-    \\  iretq
-    \\request_in8:
-    \\  inb %dx, %al
-    \\  iretq
-    \\request_in32:
-    \\  inl %dx, %eax
-    \\  iretq
-    \\.global spurious_stub
-    \\spurious_stub:
-    \\request_nothing:
-    \\  iretq
-    \\
-, .{ .magic = cpu_mod.request_magic, .events = @offsetOf(Cpu, "events") });
-
-fn exceptionStub(comptime vector: u8) []const u8 {
-    const has_code = switch (vector) {
-        8, 10...14, 17, 21, 29, 30 => true,
-        else => false,
-    };
-    return print("exception_{d}:\n", .{vector}) ++ (if (has_code) "" else "  push $0\n") ++
-        print("  push ${d}\n  jmp exception_common\n", .{vector});
-}
-
-const exception_common =
-    \\exception_common:
-    \\  mov %rsp, %rsi
-    \\  mov %rsp, %rdi
-    \\  and $-4096, %rdi
-    \\  and $-16, %rsp
-    \\  call exceptionReport
-    \\  ud2
-    \\
-;
-
-fn table(comptime name: []const u8, comptime entries: []const []const u8) []const u8 {
-    var text: []const u8 = ".global " ++ name ++ "\n.balign 8\n" ++ name ++ ":\n";
-    for (entries) |entry| text = text ++ "  .quad " ++ entry ++ "\n";
-    return text;
-}
-
-const stubs = blk: {
-    @setEvalBranchQuota(100_000);
-    var text: []const u8 = ".section .text\n.code64\n" ++ request_code ++ exception_common;
-    var exception_names: [exceptions][]const u8 = undefined;
-    for (0..exceptions) |vector| {
-        text = text ++ exceptionStub(vector);
-        exception_names[vector] = print("exception_{d}", .{vector});
-    }
-    var interrupt_names: [cpu_mod.Interrupt.all.len][]const u8 = undefined;
-    for (cpu_mod.Interrupt.all, 0..) |interrupt, i| {
-        text = text ++ interruptStub(interrupt.slot());
-        interrupt_names[i] = print("interrupt_{d}", .{interrupt.slot()});
-    }
-    const requests = std.enums.values(cpu_mod.Request);
-    var request_names: [requests.len][]const u8 = undefined;
-    for (requests, 0..) |request, i| request_names[i] = "request_" ++ @tagName(request);
-    break :blk text ++ ".section .rodata\n" ++ table("exception_stubs", &exception_names) ++
-        table("interrupt_stubs", &interrupt_names) ++ table("request_stubs", &.{
-        "request_halt",  "request_write_msr", "request_read_msr", "request_out8",
-        "request_out32", "request_in8",       "request_in32",     "request_nothing",
-    });
-};
-
 comptime {
-    asm (boot_code ++ trampoline_code ++ stubs);
+    asm (boot_code ++ trampoline_code ++ stubs.text);
     @export(&crash.exceptionReport, .{ .name = "exceptionReport" });
 }

@@ -1,5 +1,5 @@
-//! Interrupts between vCPUs and from each vCPU's own timer. Waiting is done by halting, so that what
-//! is measured is the wake-up a guest kernel would see.
+//! Interrupts between vCPUs and from each vCPU's own timer. Waiting is done by halting, so that
+//! what is measured is the wake-up a guest kernel would see.
 
 const cpu_mod = @import("../cpu.zig");
 const pages = @import("../pages.zig");
