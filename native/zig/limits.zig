@@ -43,4 +43,6 @@ pub const puts_max = 64;
 /// Pages one gather may be granted: more than one instruction with its kernel entry needs.
 pub const gather_pages_max = 1024;
 /// Messages of a node to itself within one step; each is the consequence of one request.
-pub const inbox_max = 4096;
+pub const inbox_max = 1024;
+/// Faults that wait for a request to end before they can become one themselves.
+pub const parked_max = 4 * threads_max;

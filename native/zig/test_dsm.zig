@@ -3,6 +3,7 @@
 comptime {
     _ = @import("dsm/page_map.zig");
     _ = @import("dsm/gather.zig");
+    _ = @import("dsm/local.zig");
     _ = @import("dsm/guards.zig");
     _ = @import("dsm/dsm.zig");
     _ = @import("sim/coherence.zig");

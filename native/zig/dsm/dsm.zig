@@ -22,20 +22,16 @@ const gather = @import("gather.zig");
 const guards_room = @import("guards.zig");
 const holder = @import("holder.zig");
 const home = @import("home.zig");
+const local_room = @import("local.zig");
 const PageMap = @import("page_map.zig").PageMap;
 const requester = @import("requester.zig");
 const assert = std.debug.assert;
 
-pub const State = enum(u2) { invalid = 0, shared = 1, modified = 2 };
+pub const State = local_room.State;
+pub const Local = local_room.Local;
 pub const Guards = guards_room.Guards;
-
-pub const Local = struct {
-    version: u48 = 0,
-    state: State = .invalid,
-    /// Taken by another node since this one used it last.
-    lost: bool = false,
-    holder: gather.Holder = .{ .thread = 0, .sequence = 0 },
-};
+/// All rules on but the named one, for tests that must see the checkers notice.
+pub const guardByName = Guards.without;
 
 pub const Config = struct {
     node: m.NodeId,
@@ -43,6 +39,9 @@ pub const Config = struct {
     shares: []const u32,
     guards: Guards = .{},
     gathers: gather.Options = .{},
+    /// Requests and Puts one node may have outstanding: R and P, the same on all nodes.
+    requests: u32 = limits.requests_max,
+    puts: u32 = limits.puts_max,
 };
 
 pub const Stats = struct {
@@ -54,6 +53,10 @@ pub const Stats = struct {
     pages_sent: u64 = 0,
     invalidations: u64 = 0,
     deferred: u64 = 0,
+    hurries: u64 = 0,
+    evictions: u64 = 0,
+    /// Answers that needed no bytes: the version was equal, or the page untouched.
+    elided: u64 = 0,
 };
 
 pub const Dsm = struct {
@@ -66,9 +69,10 @@ pub const Dsm = struct {
     entries: []home.Entry,
     busy: PageMap(home.Busy),
     queue: home.Queue,
-    pending: requester.Table,
+    pending: PageMap(requester.Pending),
     deferred: PageMap(holder.Deferred),
     evicting: PageMap(holder.Evicting),
+    parked: PageMap(requester.Parked),
     gathers: gather.Gathers,
     inbox: []m.Message,
     inbox_head: u32 = 0,
@@ -86,15 +90,12 @@ pub const Dsm = struct {
         var starts: [limits.nodes_max + 1]m.Page = @splat(0);
         for (config.shares, 0..) |pages, i| starts[i + 1] = starts[i] + pages;
         for (nodes..limits.nodes_max) |i| starts[i + 1] = starts[nodes];
-        const all = starts[nodes];
-        const others: u32 = @intCast(nodes * (limits.requests_max + limits.puts_max));
-        // Large and mostly untouched for a while: straight from the kernel, zero means default.
-        const pages = std.heap.page_allocator;
-        const local = try pages.alloc(Local, all);
-        errdefer pages.free(local);
-        @memset(local, .{});
-        const entries = try pages.alloc(home.Entry, config.shares[config.node]);
-        errdefer pages.free(entries);
+        // Each node's R requests and P Puts may all be for pages of this home.
+        const table: u32 = @intCast(nodes * (config.requests + config.puts));
+        const local = try local_room.alloc(starts[nodes]);
+        errdefer local_room.free(local);
+        const entries = try std.heap.page_allocator.alloc(home.Entry, config.shares[config.node]);
+        errdefer std.heap.page_allocator.free(entries);
         @memset(entries, .{});
         return .{
             .node = config.node,
@@ -103,24 +104,27 @@ pub const Dsm = struct {
             .starts = starts,
             .local = local,
             .entries = entries,
-            .busy = try .init(allocator, others),
-            .queue = try .init(allocator, others),
-            .pending = .{ .map = try .init(allocator, limits.requests_max) },
-            .deferred = try .init(allocator, others),
-            .evicting = try .init(allocator, limits.puts_max),
-            .gathers = .{ .node = config.node, .options = config.gathers },
+            .busy = try .init(allocator, table),
+            .queue = try .init(allocator, table),
+            .pending = try .init(allocator, config.requests),
+            .deferred = try .init(allocator, table),
+            .evicting = try .init(allocator, config.puts),
+            .parked = try .init(allocator, limits.parked_max),
+            .gathers = try .init(allocator, config.node, config.gathers),
             .inbox = try allocator.alloc(m.Message, limits.inbox_max),
         };
     }
 
     pub fn deinit(self: *Dsm, allocator: std.mem.Allocator) void {
         self.busy.deinit(allocator);
-        allocator.free(self.queue.pool);
-        self.pending.map.deinit(allocator);
+        self.queue.deinit(allocator);
+        self.pending.deinit(allocator);
         self.deferred.deinit(allocator);
         self.evicting.deinit(allocator);
+        self.parked.deinit(allocator);
+        self.gathers.deinit(allocator);
         allocator.free(self.inbox);
-        std.heap.page_allocator.free(self.local);
+        local_room.free(self.local);
         std.heap.page_allocator.free(self.entries);
     }
 
@@ -172,7 +176,7 @@ pub const Dsm = struct {
     }
 
     pub fn deadline(self: *const Dsm) ?u64 {
-        return holder.deadline(self, self.now_ns);
+        return self.gathers.deadline();
     }
 
     /// Gives a page of another home back; false when it may not leave now.
@@ -183,6 +187,12 @@ pub const Dsm = struct {
         return holder.evict(self, host, page, now_ns);
     }
 
+    /// The thread needs its pages no longer (a device that has copied): no residency for them.
+    /// What waits for them leaves with the next tick, which is due at once.
+    pub fn endGather(self: *Dsm, thread: u8, now_ns: u64) void {
+        self.gathers.end(thread, now_ns);
+    }
+
     /// Ends all deferral: what others wait for leaves now.
     pub fn hush(self: *Dsm, host: anytype, now_ns: u64) void {
         self.quiet = true;
@@ -191,22 +201,11 @@ pub const Dsm = struct {
 
     /// Nothing of this node is under way: no request, no busy page, no deferral.
     pub fn idle(self: *const Dsm) bool {
-        return self.pending.map.length == 0 and self.busy.length == 0 and
-            self.deferred.length == 0 and self.evicting.length == 0;
+        return self.pending.length == 0 and self.busy.length == 0 and
+            self.deferred.length == 0 and self.evicting.length == 0 and self.parked.length == 0;
     }
 
     // What follows serves the three roles.
-
-    pub fn faultLocked(
-        self: *Dsm,
-        host: anytype,
-        page: m.Page,
-        access: m.Access,
-        thread: u8,
-        now_ns: u64,
-    ) void {
-        requester.fault(self, host, page, access, thread, now_ns);
-    }
 
     pub fn entryOf(self: *Dsm, page: m.Page) *home.Entry {
         assert(self.homeOf(page) == self.node);
@@ -221,8 +220,13 @@ pub const Dsm = struct {
     /// To another node at once; to this one after the current step, so that no role is re-entered.
     pub fn dispatch(self: *Dsm, host: anytype, to: m.NodeId, message: m.Message) void {
         switch (message) {
-            .data => |d| self.stats.pages_sent += @intFromBool(d.content == .bytes and to != self.node),
+            .data => |d| if (to != self.node) {
+                const counter = if (d.content == .bytes) &self.stats.pages_sent else &self.stats.elided;
+                counter.* += 1;
+            },
             .inv => self.stats.invalidations += 1,
+            .hurry => self.stats.hurries += 1,
+            .put => self.stats.evictions += 1,
             else => {},
         }
         if (to != self.node) return host.send(to, message);
@@ -253,6 +257,12 @@ pub const Dsm = struct {
         host.fatal(reason);
     }
 
+    /// A message that no run of the whole protocol produces. With a rule switched off such messages
+    /// are the point of the test: then the checkers must notice, not this line.
+    pub fn refuse(self: *Dsm, host: anytype, reason: []const u8) void {
+        if (self.guards.allOn()) self.fail(host, reason);
+    }
+
     fn drain(self: *Dsm, host: anytype) void {
         while (self.inbox_length > 0 and !self.failed) {
             const message = self.inbox[self.inbox_head];
@@ -264,7 +274,7 @@ pub const Dsm = struct {
 
     fn handle(self: *Dsm, host: anytype, from: m.NodeId, message: *const m.Message) void {
         const now_ns = self.now_ns;
-        if (self.pageOf(message) >= self.local.len) return self.fail(host, "a page outside RAM");
+        if (pageOf(message) >= self.local.len) return self.fail(host, "a page outside RAM");
         switch (message.*) {
             .get => |get| {
                 self.gathers.observe(get.age);
@@ -289,12 +299,11 @@ pub const Dsm = struct {
         self.gathers.observe(h.age);
         const requester_of_tx: m.NodeId = @intCast(h.tx >> 56);
         const home_here = self.homeOf(h.page) == self.node;
-        if (home_here and from == requester_of_tx) _ = home.onHurryFromRequester(self, host, h);
+        if (home_here and from == requester_of_tx) home.onHurry(self, host, h);
         holder.onHurry(self, host, h, now_ns);
     }
 
-    fn pageOf(self: *const Dsm, message: *const m.Message) m.Page {
-        _ = self;
+    fn pageOf(message: *const m.Message) m.Page {
         return switch (message.*) {
             .ipi, .apic_state, .apic_ack, .eoi, .io_request, .io_reply => 0,
             inline else => |body| body.page,

@@ -2,146 +2,342 @@
 //! pages at once. A gather has an age; older gathers take pages from younger ones at once (wound-wait),
 //! so the oldest always completes. After it ended its pages stay for a residency, so that the thread
 //! gets to use what it gathered (design: docs/coherence.md, forward progress).
+//!
+//! Intuition: a page remembers which of its thread's last 32 gathers took it, in 13 bits. Whether it
+//! may go is then a question to that gather's record, never to the page.
 
 const std = @import("std");
 const limits = @import("../limits.zig");
+const Page = @import("../wire/message.zig").Page;
 const assert = std.debug.assert;
 
 /// Lamport counter << 16 | node << 8 | thread: smaller is older, and no two are equal.
 pub const Age = u64;
 pub const age_youngest: Age = std.math.maxInt(Age);
+pub const never: u64 = std.math.maxInt(u64);
+const ring = 32;
 
-const Gather = struct {
+/// Which gather a page was granted to; fits beside the page's state. A page untouched for 32 gathers
+/// of its thread reads as held by the 32nd: it may be deferred once more, never for ever.
+pub const Holder = packed struct(u13) { thread: u8 = 0, index: u5 = 0 };
+
+const Record = struct {
     age: Age = age_youngest,
-    /// Increases with each gather, so that a page remembers which one it was granted to.
-    sequence: u24 = 0,
     start_ns: u64 = 0,
     last_wake_ns: u64 = 0,
-    outstanding: bool = false,
+    /// Until then a next fault still belongs to this gather.
+    live_until_ns: u64 = 0,
+    resident_until_ns: u64 = 0,
     pages: u32 = 0,
-    multiple: u32 = 1,
+    /// Inv and Fwd that wait for this gather.
+    deferred: u32 = 0,
 };
 
-/// Who was granted a page last; fits beside the page's state.
-pub const Holder = packed struct(u32) { thread: u8, sequence: u24 };
+const Thread = struct {
+    current: u5 = 0,
+    waits_for: ?Page = null,
+    /// Residency as a multiple of the gather's cost; grows while nodes steal from each other.
+    multiple: u32 = 1,
+    stolen: bool = false,
+    stolen_ns: u64 = 0,
+    /// Records with deferred > 0, one bit each.
+    deferring: u32 = 0,
+    records: [ring]Record = @splat(.{}),
+};
 
 pub const Options = struct {
     /// Bounds of the time after a wake in which a next fault still belongs to the gather.
     gap_min_ns: u64 = 20_000,
     gap_max_ns: u64 = 20 * limits.ns_per_ms,
-    multiple_max: u32 = 8,
-    /// The residency is at most this many fault costs, within the two bounds below.
-    cap_faults: u64 = 2000,
-    cap_min_ns: u64 = 10 * limits.ns_per_ms,
+    multiple_max: u32 = 1024,
+    /// The residency is at most this many fault costs per page of the gather: what a large gather
+    /// would lose is much, a single page is soon regained.
+    cap_faults: u64 = 8,
     cap_max_ns: u64 = 300 * limits.ns_per_ms,
 };
 
 pub const Gathers = struct {
     node: u8,
     options: Options,
-    threads: [limits.threads_max]Gather = @splat(.{}),
+    threads: []Thread,
+    /// Threads with a record that others wait for.
+    deferring: std.StaticBitSet(limits.threads_max) = .initEmpty(),
     /// Largest counter seen in any age: a new gather starts later than all of them.
     counter: u48 = 0,
-    /// Smoothed cost of a fault that needed another node.
-    fault_ns: u64 = 15_000,
+    cost: Cost = .{},
+
+    pub fn init(allocator: std.mem.Allocator, node: u8, options: Options) !Gathers {
+        const threads = try allocator.alloc(Thread, limits.threads_max);
+        @memset(threads, .{});
+        return .{ .node = node, .options = options, .threads = threads };
+    }
+
+    pub fn deinit(self: *Gathers, allocator: std.mem.Allocator) void {
+        allocator.free(self.threads);
+    }
 
     pub fn observe(self: *Gathers, age: Age) void {
         if (age == age_youngest) return;
         self.counter = @max(self.counter, @as(u48, @intCast(age >> 16)));
     }
 
-    /// A thread faulted: continues its gather or begins one. Returns the gather's age.
-    pub fn fault(self: *Gathers, thread: u8, now_ns: u64) Age {
-        const g = &self.threads[thread];
-        if (!self.live(g, now_ns) or g.pages >= limits.gather_pages_max) self.begin(thread, now_ns);
-        g.outstanding = true;
-        return g.age;
+    fn record(self: *const Gathers, holder: Holder) *Record {
+        return &self.threads[holder.thread].records[holder.index];
+    }
+
+    fn current(self: *const Gathers, thread: u8) Holder {
+        return .{ .thread = thread, .index = self.threads[thread].current };
+    }
+
+    fn isCurrent(self: *const Gathers, holder: Holder) bool {
+        return self.threads[holder.thread].current == holder.index;
+    }
+
+    fn live(self: *const Gathers, holder: Holder, now_ns: u64) bool {
+        const r = self.record(holder);
+        if (r.age == age_youngest or !self.isCurrent(holder)) return false;
+        return self.threads[holder.thread].waits_for != null or now_ns < r.live_until_ns;
+    }
+
+    /// The record that a fault now would begin anew although others still wait for it: they must be
+    /// answered before.
+    pub fn crowded(self: *const Gathers, thread: u8, now_ns: u64) ?Holder {
+        if (self.continues(thread, now_ns)) return null;
+        const next: Holder = .{ .thread = thread, .index = self.threads[thread].current +% 1 };
+        return if (self.record(next).deferred > 0) next else null;
+    }
+
+    fn continues(self: *const Gathers, thread: u8, now_ns: u64) bool {
+        const holder = self.current(thread);
+        return self.live(holder, now_ns) and
+            self.record(holder).pages < limits.gather_pages_max;
+    }
+
+    /// A thread faulted and waits: continues its gather or begins one. Returns the gather's age.
+    pub fn fault(self: *Gathers, thread: u8, page: Page, now_ns: u64) Age {
+        if (!self.continues(thread, now_ns)) self.begin(thread, now_ns);
+        self.threads[thread].waits_for = page;
+        return self.record(self.current(thread)).age;
     }
 
     fn begin(self: *Gathers, thread: u8, now_ns: u64) void {
-        const g = &self.threads[thread];
-        // Long quiet: nobody steals, short residencies do.
-        if (now_ns -| g.last_wake_ns > 16 * self.residency(g)) g.multiple = @max(1, g.multiple / 2);
+        const t = &self.threads[thread];
+        const last = &t.records[t.current];
+        const quiet_ns = 16 * (last.resident_until_ns -| last.last_wake_ns);
+        if (now_ns -| t.stolen_ns > quiet_ns) t.multiple = @max(1, t.multiple / 2);
+        t.stolen = false;
+        t.current +%= 1;
+        const r = &t.records[t.current];
+        assert(r.deferred == 0);
         self.counter += 1;
-        g.age = @as(u64, self.counter) << 16 | @as(u64, self.node) << 8 | thread;
-        g.sequence +%= 1;
-        g.start_ns = now_ns;
-        g.last_wake_ns = now_ns;
-        g.pages = 0;
+        r.* = .{
+            .age = @as(u64, self.counter) << 16 | @as(u64, self.node) << 8 | thread,
+            .start_ns = now_ns,
+            .last_wake_ns = now_ns,
+        };
     }
 
     /// The page is mapped and the thread woken.
-    pub fn granted(self: *Gathers, thread: u8, now_ns: u64) Holder {
-        const g = &self.threads[thread];
-        g.outstanding = false;
-        g.last_wake_ns = now_ns;
-        g.pages += 1;
-        return .{ .thread = thread, .sequence = g.sequence };
+    pub fn granted(self: *Gathers, thread: u8, page: Page, now_ns: u64) Holder {
+        const t = &self.threads[thread];
+        const holder = self.current(thread);
+        const r = self.record(holder);
+        assert(r.age != age_youngest);
+        if (t.waits_for == page) t.waits_for = null;
+        r.pages += 1;
+        r.last_wake_ns = now_ns;
+        r.live_until_ns = now_ns + self.gap(r);
+        r.resident_until_ns = now_ns + self.residency(r, t.multiple);
+        return holder;
     }
 
-    /// A thread faults on a page that another node took from it: nodes steal from each other.
-    pub fn stolen(self: *Gathers, thread: u8) void {
-        const g = &self.threads[thread];
-        g.multiple = @min(g.multiple * 2, self.options.multiple_max);
+    /// A page held already is granted again: it stays with the older gather while that one lives.
+    pub fn older(self: *const Gathers, held: Holder, new: Holder, now_ns: u64) Holder {
+        if (!self.live(held, now_ns)) return new;
+        return if (self.record(held).age < self.record(new).age) held else new;
     }
 
-    pub fn cost(self: *Gathers, measured_ns: u64) void {
-        self.fault_ns = (7 * self.fault_ns + measured_ns) / 8;
+    /// The thread's gather is over and needs no residency: a device has copied what it wanted.
+    pub fn end(self: *Gathers, thread: u8, now_ns: u64) void {
+        const r = self.record(self.current(thread));
+        r.live_until_ns = @min(r.live_until_ns, now_ns);
+        r.resident_until_ns = @min(r.resident_until_ns, now_ns);
     }
 
-    /// When a page may be given to a transaction of this age: 0 = now, maxInt = not before the
-    /// gather ends or an older transaction asks, else a time.
+    /// A thread faults on a page that another node took from this one: nodes steal from each other.
+    /// Counted once per gather, however many of its pages went.
+    pub fn stolen(self: *Gathers, thread: u8, now_ns: u64) void {
+        const t = &self.threads[thread];
+        if (t.stolen) return;
+        t.stolen = true;
+        t.stolen_ns = now_ns;
+        t.multiple = @min(t.multiple * 2, self.options.multiple_max);
+    }
+
+    /// When a page may be given to a transaction of this age: 0 = now, `never` = not before the
+    /// gather goes on or an older transaction asks, else a time.
     pub fn holdUntil(self: *const Gathers, holder: Holder, age: Age, now_ns: u64) u64 {
-        const g = &self.threads[holder.thread];
-        if (g.sequence != holder.sequence or g.sequence == 0) return 0;
-        const gather_end = g.last_wake_ns + self.gap();
-        if (g.outstanding) return if (age < g.age) 0 else std.math.maxInt(u64);
-        if (now_ns < gather_end and age < g.age) return 0;
-        const end = @max(gather_end, g.last_wake_ns + self.residency(g));
-        return if (now_ns >= end) 0 else end;
+        const alive = self.live(holder, now_ns);
+        if (alive and age < self.record(holder).age) return 0;
+        const end_ns = self.until(holder);
+        return if (now_ns >= end_ns) 0 else end_ns;
     }
 
-    fn live(self: *const Gathers, g: *const Gather, now_ns: u64) bool {
-        if (g.sequence == 0) return false;
-        return g.outstanding or now_ns < g.last_wake_ns + self.gap();
+    /// The same for the youngest asker, whatever the time.
+    fn until(self: *const Gathers, holder: Holder) u64 {
+        const r = self.record(holder);
+        if (r.age == age_youngest) return 0;
+        if (!self.isCurrent(holder)) return r.resident_until_ns;
+        if (self.threads[holder.thread].waits_for != null) return never;
+        return @max(r.live_until_ns, r.resident_until_ns);
     }
 
-    fn gap(self: *const Gathers) u64 {
-        return std.math.clamp(2 * self.fault_ns, self.options.gap_min_ns, self.options.gap_max_ns);
+    /// Someone waits for pages of this gather, or no longer.
+    pub fn count(self: *Gathers, holder: Holder, more: bool) void {
+        const r = self.record(holder);
+        if (more) r.deferred += 1 else r.deferred -= 1;
+        const t = &self.threads[holder.thread];
+        const bit = @as(u32, 1) << holder.index;
+        if (r.deferred > 0) t.deferring |= bit else t.deferring &= ~bit;
+        self.deferring.setValue(holder.thread, t.deferring != 0);
     }
 
-    fn residency(self: *const Gathers, g: *const Gather) u64 {
+    /// When the first gather that others wait for lets go; null when none does by itself.
+    pub fn deadline(self: *const Gathers) ?u64 {
+        var at: u64 = never;
+        var threads = self.deferring.iterator(.{});
+        while (threads.next()) |thread| {
+            var left = self.threads[thread].deferring;
+            while (left != 0) : (left &= left - 1) {
+                const index: u5 = @intCast(@ctz(left));
+                at = @min(at, self.until(.{ .thread = @intCast(thread), .index = index }));
+            }
+        }
+        return if (at == never) null else at;
+    }
+
+    /// Longer for gathers that took long: they have more to lose by a late wake.
+    fn gap(self: *const Gathers, r: *const Record) u64 {
+        const wanted = self.cost.fault_ns + (r.last_wake_ns - r.start_ns) / 4;
+        return std.math.clamp(wanted, self.options.gap_min_ns, self.options.gap_max_ns);
+    }
+
+    fn residency(self: *const Gathers, r: *const Record, multiple: u32) u64 {
+        assert(r.last_wake_ns >= r.start_ns and r.pages > 0);
         const o = self.options;
-        const cap = std.math.clamp(o.cap_faults * self.fault_ns, o.cap_min_ns, o.cap_max_ns);
-        assert(g.last_wake_ns >= g.start_ns);
-        return @min((g.last_wake_ns - g.start_ns) * g.multiple, cap);
+        const faults = 2 + o.cap_faults * (r.pages - 1);
+        const cap = @min(faults * self.cost.fault_ns, o.cap_max_ns);
+        return @min((r.last_wake_ns - r.start_ns) * multiple, cap);
+    }
+};
+
+/// What a fault that needs another node costs when nobody holds the page back: the least of the last
+/// 64 to 128. An average would contain the residencies of others and make them feed themselves.
+pub const Cost = struct {
+    fault_ns: u64 = 20_000,
+    least_ns: u64 = never,
+    before_ns: u64 = never,
+    samples: u8 = 0,
+
+    pub fn add(self: *Cost, measured_ns: u64) void {
+        self.least_ns = @min(self.least_ns, @max(measured_ns, 1));
+        self.fault_ns = @min(self.least_ns, self.before_ns);
+        self.samples += 1;
+        if (self.samples < 64) return;
+        self.before_ns = self.least_ns;
+        self.least_ns = never;
+        self.samples = 0;
     }
 };
 
 const testing = std.testing;
 
 test "an older transaction takes at once, a younger one waits for gather and residency" {
-    var g: Gathers = .{ .node = 1, .options = .{} };
+    var g: Gathers = try .init(testing.allocator, 1, .{});
+    defer g.deinit(testing.allocator);
     g.observe(50 << 16);
-    const age = g.fault(3, 1000);
+    const age = g.fault(3, 7, 1000);
     try testing.expectEqual(51, age >> 16);
-    const holder = g.granted(3, 101_000);
+    const holder = g.granted(3, 7, 101_000);
     try testing.expectEqual(0, g.holdUntil(holder, age - 1, 101_000));
+    // The gap is a fault's cost and a quarter of the gather's; the residency its 40 us cap.
     const until = g.holdUntil(holder, age + 1, 101_000);
-    try testing.expectEqual(201_000, until);
+    try testing.expectEqual(101_000 + 20_000 + 25_000, until);
     try testing.expectEqual(0, g.holdUntil(holder, age + 1, until));
-    // During the residency nobody takes it, older or not.
-    try testing.expectEqual(until, g.holdUntil(holder, age - 1, 140_000));
 }
 
 test "faults within the gap are one gather, a later one is a new and younger one" {
-    var g: Gathers = .{ .node = 0, .options = .{} };
-    const first = g.fault(0, 0);
-    const one = g.granted(0, 10_000);
-    try testing.expectEqual(first, g.fault(0, 20_000));
-    try testing.expectEqual(std.math.maxInt(u64), g.holdUntil(one, first + 1, 5_000_000));
-    _ = g.granted(0, 30_000);
-    const second = g.fault(0, 5_000_000);
+    var g: Gathers = try .init(testing.allocator, 0, .{});
+    defer g.deinit(testing.allocator);
+    const first = g.fault(0, 1, 0);
+    const one = g.granted(0, 1, 10_000);
+    try testing.expectEqual(first, g.fault(0, 2, 20_000));
+    try testing.expectEqual(never, g.holdUntil(one, first + 1, 5_000_000));
+    _ = g.granted(0, 2, 30_000);
+    const second = g.fault(0, 3, 5_000_000);
     try testing.expect(second > first);
     try testing.expectEqual(0, g.holdUntil(one, first + 1, 5_000_000));
+}
+
+test "a gather's pages keep their residency when its thread begins the next" {
+    var g: Gathers = try .init(testing.allocator, 0, .{});
+    defer g.deinit(testing.allocator);
+    var now: u64 = 1000;
+    var held: Holder = .{};
+    for (0..100) |page| {
+        _ = g.fault(0, @intCast(page), now);
+        now += 20_000;
+        held = g.granted(0, @intCast(page), now);
+    }
+    const resident = g.record(held).resident_until_ns;
+    try testing.expectEqual(now + 2_000_000, resident);
+    now = g.record(held).live_until_ns + 1;
+    const age = g.fault(0, 500, now);
+    // Older or younger: the gather is over, its time is not.
+    try testing.expectEqual(resident, g.holdUntil(held, 0, now));
+    try testing.expectEqual(resident, g.holdUntil(held, age + 1, now));
+    try testing.expectEqual(0, g.holdUntil(held, age + 1, resident));
+}
+
+test "a gather ends at its page limit" {
+    var g: Gathers = try .init(testing.allocator, 0, .{});
+    defer g.deinit(testing.allocator);
+    const first = g.fault(0, 0, 0);
+    _ = g.granted(0, 0, 1);
+    for (1..limits.gather_pages_max) |page| {
+        try testing.expectEqual(first, g.fault(0, @intCast(page), page));
+        _ = g.granted(0, @intCast(page), page);
+    }
+    try testing.expect(g.fault(0, 9999, limits.gather_pages_max) > first);
+}
+
+test "residency doubles once per stolen gather, is capped by pages, and decays when quiet" {
+    var g: Gathers = try .init(testing.allocator, 0, .{});
+    defer g.deinit(testing.allocator);
+    for (0..3) |_| g.stolen(0, 5);
+    try testing.expectEqual(2, g.threads[0].multiple);
+    var now: u64 = 10;
+    for (0..12) |_| {
+        _ = g.fault(0, 1, now);
+        g.stolen(0, now);
+        now += 50_000;
+        const holder = g.granted(0, 1, now);
+        try testing.expect(g.record(holder).resident_until_ns - now <= 2 * g.cost.fault_ns);
+        now = g.record(holder).live_until_ns + 1;
+    }
+    try testing.expectEqual(g.options.multiple_max, g.threads[0].multiple);
+    for (0..12) |_| {
+        now += 100 * limits.ns_per_ms;
+        _ = g.fault(0, 1, now);
+        _ = g.granted(0, 1, now + 10);
+    }
+    try testing.expectEqual(1, g.threads[0].multiple);
+}
+
+test "the cost of a fault is not inflated by those that had to wait" {
+    var cost: Cost = .{};
+    for (0..500) |i| cost.add(if (i % 10 == 0) 12_000 else 3_000_000);
+    try testing.expectEqual(12_000, cost.fault_ns);
+    for (0..128) |_| cost.add(150_000);
+    try testing.expectEqual(150_000, cost.fault_ns);
 }

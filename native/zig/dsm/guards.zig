@@ -3,7 +3,7 @@
 
 const std = @import("std");
 
-pub const Guards = struct {
+pub const Guards = packed struct(u10) {
     /// A busy page serves one transaction at a time.
     defer_while_busy: bool = true,
     /// A writer waits until every old copy is gone.
@@ -11,7 +11,7 @@ pub const Guards = struct {
     /// Copies are told to go at all.
     invalidate_sharers: bool = true,
     /// A forwarded read keeps the page busy until the bytes are home.
-    wait_write_back: bool = true,
+    write_back_before_done_complete: bool = true,
     /// The version changes with every grant of the right to write.
     version_bump: bool = true,
     /// "You hold these bytes already" is said only of equal versions.
@@ -24,6 +24,10 @@ pub const Guards = struct {
     hurry: bool = true,
     /// Pages stay with their gather for a while.
     residency: bool = true,
+
+    pub fn allOn(self: Guards) bool {
+        return self == Guards{};
+    }
 
     /// All on but the named one; null for an unknown name. "" switches nothing off.
     pub fn without(name: []const u8) ?Guards {
@@ -41,6 +45,7 @@ pub const Guards = struct {
 
 test "a guard is found by its name" {
     try std.testing.expect(!Guards.without("hurry").?.hurry);
-    try std.testing.expect(Guards.without("").?.hurry);
+    try std.testing.expect(!Guards.without("hurry").?.allOn());
+    try std.testing.expect(Guards.without("").?.allOn());
     try std.testing.expectEqual(null, Guards.without("nonsense"));
 }

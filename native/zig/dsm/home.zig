@@ -1,7 +1,7 @@
 //! The home's side: one 16-byte entry per page of this node's memory, and a bounded table of pages
 //! that are busy with a transaction. While a page is busy later requests wait here, oldest first;
 //! that alone closes the race between a new copy and its invalidation: no Inv for the new copy
-//! exists before its Done.
+//! exists before its Done. A Put waits for the same and then goes before every request.
 
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -14,12 +14,13 @@ pub const nobody: u8 = 0xff;
 pub const version_untouched = 1;
 
 pub const Entry = packed struct(u128) {
-    /// Nodes with a read copy, this one included.
+    /// Nodes with a read copy, this one included; one that dropped it silently is still listed.
     sharers: u64 = 0,
     /// Changes with every grant of the right to write; in requests 0 means "no bytes held".
     version: u48 = version_untouched,
     /// The node that may write; nobody = the bytes at home are valid.
     owner: u8 = nobody,
+    /// The owner says whether the page is owned or shared, the busy table whether it is busy.
     reserved: u8 = 0,
 };
 
@@ -45,6 +46,8 @@ pub const Busy = struct {
     wait_done: bool = true,
     wait_write_back: bool = false,
     queue: u32 = none,
+    /// Puts that came meanwhile, of whoever was an owner; their bytes are not needed any more.
+    puts: u32 = none,
 };
 
 pub const Queue = struct {
@@ -57,8 +60,12 @@ pub const Queue = struct {
         return .{ .pool = pool, .free = 0 };
     }
 
+    pub fn deinit(self: *Queue, allocator: std.mem.Allocator) void {
+        allocator.free(self.pool);
+    }
+
     fn push(self: *Queue, head: *u32, request: Request) void {
-        // One request per page and node and R per node in all: the pool cannot run dry.
+        // Each node has at most R requests and P Puts outstanding: the pool cannot run dry.
         assert(self.free != none);
         const index = self.free;
         self.free = self.pool[index].next;
@@ -112,15 +119,17 @@ pub fn onGet(d: *Dsm, host: anytype, from: m.NodeId, get: m.Get) void {
         .version = get.version,
         .age = get.age,
     };
-    if (d.guards.defer_while_busy) {
-        if (d.busy.get(get.page)) |busy| {
+    if (d.busy.get(get.page)) |busy| {
+        if (d.guards.defer_while_busy) {
             d.queue.push(&busy.queue, request);
             if (get.age < busy.age) hurry(d, host, busy, get.age);
             return;
         }
-    } else if (d.busy.get(get.page) != null) {
-        d.busy.remove(get.page);
+        if (d.entryOf(get.page).owner == from) return;
+        busy.current = request;
+        return start(d, host, busy);
     }
+    if (d.entryOf(get.page).owner == from) return d.refuse(host, "a request from the owner");
     start(d, host, d.busy.put(.{ .page = get.page, .current = request, .age = request.age }));
 }
 
@@ -137,14 +146,13 @@ fn hurry(d: *Dsm, host: anytype, busy: *Busy, age: u64) void {
 }
 
 /// A requester whose own older thread joined its request.
-pub fn onHurryFromRequester(d: *Dsm, host: anytype, h: m.Hurry) bool {
-    const busy = d.busy.get(h.page) orelse return false;
+pub fn onHurry(d: *Dsm, host: anytype, h: m.Hurry) void {
+    const busy = d.busy.get(h.page) orelse return;
     if (busy.current.tx != h.tx) {
-        const waiting = d.queue.find(busy.queue, h.tx) orelse return false;
+        const waiting = d.queue.find(busy.queue, h.tx) orelse return;
         waiting.age = @min(waiting.age, h.age);
     }
     if (h.age < busy.age) hurry(d, host, busy, h.age);
-    return true;
 }
 
 fn start(d: *Dsm, host: anytype, busy: *Busy) void {
@@ -153,7 +161,7 @@ fn start(d: *Dsm, host: anytype, busy: *Busy) void {
     busy.age = @min(r.age, d.queue.oldestAge(busy.queue));
     busy.wait_done = true;
     busy.holders = 0;
-    assert(entry.owner != r.requester);
+    assert(entry.owner != r.requester or !d.guards.allOn());
     if (entry.owner != nobody) return forward(d, host, busy, entry);
     switch (r.access) {
         .read => sendData(d, host, busy, entry, 0, entry.version),
@@ -214,10 +222,9 @@ fn sendData(d: *Dsm, host: anytype, busy: *Busy, entry: *Entry, acks: u64, versi
 }
 
 pub fn onDone(d: *Dsm, host: anytype, from: m.NodeId, done: m.Done) void {
-    const busy = d.busy.get(done.page) orelse return d.fail(host, "Done for an idle page");
+    const busy = d.busy.get(done.page) orelse return d.refuse(host, "Done for an idle page");
     if (busy.current.tx != done.tx or busy.current.requester != from or !busy.wait_done) {
-        if (!d.guards.defer_while_busy) return;
-        return d.fail(host, "Done of another transaction");
+        return d.refuse(host, "Done of another transaction");
     }
     busy.wait_done = false;
     finish(d, host, busy);
@@ -225,9 +232,9 @@ pub fn onDone(d: *Dsm, host: anytype, from: m.NodeId, done: m.Done) void {
 
 /// After a forwarded read the owner's bytes come home, off the requester's path.
 pub fn onWriteBack(d: *Dsm, host: anytype, from: m.NodeId, w: m.WriteBack) void {
-    const busy = d.busy.get(w.page) orelse return d.fail(host, "WriteBack for an idle page");
+    const busy = d.busy.get(w.page) orelse return d.refuse(host, "WriteBack for an idle page");
     if (busy.current.tx != w.tx or !busy.wait_write_back or d.entryOf(w.page).owner != from) {
-        return d.fail(host, "WriteBack of another transaction");
+        return d.refuse(host, "WriteBack of another transaction");
     }
     d.takeContent(host, w.page, w.content, w.bytes);
     d.local[w.page].version = @intCast(w.version);
@@ -237,7 +244,7 @@ pub fn onWriteBack(d: *Dsm, host: anytype, from: m.NodeId, w: m.WriteBack) void 
 
 fn finish(d: *Dsm, host: anytype, busy: *Busy) void {
     if (busy.wait_done) return;
-    if (busy.wait_write_back and d.guards.wait_write_back) return;
+    if (busy.wait_write_back and d.guards.write_back_before_done_complete) return;
     const entry = d.entryOf(busy.page);
     const r = busy.current;
     switch (r.access) {
@@ -255,8 +262,9 @@ fn finish(d: *Dsm, host: anytype, busy: *Busy) void {
     next(d, host, busy);
 }
 
-/// The page is free for the oldest waiting request.
+/// The page is free: Puts first, then the oldest waiting request.
 fn next(d: *Dsm, host: anytype, busy: *Busy) void {
+    while (d.queue.popOldest(&busy.puts)) |put| acknowledge(d, host, busy.page, put);
     if (d.queue.popOldest(&busy.queue)) |request| {
         busy.current = request;
         return start(d, host, busy);
@@ -264,22 +272,29 @@ fn next(d: *Dsm, host: anytype, busy: *Busy) void {
     d.busy.remove(busy.page);
 }
 
-/// An owner hands its page back. Anyone else (it lost the page meanwhile) is acknowledged only.
-///
-/// While the page is busy an owner's Put is acknowledged at once, its content unread: the Fwd of that
-/// transaction left before this PutAck in the order of the page, so the sender answers it from the
-/// bytes it keeps and owns nothing when the PutAck arrives.
+/// An owner hands its page back. Anyone else (it lost the page meanwhile) is acknowledged only, and so
+/// is everyone whose Put met a busy page: that transaction was forwarded to the owner, who answered
+/// it from the bytes it keeps, so at its end the home or another owner has them.
 pub fn onPut(d: *Dsm, host: anytype, from: m.NodeId, put: m.Put) void {
+    const waiting: Request = .{
+        .tx = put.tx,
+        .requester = from,
+        .access = .write,
+        .version = put.version,
+        .age = 0,
+    };
+    if (d.busy.get(put.page)) |busy| return d.queue.push(&busy.puts, waiting);
     const entry = d.entryOf(put.page);
-    if (d.busy.get(put.page)) |busy| {
-        if (entry.owner == from and busy.holders & bit(from) == 0) {
-            return d.fail(host, "Put from an owner that was not asked");
-        }
-    } else if (entry.owner == from) {
+    if (entry.owner == from) {
         d.takeContent(host, put.page, put.content, put.bytes);
         d.local[put.page].version = @intCast(put.version);
         entry.owner = nobody;
         entry.sharers = 0;
     }
-    d.dispatch(host, from, .{ .put_ack = .{ .page = put.page, .tx = put.tx } });
+    acknowledge(d, host, put.page, waiting);
+}
+
+fn acknowledge(d: *Dsm, host: anytype, page: m.Page, put: Request) void {
+    if (d.entryOf(page).owner == put.requester) d.refuse(host, "a Put was overtaken by its grant");
+    d.dispatch(host, put.requester, .{ .put_ack = .{ .page = page, .tx = put.tx } });
 }

@@ -32,6 +32,14 @@ pub fn PageMap(comptime Item: type) type {
             return self.items[0..self.length];
         }
 
+        pub fn full(self: *const Self) bool {
+            return self.length == self.items.len;
+        }
+
+        pub fn has(self: *const Self, page: Page) bool {
+            return self.find(page) != null;
+        }
+
         pub fn get(self: *Self, page: Page) ?*Item {
             const bucket = self.find(page) orelse return null;
             return &self.items[self.buckets[bucket] - 1];
@@ -74,7 +82,7 @@ pub fn PageMap(comptime Item: type) type {
             self.buckets[hole] = 0;
         }
 
-        fn find(self: *Self, page: Page) ?usize {
+        fn find(self: *const Self, page: Page) ?usize {
             var bucket = self.hash(page);
             while (self.buckets[bucket] != 0) : (bucket = self.step(bucket)) {
                 if (self.items[self.buckets[bucket] - 1].page == page) return bucket;

@@ -6,11 +6,11 @@ const std = @import("std");
 const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
 const Dsm = @import("dsm.zig").Dsm;
-const State = @import("dsm.zig").State;
 const holder = @import("holder.zig");
 const home = @import("home.zig");
-const PageMap = @import("page_map.zig").PageMap;
 const assert = std.debug.assert;
+
+const Threads = std.StaticBitSet(limits.threads_max);
 
 pub const Pending = struct {
     page: m.Page,
@@ -29,47 +29,54 @@ pub const Pending = struct {
     acks: u64 = 0,
 };
 
-const Threads = std.StaticBitSet(limits.threads_max);
-
-pub const Table = struct {
-    map: PageMap(Pending),
-
-    pub fn find(self: *const Table, page: m.Page) bool {
-        return @constCast(self).map.get(page) != null;
-    }
-};
+/// A fault that may not become a request yet: its page is on its way home, or all R requests of this
+/// node are out. One item per page, whichever threads wait.
+pub const Parked = struct { page: m.Page, access: m.Access, threads: Threads };
 
 /// A local thread touched a page it may not use that way.
 pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8, now_ns: u64) void {
     const local = &d.local[page];
-    const enough = local.state == .modified or (local.state == .shared and access == .read);
-    if (enough) {
+    if (d.gathers.crowded(thread, now_ns)) |gather| holder.releaseGather(d, host, gather);
+    const age = d.gathers.fault(thread, page, now_ns);
+    if (local.state == .modified or (local.state == .shared and access == .read)) {
         // The kernel repeats events: reclaim, a withdrawn event, two threads at once.
-        host.map(page, mapping(local.state));
-        return;
-    }
-    if (d.evicting.get(page)) |item| {
-        if (item.waiting == null) item.waiting = .{ .thread = thread, .access = access };
-        if (access == .write) item.waiting.?.access = .write;
-        return;
+        const granted = d.gathers.granted(thread, page, now_ns);
+        local.holder = d.gathers.older(local.holder, granted, now_ns);
+        return host.map(page, local.state);
     }
     if (local.lost) {
         local.lost = false;
-        d.gathers.stolen(thread);
+        d.gathers.stolen(thread, now_ns);
     }
-    const age = d.gathers.fault(thread, now_ns);
-    if (d.pending.map.get(page)) |pending| {
+    if (d.pending.get(page)) |pending| {
         pending.threads.set(thread);
         if (age < pending.age) older(d, host, pending, age, thread);
         return;
     }
+    if (d.evicting.has(page)) return park(d, host, page, access, thread);
     if (d.homeOf(page) == d.node and alone(d, host, page, access, thread, now_ns)) return;
+    if (d.pending.full()) return park(d, host, page, access, thread);
+    request(d, host, page, access, thread, age, now_ns);
+}
+
+fn request(
+    d: *Dsm,
+    host: anytype,
+    page: m.Page,
+    access: m.Access,
+    thread: u8,
+    age: u64,
+    now_ns: u64,
+) void {
+    // The home serves our request only after the transaction we hold up here: else two sharers
+    // that both upgrade wait for each other.
     if (d.guards.answer_before_request) holder.release(d, host, page);
     var threads: Threads = .initEmpty();
     threads.set(thread);
-    const pending = d.pending.map.put(.{
+    const tx = d.newTx();
+    _ = d.pending.put(.{
         .page = page,
-        .tx = d.newTx(),
+        .tx = tx,
         .access = access,
         .age = age,
         .thread = thread,
@@ -79,11 +86,40 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
     d.stats.requests += 1;
     d.dispatch(host, d.homeOf(page), .{ .get = .{
         .page = page,
-        .tx = pending.tx,
+        .tx = tx,
         .access = access,
-        .version = local.version,
+        .version = d.local[page].version,
         .age = age,
     } });
+}
+
+fn park(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8) void {
+    if (d.parked.get(page)) |item| {
+        item.threads.set(thread);
+        if (access == .write) item.access = .write;
+        return;
+    }
+    if (d.parked.full()) return d.fail(host, "more faults at once than threads can have");
+    var threads: Threads = .initEmpty();
+    threads.set(thread);
+    _ = d.parked.put(.{ .page = page, .access = access, .threads = threads });
+}
+
+/// A request or Put has ended: parked faults that may go now, go.
+pub fn unpark(d: *Dsm, host: anytype, now_ns: u64) void {
+    var i: u32 = 0;
+    while (i < d.parked.length) {
+        const item = d.parked.items[i];
+        if (d.evicting.has(item.page) or (d.pending.full() and !d.pending.has(item.page))) {
+            i += 1;
+            continue;
+        }
+        d.parked.remove(item.page);
+        var threads = item.threads.iterator(.{});
+        while (threads.next()) |thread| {
+            fault(d, host, item.page, item.access, @intCast(thread), now_ns);
+        }
+    }
 }
 
 /// Home memory nobody else uses costs no message.
@@ -97,9 +133,10 @@ fn alone(
 ) bool {
     const entry = d.entryOf(page);
     const self = @as(u64, 1) << @intCast(d.node);
-    if (entry.owner != home.nobody or d.busy.get(page) != null) return false;
+    if (entry.owner != home.nobody or d.busy.has(page)) return false;
     if (access == .write and entry.sharers & ~self != 0) return false;
     const local = &d.local[page];
+    assert(!d.deferred.has(page));
     if (access == .write) {
         entry.owner = d.node;
         entry.sharers = 0;
@@ -110,9 +147,9 @@ fn alone(
         local.state = .shared;
     }
     local.version = entry.version;
-    local.holder = d.gathers.granted(thread, now_ns);
+    local.holder = d.gathers.granted(thread, page, now_ns);
     d.stats.local += 1;
-    host.map(page, mapping(local.state));
+    host.map(page, local.state);
     return true;
 }
 
@@ -129,14 +166,16 @@ fn older(d: *Dsm, host: anytype, pending: *Pending, age: u64, thread: u8) void {
 }
 
 pub fn onData(d: *Dsm, host: anytype, data: m.Data, now_ns: u64) void {
-    const pending = d.pending.map.get(data.page) orelse
-        return d.fail(host, "Data without a request");
+    const pending = d.pending.get(data.page) orelse
+        return d.refuse(host, "Data without a request");
     if (pending.tx != data.tx or pending.have_data or pending.access != data.access) {
-        return d.fail(host, "Data of another request");
+        return d.refuse(host, "Data of another request");
     }
     const local = &d.local[data.page];
     if (data.content != .same) {
         if (local.state != .invalid) return d.fail(host, "bytes for a page that is mapped");
+        // What is behind the mapping is no version at all until the last byte is in.
+        local.version = 0;
         d.takeContent(host, data.page, data.content, data.bytes);
         d.stats.pages_received += @intFromBool(data.content == .bytes);
     }
@@ -147,14 +186,9 @@ pub fn onData(d: *Dsm, host: anytype, data: m.Data, now_ns: u64) void {
 }
 
 pub fn onInvAck(d: *Dsm, host: anytype, from: m.NodeId, ack: m.InvAck, now_ns: u64) void {
-    const pending = d.pending.map.get(ack.page) orelse {
-        if (!d.guards.wait_all_acks or !d.guards.defer_while_busy) return;
-        return d.fail(host, "InvAck without a request");
-    };
-    if (pending.tx != ack.tx) {
-        if (!d.guards.wait_all_acks or !d.guards.defer_while_busy) return;
-        return d.fail(host, "InvAck of another request");
-    }
+    const pending = d.pending.get(ack.page) orelse
+        return d.refuse(host, "InvAck without a request");
+    if (pending.tx != ack.tx) return d.refuse(host, "InvAck of another request");
     pending.acks |= @as(u64, 1) << @intCast(from);
     complete(d, host, pending, now_ns);
 }
@@ -162,24 +196,22 @@ pub fn onInvAck(d: *Dsm, host: anytype, from: m.NodeId, ack: m.InvAck, now_ns: u
 fn complete(d: *Dsm, host: anytype, pending: *Pending, now_ns: u64) void {
     if (!pending.have_data or pending.acks & pending.acks_wanted != pending.acks_wanted) return;
     const done = pending.*;
-    d.pending.map.remove(done.page);
+    d.pending.remove(done.page);
     const local = &d.local[done.page];
-    local.state = if (done.access == .write) .modified else .shared;
-    local.version = @intCast(done.version);
+    const upgraded = local.state != .invalid;
     var threads = done.threads.iterator(.{});
     while (threads.next()) |thread| {
-        const granted = d.gathers.granted(@intCast(thread), now_ns);
-        if (thread == done.thread) local.holder = granted;
+        const granted = d.gathers.granted(@intCast(thread), done.page, now_ns);
+        if (thread != done.thread) continue;
+        local.holder = if (upgraded) d.gathers.older(local.holder, granted, now_ns) else granted;
     }
+    local.state = if (done.access == .write) .modified else .shared;
+    local.version = @intCast(done.version);
     local.lost = false;
-    d.gathers.cost(now_ns -| done.start_ns);
+    d.gathers.cost.add(now_ns -| done.start_ns);
     d.stats.completed += 1;
     d.stats.completed_ns += now_ns -| done.start_ns;
-    host.map(done.page, mapping(local.state));
+    host.map(done.page, local.state);
     d.dispatch(host, d.homeOf(done.page), .{ .done = .{ .page = done.page, .tx = done.tx } });
-}
-
-fn mapping(state: State) State {
-    assert(state != .invalid);
-    return state;
+    if (d.parked.length > 0) unpark(d, host, now_ns);
 }
