@@ -1,0 +1,32 @@
+/** @module Everything the doctor looks at, in the order in which a newcomer would fix it. */
+
+import type { Finding } from "./finding.ts";
+import { kernelVersion, limits, userfault } from "./kernel.ts";
+import { kvmFindings } from "./kvm.ts";
+import { memory, processor } from "./machine.ts";
+import { interfaces, peer, socketBuffers } from "./network.ts";
+import type { HostSource } from "./source.ts";
+
+export async function examine(
+  host: HostSource,
+  peers: readonly string[],
+  portDefault: number,
+): Promise<readonly Finding[]> {
+  return [
+    ...kvmFindings(host),
+    kernelVersion(host),
+    userfault(host),
+    ...processor(host),
+    memory(host),
+    ...limits(host),
+    ...interfaces(host),
+    socketBuffers(host),
+    ...(await Promise.all(peers.map((each) => peer(each, portDefault)))),
+  ];
+}
+
+export function findingText(finding: Finding): string {
+  const mark = { ok: "ok  ", warn: "warn", fail: "FAIL" }[finding.level];
+  const line = `${mark}  ${finding.name.padEnd(16)} ${finding.found}`;
+  return finding.cure === null ? line : `${line}\n        -> ${finding.cure}`;
+}

@@ -1,0 +1,103 @@
+/** @module /dev/kvm: there, ours to open, and of which kind. */
+
+import { fail, type Finding, ok, warn } from "./finding.ts";
+import type { HostSource } from "./source.ts";
+
+const device = "/dev/kvm";
+
+/** One sentence with its cure when this host cannot run a guest at all; undefined when it can. */
+export function kvmObstacle(host: Pick<HostSource, "device">): Finding | undefined {
+  switch (host.device(device)) {
+    case "yes":
+      return undefined;
+    case "missing":
+      return fail(
+        "kvm",
+        `there is no ${device} on this machine`,
+        "switch on virtualization (Intel VT-x, AMD-V or SVM) in the firmware and run `modprobe " +
+          "kvm_intel` or `modprobe kvm_amd`; in a virtual machine switch on nested " +
+          "virtualization; in a container start it with --device /dev/kvm",
+      );
+    case "denied":
+      return fail(
+        "kvm",
+        `this user may not open ${device}`,
+        "run as root, or add the user to the group kvm: usermod -aG kvm $USER, then log in again",
+      );
+  }
+}
+
+type Kind = { readonly module: string; readonly text: string };
+
+const kinds: readonly Kind[] = [
+  { module: "kvm_pvm", text: "PVM: shadow paging in software, no VMX or SVM needed" },
+  { module: "kvm_intel", text: "Intel VMX" },
+  { module: "kvm_amd", text: "AMD SVM" },
+];
+
+/** What KVM runs on; a CPU that names a hypervisor is itself virtual. */
+function kindText(host: HostSource): string {
+  const loaded = kinds.filter((kind) => host.exists(`/sys/module/${kind.module}`));
+  const kind = loaded.map((each) => each.text).join(", ") || "of unknown kind";
+  const nested = / hypervisor( |$)/m.test(host.text("/proc/cpuinfo") ?? "");
+  return nested ? `${kind}; this machine is itself a virtual machine` : kind;
+}
+
+function moduleFindings(host: HostSource): readonly Finding[] {
+  const findings: Finding[] = [];
+  const parameter = (path: string) => host.text(`/sys/module/${path}`);
+  if (host.exists("/sys/module/kvm_pvm")) {
+    findings.push(
+      warn(
+        "guests",
+        "KVM without hardware support: guests that change their page tables on several nodes, " +
+          "Linux among them, do not run here; the built-in guest does",
+        "use a machine whose KVM has VMX or SVM for such guests",
+      ),
+    );
+  }
+  if (
+    parameter("kvm_intel/parameters/ept") === "N" ||
+    parameter("kvm_amd/parameters/npt") === "0"
+  ) {
+    findings.push(
+      fail(
+        "nested paging",
+        "switched off: KVM would not notice that another node changed a guest page table",
+        "load kvm_intel with ept=1 (kvm_amd with npt=1)",
+      ),
+    );
+  }
+  if (parameter("kvm_intel/parameters/eptad") === "Y") {
+    findings.push(
+      warn(
+        "kvm_intel.eptad",
+        "on: each page walk counts as a write, so page-table pages move between nodes",
+        "load kvm_intel with eptad=0",
+      ),
+    );
+  }
+  if (host.exists("/sys/module/kvm_amd")) {
+    findings.push(
+      warn(
+        "page walks",
+        "AMD counts each page walk as a write, so page-table pages move between nodes",
+        "nothing can be set; give guests large pages and keep their work on one node",
+      ),
+    );
+  }
+  return findings;
+}
+
+export function kvmFindings(host: HostSource): readonly Finding[] {
+  const obstacle = kvmObstacle(host);
+  if (obstacle !== undefined) return [obstacle];
+  const version = host.probe()?.kvmApiVersion;
+  const wanted = 12;
+  const text = kindText(host);
+  const kvm =
+    version === undefined || version === wanted
+      ? ok("kvm", text)
+      : fail("kvm", `API version ${version} instead of ${wanted}`, "use a kernel of this century");
+  return [kvm, ...moduleFindings(host)];
+}

@@ -1,0 +1,60 @@
+/**
+ * @module Where the doctor looks: files of /proc and /sys, and what only a system call can tell.
+ * Tests give it another host.
+ */
+
+import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+
+export type Access = "yes" | "missing" | "denied";
+
+/** What the native library found by asking the kernel (native/zig/sys/probe.zig). */
+export type Probe = {
+  /** 0 when /dev/kvm cannot be opened. */
+  readonly kvmApiVersion: number;
+  /** A userfaultfd that sees the kernel's own accesses could be opened. */
+  readonly userfault: "yes" | "denied" | "missing";
+  /** Bits of struct uffdio_api.features; 0 when none could be opened. */
+  readonly userfaultFeatures: number;
+};
+
+export interface HostSource {
+  /** Trimmed text of a small file, undefined where there is none or it is not readable. */
+  text(path: string): string | undefined;
+  exists(path: string): boolean;
+  /** May this process open the character device for reading and writing? */
+  device(path: string): Access;
+  /** undefined when the native library cannot be used. */
+  probe(): Probe | undefined;
+  /** Names of network interfaces that are up and carry an address, loopback last. */
+  interfaces(): readonly string[];
+}
+
+export function realHost(probe: () => Probe | undefined): HostSource {
+  return {
+    text: (path) => {
+      try {
+        return readFileSync(path, "utf8").trim();
+      } catch {
+        return undefined;
+      }
+    },
+    exists: (path) => existsSync(path),
+    device: (path) => {
+      if (!existsSync(path) || !statSync(path).isCharacterDevice()) return "missing";
+      try {
+        accessSync(path, constants.R_OK | constants.W_OK);
+        return "yes";
+      } catch {
+        return "denied";
+      }
+    },
+    probe,
+    interfaces: () => {
+      const all = Object.entries(networkInterfaces());
+      const internal = (name: string) =>
+        all.some(([key, list]) => key === name && list?.some((entry) => entry.internal));
+      return all.map(([name]) => name).sort((a, b) => Number(internal(a)) - Number(internal(b)));
+    },
+  };
+}
