@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0x44d8023e67e88705)
+#define GVM_ABI UINT64_C(0xf4a4800a3eb5ad65)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);
@@ -17,6 +17,8 @@ int32_t gvm_event_fd(uint64_t);
 int32_t gvm_events(uint64_t, uint8_t *, uint32_t);
 /* Facts of this host into out; returns bytes, -ENOBUFS when out is too small. */
 int32_t gvm_facts(uint64_t, uint8_t *, uint64_t);
+/* Probe of this host into out, without a handle; returns bytes. */
+int32_t gvm_probe(uint8_t *, uint64_t);
 /* Plan -> memory, engine, links, machine. Once per handle. */
 int32_t gvm_configure(uint64_t, const uint8_t *, uint64_t);
 /* Copies bytes to guest memory at gpa in the background; event `loaded` with tag. */

@@ -130,8 +130,19 @@ pub const Facts = struct {
     xcr0: u64,
 };
 
+/// Answer to gvm_probe: what the doctor needs to know of the host.
+pub const Probe = struct {
+    /// 0 when /dev/kvm cannot be opened.
+    kvm_api_version: u32,
+    /// 0 a userfaultfd for kernel-mode faults opened, 1 denied, 2 this kernel has none.
+    userfault: u8,
+    userfault_features: u64,
+};
+
 /// Structures that cross as CBOR, by name.
-pub const configurations = .{ OpenOptions, PlanNode, CpuidEntry, Route, Plan, Boot, Routes, Facts };
+pub const configurations = .{
+    OpenOptions, PlanNode, CpuidEntry, Route, Plan, Boot, Routes, Facts, Probe,
+};
 
 pub const Bytes = [*]const u8;
 pub const Out = [*]u8;
@@ -165,6 +176,11 @@ pub const functions = [_]Function{
         .name = "gvm_facts",
         .type = fn (Handle, Out, u64) callconv(.c) i32,
         .doc = "Facts of this host into out; returns bytes, -ENOBUFS when out is too small.",
+    },
+    .{
+        .name = "gvm_probe",
+        .type = fn (Out, u64) callconv(.c) i32,
+        .doc = "Probe of this host into out, without a handle; returns bytes.",
     },
     .{
         .name = "gvm_configure",

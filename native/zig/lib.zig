@@ -7,6 +7,7 @@ const codec = @import("wire/codec.zig");
 const errors = @import("errors.zig");
 const panics = @import("panic.zig");
 const Node = @import("node.zig").Node;
+const probe = @import("sys/probe.zig");
 const udp = @import("sys/udp.zig");
 
 pub const std_options: std.Options = .{ .allow_stack_tracing = false, .signal_stack_size = null };
@@ -79,6 +80,12 @@ const exports = struct {
 
     fn gvm_facts(handle: abi.Handle, out: abi.Out, length: u64) callconv(.c) i32 {
         return count(node(handle).facts(out[0..length]));
+    }
+
+    fn gvm_probe(out: abi.Out, length: u64) callconv(.c) i32 {
+        const found = probe.probe();
+        const bytes = codec.encodeStruct(abi.Probe, &found, out[0..length]);
+        return count(if (bytes) |b| b.len else error.NoBufferSpace);
     }
 
     fn gvm_configure(handle: abi.Handle, bytes: abi.Bytes, length: u64) callconv(.c) i32 {

@@ -7,4 +7,5 @@ comptime {
     _ = @import("test_engine.zig");
     _ = @import("test_pc.zig");
     _ = @import("test_vm.zig");
+    _ = @import("sys/probe.zig");
 }

@@ -3,7 +3,7 @@
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 
-export const abiHashU64 = 0x44d8023e67e88705n;
+export const abiHashU64 = 0xf4a4800a3eb5ad65n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -18,6 +18,8 @@ export const symbols = {
   gvm_events: { args: [FFIType.u64, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
   /** Facts of this host into out; returns bytes, -ENOBUFS when out is too small. */
   gvm_facts: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
+  /** Probe of this host into out, without a handle; returns bytes. */
+  gvm_probe: { args: [FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
   /** Plan -> memory, engine, links, machine. Once per handle. */
   gvm_configure: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
   /** Copies bytes to guest memory at gpa in the background; event `loaded` with tag. */
@@ -216,4 +218,14 @@ export function wireFacts(value: Facts): Wire {
     value.physicalAddressBits,
     value.xcr0U64,
   ];
+}
+
+export type Probe = {
+  readonly kvmApiVersion: number;
+  readonly userfault: number;
+  readonly userfaultFeaturesU64: bigint;
+};
+
+export function wireProbe(value: Probe): Wire {
+  return [value.kvmApiVersion, value.userfault, value.userfaultFeaturesU64];
 }

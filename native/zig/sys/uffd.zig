@@ -52,14 +52,35 @@ const mode_missing_wp_minor = 1 | 2 | 4;
 const continue_wp = 2;
 const write_protect_wp = 1;
 
-/// Opens a non-blocking userfaultfd that also handles kernel-mode faults (KVM's).
-pub fn open() linux.Error!i32 {
+const ioctl_new = os.IOCTL.IO(0xaa, 0x00);
+
+/// A non-blocking userfaultfd without features yet, that also handles kernel-mode faults (KVM's):
+/// by the system call, or by the device an administrator may have opened to this user.
+pub fn openPlain() linux.Error!i32 {
     const flags = 0o2000000 | 0o4000;
-    const fd = try linux.fdOf(os.syscall1(.userfaultfd, flags));
+    return linux.fdOf(os.syscall1(.userfaultfd, flags)) catch |failure| {
+        if (failure == error.Unsupported) return failure;
+        const access: os.O = .{ .ACCMODE = .RDWR, .CLOEXEC = true };
+        const device = linux.fdOf(os.open("/dev/userfaultfd", access, 0)) catch return failure;
+        defer linux.close(device);
+        return linux.fdOf(os.ioctl(device, ioctl_new, flags));
+    };
+}
+
+/// Opens one with all features the engine needs.
+pub fn open() linux.Error!i32 {
+    const fd = try openPlain();
     errdefer linux.close(fd);
     var api: Api = .{ .api = 0xaa, .features = features_needed, .ioctls = 0 };
     _ = linux.check(ioctl(fd, ioctl_api, &api)) catch return error.Unsupported;
     return fd;
+}
+
+/// Features this kernel has; the descriptor must be new.
+pub fn offered(fd: i32) linux.Error!u64 {
+    var api: Api = .{ .api = 0xaa, .features = 0, .ioctls = 0 };
+    _ = try linux.check(ioctl(fd, ioctl_api, &api));
+    return api.features;
 }
 
 fn ioctl(fd: i32, request: u32, argument: anytype) usize {
