@@ -36,8 +36,9 @@ comptime {
     if (link_packets & (link_packets - 1) != 0) @compileError("the window is indexed by mask");
 }
 
-/// Requests one node may have outstanding: one per local thread, the loader and devices included.
-pub const requests_max = threads_max;
+/// Requests one node may have outstanding: one kept for each local thread, the loader and devices
+/// included, and as many again for faults that a signal withdrew while their request was out.
+pub const requests_max = 2 * threads_max;
 /// Write-backs of evicted pages one node may have outstanding.
 pub const puts_max = 64;
 /// Pages one gather may be granted: more than one instruction with its kernel entry needs.

@@ -6,5 +6,7 @@ comptime {
     _ = @import("dsm/local.zig");
     _ = @import("dsm/guards.zig");
     _ = @import("dsm/dsm.zig");
-    _ = @import("sim/coherence.zig");
+    _ = @import("sim/channel.zig");
+    _ = @import("sim/instructions.zig");
+    _ = @import("sim/coherence_test.zig");
 }

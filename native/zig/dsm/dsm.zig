@@ -39,9 +39,11 @@ pub const Config = struct {
     shares: []const u32,
     guards: Guards = .{},
     gathers: gather.Options = .{},
-    /// Requests and Puts one node may have outstanding: R and P, the same on all nodes.
+    /// Requests and Puts one node may have outstanding: R and P, the same on all nodes. One request
+    /// is kept for each thread.
     requests: u32 = limits.requests_max,
     puts: u32 = limits.puts_max,
+    threads: u16 = limits.threads_max,
 };
 
 pub const Stats = struct {
@@ -73,6 +75,7 @@ pub const Dsm = struct {
     deferred: PageMap(holder.Deferred),
     evicting: PageMap(holder.Evicting),
     parked: PageMap(requester.Parked),
+    credit: requester.Credit,
     gathers: gather.Gathers,
     inbox: []m.Message,
     inbox_head: u32 = 0,
@@ -109,6 +112,7 @@ pub const Dsm = struct {
             .pending = try .init(allocator, config.requests),
             .deferred = try .init(allocator, table),
             .evicting = try .init(allocator, config.puts),
+            .credit = .{ .extra_max = config.requests - config.threads },
             .parked = try .init(allocator, limits.parked_max),
             .gathers = try .init(allocator, config.node, config.gathers),
             .inbox = try allocator.alloc(m.Message, limits.inbox_max),

@@ -118,7 +118,7 @@ pub fn tick(d: *Dsm, host: anytype, now_ns: u64) void {
 
 fn answerInv(d: *Dsm, host: anytype, inv: m.Inv) void {
     const local = &d.local[inv.page];
-    assert(local.state != .modified);
+    if (local.state == .modified) return d.refuse(host, "Inv for a page written meanwhile");
     if (local.state == .shared) {
         host.drop(inv.page);
         local.state = .invalid;
@@ -131,6 +131,8 @@ fn answerInv(d: *Dsm, host: anytype, inv: m.Inv) void {
 fn answerFwd(d: *Dsm, host: anytype, fwd: m.Fwd) void {
     const local = &d.local[fwd.page];
     assert(fwd.requester != d.node);
+    const held = d.evicting.has(fwd.page) or local.state == .modified;
+    if (!held) return d.refuse(host, "Fwd for a page lost meanwhile");
     if (!d.evicting.has(fwd.page)) switch (fwd.access) {
         .read => {
             if (d.guards.protect_before_read) host.protect(fwd.page);

@@ -17,6 +17,8 @@ pub const Pending = struct {
     tx: m.Tx,
     access: m.Access,
     age: u64,
+    /// The thread whose credit it uses.
+    asker: u8,
     /// The thread with the oldest gather: the page is counted to it.
     thread: u8,
     /// Every local thread that waits.
@@ -29,9 +31,33 @@ pub const Pending = struct {
     acks: u64 = 0,
 };
 
-/// A fault that may not become a request yet: its page is on its way home, or all R requests of this
-/// node are out. One item per page, whichever threads wait.
+/// A fault that may not become a request yet: its page is on its way home, or its thread has no credit.
+/// One item per page, whichever threads wait.
 pub const Parked = struct { page: m.Page, access: m.Access, threads: Threads };
+
+/// One request is kept for each thread, because a thread that waited for the request of another would
+/// be a wait that does not end at an older gather. A thread may have several: a signal takes it out
+/// of a fault whose request stays; these share what is left.
+pub const Credit = struct {
+    out: [limits.threads_max]u16 = @splat(0),
+    extra: u32 = 0,
+    extra_max: u32,
+
+    fn allows(self: *const Credit, thread: u8) bool {
+        return self.out[thread] == 0 or self.extra < self.extra_max;
+    }
+
+    fn take(self: *Credit, thread: u8) void {
+        assert(self.allows(thread));
+        if (self.out[thread] > 0) self.extra += 1;
+        self.out[thread] += 1;
+    }
+
+    fn give(self: *Credit, thread: u8) void {
+        self.out[thread] -= 1;
+        if (self.out[thread] > 0) self.extra -= 1;
+    }
+};
 
 /// A local thread touched a page it may not use that way.
 pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8, now_ns: u64) void {
@@ -55,7 +81,7 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
     }
     if (d.evicting.has(page)) return park(d, host, page, access, thread);
     if (d.homeOf(page) == d.node and alone(d, host, page, access, thread, now_ns)) return;
-    if (d.pending.full()) return park(d, host, page, access, thread);
+    if (!d.credit.allows(thread)) return park(d, host, page, access, thread);
     request(d, host, page, access, thread, age, now_ns);
 }
 
@@ -74,11 +100,13 @@ fn request(
     var threads: Threads = .initEmpty();
     threads.set(thread);
     const tx = d.newTx();
+    d.credit.take(thread);
     _ = d.pending.put(.{
         .page = page,
         .tx = tx,
         .access = access,
         .age = age,
+        .asker = thread,
         .thread = thread,
         .threads = threads,
         .start_ns = now_ns,
@@ -110,16 +138,23 @@ pub fn unpark(d: *Dsm, host: anytype, now_ns: u64) void {
     var i: u32 = 0;
     while (i < d.parked.length) {
         const item = d.parked.items[i];
-        if (d.evicting.has(item.page) or (d.pending.full() and !d.pending.has(item.page))) {
-            i += 1;
-            continue;
-        }
-        d.parked.remove(item.page);
-        var threads = item.threads.iterator(.{});
-        while (threads.next()) |thread| {
-            fault(d, host, item.page, item.access, @intCast(thread), now_ns);
-        }
+        const first = if (d.evicting.has(item.page)) null else ready(d, &item);
+        if (first) |thread| {
+            d.parked.remove(item.page);
+            // It takes the credit, or needs none; the others join.
+            fault(d, host, item.page, item.access, thread, now_ns);
+            var threads = item.threads.iterator(.{});
+            while (threads.next()) |other| {
+                if (other != thread) fault(d, host, item.page, item.access, @intCast(other), now_ns);
+            }
+        } else i += 1;
     }
+}
+
+fn ready(d: *const Dsm, item: *const Parked) ?u8 {
+    var threads = item.threads.iterator(.{});
+    while (threads.next()) |thread| if (d.credit.allows(@intCast(thread))) return @intCast(thread);
+    return null;
 }
 
 /// Home memory nobody else uses costs no message.
@@ -136,7 +171,7 @@ fn alone(
     if (entry.owner != home.nobody or d.busy.has(page)) return false;
     if (access == .write and entry.sharers & ~self != 0) return false;
     const local = &d.local[page];
-    assert(!d.deferred.has(page));
+    assert(!d.deferred.has(page) or !d.guards.allOn());
     if (access == .write) {
         entry.owner = d.node;
         entry.sharers = 0;
@@ -197,6 +232,7 @@ fn complete(d: *Dsm, host: anytype, pending: *Pending, now_ns: u64) void {
     if (!pending.have_data or pending.acks & pending.acks_wanted != pending.acks_wanted) return;
     const done = pending.*;
     d.pending.remove(done.page);
+    d.credit.give(done.asker);
     const local = &d.local[done.page];
     const upgraded = local.state != .invalid;
     var threads = done.threads.iterator(.{});

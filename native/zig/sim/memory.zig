@@ -8,55 +8,93 @@ pub const Failure = error{
     SecondWriter,
     ReaderBesideWriter,
     StaleCopy,
-    LostStore,
+    TornPage,
+    StoreWithoutRight,
     InstalledUnderMapping,
+    ProtectedUnmapped,
+    /// The mapping is not what the node's Dsm believes.
+    StateDiffers,
+    /// After everything ended, a home does not know who holds what.
+    DirectoryWrong,
     Fatal,
     Stalled,
 };
 
 pub const nodes_max = 8;
+pub const Bytes = [4096]u8;
 
 /// The truth, by an observer who sees all nodes at once.
 pub const Truth = struct {
+    /// The last value stored to each page.
     values: []u64,
+    /// The guest mapping of each node, and the bytes behind it.
     mapped: [nodes_max][]State,
+    bytes: [nodes_max][]Bytes,
     nodes: usize,
 
     pub fn init(allocator: std.mem.Allocator, nodes: usize, pages: usize) !Truth {
         var self: Truth = .{
             .values = try allocator.alloc(u64, pages),
             .mapped = undefined,
+            .bytes = undefined,
             .nodes = nodes,
         };
         @memset(self.values, 0);
-        for (self.mapped[0..nodes]) |*states| {
+        for (self.mapped[0..nodes], self.bytes[0..nodes]) |*states, *bytes| {
             states.* = try allocator.alloc(State, pages);
             @memset(states.*, .invalid);
+            bytes.* = try allocator.alloc(Bytes, pages);
+            @memset(std.mem.sliceAsBytes(bytes.*), 0);
         }
         return self;
     }
 
     pub fn deinit(self: *Truth, allocator: std.mem.Allocator) void {
-        for (self.mapped[0..self.nodes]) |states| allocator.free(states);
+        for (self.mapped[0..self.nodes], self.bytes[0..self.nodes]) |states, bytes| {
+            allocator.free(states);
+            allocator.free(bytes);
+        }
         allocator.free(self.values);
     }
 
-    /// A node's guest mapping of a page changes to `state`, with these bytes behind it.
-    pub fn map(self: *Truth, node: usize, page: u32, state: State, value: u64) Failure!void {
-        for (self.mapped[0..self.nodes], 0..) |states, other| {
-            if (other == node) continue;
-            if (states[page] == .modified) return error.ReaderBesideWriter;
-            if (state == .modified and states[page] != .invalid) return error.SecondWriter;
+    /// At most one writer, no reader beside it, every mapped copy equal to the last store.
+    pub fn check(self: *const Truth, page: u32) Failure!void {
+        var writers: u32 = 0;
+        var readers: u32 = 0;
+        for (self.mapped[0..self.nodes], self.bytes[0..self.nodes]) |states, bytes| {
+            switch (states[page]) {
+                .invalid => continue,
+                .shared => readers += 1,
+                .modified => writers += 1,
+            }
+            if (try valueOf(&bytes[page]) != self.values[page]) return error.StaleCopy;
         }
-        if (value != self.values[page]) return error.StaleCopy;
-        self.mapped[node][page] = state;
+        if (writers > 1) return error.SecondWriter;
+        if (writers == 1 and readers > 0) return error.ReaderBesideWriter;
     }
 
-    pub fn load(self: *const Truth, page: u32, value: u64) Failure!void {
-        if (value != self.values[page]) return error.LostStore;
+    /// A load by a node: the last completed store, whoever made it.
+    pub fn load(self: *const Truth, node: usize, page: u32) Failure!void {
+        std.debug.assert(self.mapped[node][page] != .invalid);
+        if (try valueOf(&self.bytes[node][page]) != self.values[page]) return error.StaleCopy;
     }
 
-    pub fn store(self: *Truth, page: u32, value: u64) void {
-        self.values[page] = value;
+    /// A store by a node, with what it read before as its ground.
+    pub fn store(self: *Truth, node: usize, page: u32) Failure!void {
+        if (self.mapped[node][page] != .modified) return error.StoreWithoutRight;
+        self.values[page] += 1;
+        setValue(&self.bytes[node][page], self.values[page]);
     }
 };
+
+/// The value stands at both ends of the page, so a torn page shows.
+pub fn valueOf(bytes: *const Bytes) Failure!u64 {
+    const first = std.mem.readInt(u64, bytes[0..8], .little);
+    const last = std.mem.readInt(u64, bytes[4088..4096], .little);
+    return if (first == last) first else error.TornPage;
+}
+
+fn setValue(bytes: *Bytes, value: u64) void {
+    std.mem.writeInt(u64, bytes[0..8], value, .little);
+    std.mem.writeInt(u64, bytes[4088..4096], value, .little);
+}

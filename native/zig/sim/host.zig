@@ -1,0 +1,71 @@
+//! Effects of one simulated node's Dsm on the pretend memory, each noted for the checks that follow
+//! the step.
+
+const std = @import("std");
+const Message = @import("../wire/message.zig").Message;
+const State = @import("../dsm/dsm.zig").State;
+const Bytes = @import("memory.zig").Bytes;
+const Sim = @import("coherence.zig").Sim;
+
+pub const Host = struct {
+    sim: *Sim,
+    node: u8,
+
+    pub fn send(self: *Host, to: u8, message: Message) void {
+        const sim = self.sim;
+        sim.log("{d} sends {d} {f}", .{ self.node, to, message });
+        sim.note(self.node, @intFromEnum(message), @truncate(message.orderKey()));
+        sim.wires.send(self.node, to, &message, sim.now_ns);
+    }
+
+    pub fn bytes(self: *Host, page: u32) *const Bytes {
+        return &self.sim.truth.bytes[self.node][page];
+    }
+
+    pub fn install(self: *Host, page: u32, content: *const Bytes) void {
+        if (self.mapped(page).* != .invalid) self.sim.fail(error.InstalledUnderMapping);
+        self.sim.truth.bytes[self.node][page] = content.*;
+    }
+
+    pub fn zero(self: *Host, page: u32) void {
+        const none: Bytes = @splat(0);
+        self.install(page, &none);
+    }
+
+    pub fn map(self: *Host, page: u32, state: State) void {
+        const sim = self.sim;
+        sim.log("{d} maps {x} {t}", .{ self.node, page, state });
+        self.mapped(page).* = state;
+        self.touched(page);
+        for (sim.nodes[self.node].threads) |*thread| {
+            if (thread.waits_for == page) thread.wake(sim.prng.random(), sim.now_ns);
+        }
+    }
+
+    pub fn protect(self: *Host, page: u32) void {
+        self.sim.log("{d} protects {x}", .{ self.node, page });
+        if (self.mapped(page).* != .modified) self.sim.fail(error.ProtectedUnmapped);
+        self.mapped(page).* = .shared;
+        self.touched(page);
+    }
+
+    pub fn drop(self: *Host, page: u32) void {
+        self.sim.log("{d} drops {x}", .{ self.node, page });
+        self.mapped(page).* = .invalid;
+        self.touched(page);
+    }
+
+    pub fn fatal(self: *Host, reason: []const u8) void {
+        self.sim.fatal = reason;
+        self.sim.fail(error.Fatal);
+    }
+
+    fn mapped(self: *Host, page: u32) *State {
+        return &self.sim.truth.mapped[self.node][page];
+    }
+
+    fn touched(self: *Host, page: u32) void {
+        self.sim.note(self.node, 0, page);
+        self.sim.touched.append(self.sim.allocator, page) catch @panic("simulator out of memory");
+    }
+};

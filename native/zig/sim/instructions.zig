@@ -1,0 +1,80 @@
+//! The simulated threads: each retires instructions that need up to k pages in one moment, some of
+//! them for writing. It faults on the first page it lacks, sleeps until that is mapped and a wake
+//! delay has passed, and starts the instruction again, as a processor does: every revocation in
+//! between is a restart.
+
+const std = @import("std");
+const State = @import("../dsm/dsm.zig").State;
+
+pub const Need = struct {
+    page: u32,
+    write: bool,
+
+    pub fn met(self: Need, state: State) bool {
+        return state == .modified or (state == .shared and !self.write);
+    }
+};
+
+pub const Thread = struct {
+    needs: []Need,
+    count: u32 = 0,
+    /// Instructions to retire.
+    left: u32,
+    /// The page it sleeps on in a fault, since when.
+    waits_for: ?u32 = null,
+    since_ns: u64 = 0,
+    /// When it looks at its instruction again.
+    ready_ns: u64 = 0,
+
+    /// A new instruction: from k_min to needs.len distinct pages.
+    pub fn draw(
+        self: *Thread,
+        random: std.Random,
+        pages: u32,
+        k_min: u32,
+        write_percent: u8,
+    ) void {
+        const most: u32 = @min(@as(u32, @intCast(self.needs.len)), pages);
+        const wanted = random.intRangeAtMost(u32, @min(k_min, most), most);
+        self.count = 0;
+        // A walk with a random stride that shares no factor with the count: distinct pages, no search.
+        const start = random.uintLessThan(u32, pages);
+        var stride = 1 + random.uintLessThan(u32, pages);
+        while (std.math.gcd(stride, pages) != 1) stride += 1;
+        while (self.count < wanted) : (self.count += 1) {
+            self.needs[self.count] = .{
+                .page = @intCast((start + @as(u64, stride) * self.count) % pages),
+                .write = random.uintLessThan(u8, 100) < write_percent,
+            };
+        }
+    }
+
+    /// The first page the instruction lacks; null when it can retire.
+    pub fn lacks(self: *const Thread, states: []const State) ?Need {
+        for (self.needs[0..self.count]) |need| {
+            if (!need.met(states[need.page])) return need;
+        }
+        return null;
+    }
+
+    /// The page was mapped: it wakes, mostly soon, sometimes late as real schedulers have it.
+    pub fn wake(self: *Thread, random: std.Random, now_ns: u64) void {
+        self.waits_for = null;
+        const late = random.uintLessThan(u8, 25) == 0;
+        self.ready_ns = now_ns + random.uintLessThan(u64, if (late) 500_000 else 15_000);
+    }
+};
+
+test "an instruction's pages are distinct and within memory" {
+    var prng: std.Random.DefaultPrng = .init(1);
+    var needs: [40]Need = undefined;
+    var thread: Thread = .{ .needs = &needs, .left = 1 };
+    for (0..300) |_| {
+        thread.draw(prng.random(), 37, 1, 50);
+        var seen: std.StaticBitSet(37) = .initEmpty();
+        for (needs[0..thread.count]) |need| {
+            try std.testing.expect(!seen.isSet(need.page));
+            seen.set(need.page);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+/** @module How giantvm ends: the table of exit codes, and an error that carries one. */
+
+export const exitCode = {
+  done: 0,
+  verdict: 1,
+  usage: 2,
+  host: 3,
+  peers: 4,
+  lost: 5,
+  crash: 6,
+  internal: 7,
+  interrupted: 130,
+  terminated: 143,
+} as const;
+
+/** One sentence for the user: what, where, what to do. */
+export class Failure extends Error {
+  constructor(
+    readonly code: number,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = "Failure";
+  }
+}
+
+/** The sentence for a call of the data plane that failed at start. */
+export function hostFailure(error: unknown, address: string): Failure {
+  const text = error instanceof Error ? error.message : String(error);
+  const is = (call: string, code: string) => text.startsWith(`${call}: ${code}`);
+  if (is("gvm_open", "ENOENT")) {
+    return new Failure(
+      exitCode.host,
+      "/dev/kvm is missing: load kvm_intel or kvm_amd (modprobe), or enable virtualization in " +
+        "the firmware; giantvm doctor tells more",
+    );
+  }
+  if (is("gvm_open", "EACCES") || is("gvm_open", "EPERM")) {
+    return new Failure(
+      exitCode.host,
+      "/dev/kvm may not be opened by this user: join the group kvm or run as root",
+    );
+  }
+  if (is("gvm_open", "EADDRNOTAVAIL")) {
+    return new Failure(
+      exitCode.usage,
+      `--self ${address} is not an address of this host; name one that is`,
+    );
+  }
+  if (is("gvm_configure", "EACCES") || is("gvm_configure", "EPERM")) {
+    return new Failure(
+      exitCode.host,
+      "userfaultfd may not handle kernel faults for this user: run as root or give access to " +
+        "/dev/userfaultfd (vm.unprivileged_userfaultfd)",
+    );
+  }
+  if (is("gvm_configure", "EOPNOTSUPP")) {
+    return new Failure(
+      exitCode.host,
+      "this kernel lacks the userfaultfd or KVM features needed: use Linux 6.2 or later; " +
+        "giantvm doctor names what is missing",
+    );
+  }
+  if (is("gvm_configure", "ENOMEM")) {
+    return new Failure(
+      exitCode.host,
+      "there is not enough memory for the guest on this host: lower --local-memory",
+    );
+  }
+  return new Failure(exitCode.internal, text, { cause: error });
+}

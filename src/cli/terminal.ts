@@ -1,0 +1,94 @@
+/**
+ * @module The guest's console on a terminal: raw, so that Ctrl-C is a key of the guest; Ctrl-A x
+ * ends the VM, Ctrl-A h helps, Ctrl-A a sends Ctrl-A (the habits of QEMU). Elsewhere it only pipes.
+ */
+
+const prefix = 0x01;
+
+export type KeyAction =
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  | { readonly kind: "quit" }
+  | { readonly kind: "help" }
+  | { readonly kind: "status" };
+
+/** Splits typed bytes into what the guest gets and what is meant for us. */
+export class KeyReader {
+  #escaped = false;
+
+  read(bytes: Uint8Array): readonly KeyAction[] {
+    const actions: KeyAction[] = [];
+    let plain: number[] = [];
+    const flush = () => {
+      if (plain.length > 0) actions.push({ kind: "bytes", bytes: Uint8Array.from(plain) });
+      plain = [];
+    };
+    for (const byte of bytes) {
+      if (!this.#escaped) {
+        if (byte === prefix) this.#escaped = true;
+        else plain.push(byte);
+        continue;
+      }
+      this.#escaped = false;
+      switch (String.fromCharCode(byte)) {
+        case "x":
+          flush();
+          actions.push({ kind: "quit" });
+          break;
+        case "h":
+        case "?":
+          flush();
+          actions.push({ kind: "help" });
+          break;
+        case "c":
+          flush();
+          actions.push({ kind: "status" });
+          break;
+        case "a":
+        case "\x01":
+          plain.push(prefix);
+          break;
+        default:
+          plain.push(prefix, byte);
+      }
+    }
+    flush();
+    return actions;
+  }
+}
+
+export const keyHelp =
+  "\r\nCtrl-A x  end the VM on all nodes\r\nCtrl-A c  counters of this node\r\n" +
+  "Ctrl-A h  this help\r\nCtrl-A a  send Ctrl-A\r\n";
+
+/** Makes the terminal raw and reads it; returns what restores it. */
+export function openTerminal(
+  onKeys: (action: KeyAction) => void,
+  interactive: boolean,
+): { readonly close: () => void } {
+  const { stdin } = process;
+  const keys = new KeyReader();
+  const raw = interactive && stdin.isTTY;
+  const restore = () => {
+    if (raw) stdin.setRawMode(false);
+  };
+  const onData = (bytes: Buffer) => {
+    if (!raw) return onKeys({ kind: "bytes", bytes: new Uint8Array(bytes) });
+    for (const action of keys.read(new Uint8Array(bytes))) onKeys(action);
+  };
+  if (raw) {
+    stdin.setRawMode(true);
+    process.on("exit", restore);
+  }
+  if (interactive) {
+    stdin.on("data", onData);
+    // A closed input is no reason to end the VM: `giantvm run </dev/null` is a server's way.
+    stdin.on("error", () => {});
+  }
+  return {
+    close: () => {
+      restore();
+      stdin.off("data", onData);
+      stdin.pause();
+    },
+  };
+}

@@ -1,0 +1,46 @@
+/** @module The list of nodes: `host`, `host:port`, `[v6]:port`, `v6`, separated by commas or blanks. */
+
+import { Failure, exitCode } from "../cli/failure.ts";
+
+export const defaultPort = 7777;
+const nodesMax = 64;
+
+export type Peer = { readonly host: string; readonly port: number };
+
+function parsePeer(text: string): Peer {
+  const bracketed = /^\[([0-9a-fA-F:.%\w]+)\](?::(\d+))?$/.exec(text);
+  const plain = /^([^:[\]\s]+)(?::(\d+))?$/.exec(text);
+  const bare = /^[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/.test(text);
+  const match = bracketed ?? (bare ? undefined : plain);
+  const host = bare ? text : match?.[1];
+  const port = match?.[2] === undefined ? defaultPort : Number(match[2]);
+  if (host === undefined || port < 1 || port > 65535) {
+    throw new Failure(
+      exitCode.usage,
+      `--peers "${text}": give host, host:port or [v6-address]:port, ports from 1 to 65535`,
+    );
+  }
+  return { host, port };
+}
+
+export function parsePeers(text: string): readonly Peer[] {
+  const peers = text
+    .split(/[\s,]+/)
+    .filter((word) => word !== "")
+    .map(parsePeer);
+  if (peers.length === 0 || peers.length > nodesMax) {
+    throw new Failure(exitCode.usage, `--peers "${text}": name 1 to ${nodesMax} nodes`);
+  }
+  const seen = new Set<string>();
+  for (const peer of peers) {
+    const key = `${peer.host}:${peer.port}`;
+    if (seen.has(key)) {
+      throw new Failure(
+        exitCode.usage,
+        `--peers names ${key} twice: give each node of one host its own port`,
+      );
+    }
+    seen.add(key);
+  }
+  return peers;
+}

@@ -1,0 +1,32 @@
+/** @module The routing table of port and MMIO accesses: which node's devices answer where. */
+
+import { probe } from "../machine/builtin.ts";
+import * as map from "../machine/map.ts";
+import type { PortRange } from "./dataplane.ts";
+
+function fast(space: "port" | "mmio", first: number, last: number, node: number): PortRange {
+  return {
+    space,
+    firstU64: BigInt(first),
+    lastU64: BigInt(last),
+    node,
+    speed: "fast",
+    posted: false,
+  };
+}
+
+/** Everything else reads as all ones and takes writes without effect, on the vCPU's own node. */
+export function deviceRoutes(node: number): readonly PortRange[] {
+  return [
+    fast("port", map.uartPort, map.uartPort + 7, node),
+    fast("port", 0x40, 0x43, node),
+    fast("port", 0x60, 0x64, node),
+    fast("port", 0x70, 0x71, node),
+    fast("port", 0xf4, 0xf4, node),
+    fast("port", probe.port, probe.port + probe.ports - 1, node),
+    fast("port", map.pm1aEvent, map.pmTimer + 3, node),
+    fast("port", map.resetPort, map.resetPort, node),
+    fast("mmio", map.ioApicGpa, map.ioApicGpa + 0xfff, node),
+    fast("mmio", probe.gpa, probe.gpa + probe.bytes - 1, node),
+  ];
+}
