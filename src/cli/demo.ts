@@ -56,7 +56,6 @@ function nodeCommand(
   return [
     ...selfCommand(),
     "run",
-    "--builtin",
     "--local-cpu",
     String(options.cpus),
     "--local-memory",
