@@ -1,6 +1,7 @@
 //! The coherence simulator from the command line (`npm run sim`):
-//! `sim --seconds N [--seed S] [--trace] [--guard-off NAME]`. Without --seed it walks through seeds
-//! until the time is over; the last line counts seeds, steps, steps/s and failures.
+//! `sim [--seconds N | --minutes N] [--seed S] [--trace] [--guard-off NAME]`. Without --seed it walks
+//! through seeds until the time is over. The first seed that fails is run again with one line per
+//! event on stderr; the last line counts seeds, steps, steps/s and failures.
 
 const std = @import("std");
 const coherence = @import("sim/coherence.zig");
@@ -11,20 +12,6 @@ fn nowNs() u64 {
     var ts: linux.timespec = undefined;
     _ = linux.clock_gettime(.MONOTONIC, &ts);
     return @as(u64, @intCast(ts.sec)) * std.time.ns_per_s + @as(u64, @intCast(ts.nsec));
-}
-
-/// Node count, threads, pages and instruction sizes of a run, all drawn from its seed.
-fn optionsOf(seed: u64) coherence.Options {
-    var prng: std.Random.DefaultPrng = .init(seed);
-    const r = prng.random();
-    return .{
-        .seed = seed,
-        .nodes = 2 + r.uintLessThan(u8, 3),
-        .threads = 1 + r.uintLessThan(u8, 3),
-        .pages = 8 + r.uintLessThan(u32, 56),
-        .k_max = 1 + r.uintLessThan(u32, 8),
-        .evictions = r.boolean(),
-    };
 }
 
 pub fn main(init: std.process.Init.Minimal) !void {
@@ -56,13 +43,19 @@ pub fn main(init: std.process.Init.Minimal) !void {
     var failures: u64 = 0;
     var seed: u64 = only orelse 1;
     while (nowNs() - start < seconds * std.time.ns_per_s) : (seed += 1) {
-        var options = optionsOf(seed);
+        var options = coherence.drawn(seed);
         options.trace = trace;
         options.guards = guards;
         seeds += 1;
         if (coherence.runOnce(std.heap.c_allocator, options)) |result| {
             steps += result.steps;
-        } else |_| failures += 1;
+        } else |_| {
+            failures += 1;
+            if (failures == 1 and !trace) {
+                options.trace = true;
+                _ = coherence.runOnce(std.heap.c_allocator, options) catch {};
+            }
+        }
         if (only != null) break;
     }
     const elapsed = @max(1, (nowNs() - start) / std.time.ns_per_ms);

@@ -339,8 +339,8 @@ pub fn drawn(seed: u64) Options {
         .pages = 6 + r.uintLessThan(u32, 58),
         .k_max = 1 + r.uintLessThan(u32, if (r.uintLessThan(u8, 8) == 0) 40 else 8),
         .write_percent = 10 + r.uintLessThan(u8, 70),
-        .instructions = 20,
-        .links = seed % 8 == 0,
+        .instructions = 30,
+        .links = seed % 64 == 0,
         .extra = r.uintLessThan(u32, 3),
     };
 }
