@@ -24,7 +24,14 @@ export async function openSocket(
       },
     });
     return {
-      send: (bytes, toPort, toAddress) => void socket.send(bytes, toPort, toAddress),
+      send: (bytes, toPort, toAddress) => {
+        try {
+          socket.send(bytes, toPort, toAddress);
+        } catch {
+          // An earlier datagram met a closed port, or the buffer is full: as good as lost, and what
+          // must arrive is sent again.
+        }
+      },
       close: () => socket.close(),
     };
   } catch (error) {

@@ -48,17 +48,17 @@ function rounded(value: number): number {
 
 export function summarize(input: SummaryInput): Summary {
   const { reports, checks } = input;
-  const faults = sum(reports, "fault_remote_count");
+  const faults = sum(reports, "faultRemoteCount");
   const ipi = checks.find((check) => check.name === "ipi" && check.ok);
   return {
     verdict: input.reason === null ? "pass" : "fail",
     nodes: input.nodes,
     vcpus: input.vcpus,
     checks,
-    pages_moved: sum(reports, "pages_received"),
-    fault_us: faults === 0 ? null : rounded(sum(reports, "fault_remote_ns") / faults / 1000),
+    pages_moved: sum(reports, "pagesReceived"),
+    fault_us: faults === 0 ? null : rounded(sum(reports, "faultRemoteNs") / faults / 1000),
     ipi_us: ipi?.cost.value ?? null,
-    ipis_between_nodes: sum(reports, "ipis_sent"),
+    ipis_between_nodes: sum(reports, "ipisSent"),
     retransmissions: sum(reports, "retransmissions"),
     seconds: rounded(input.seconds),
     counters: reports,

@@ -34,7 +34,7 @@ const spins_before_nap = 64;
 const nap_us_min = 50;
 const nap_us_max = 1000;
 /// A barrier waits for the slowest vCPU, which may itself be waiting in its check.
-const barrier_limit_factor = 3;
+const barrier_limit_factor = 2;
 
 pub const Context = struct {
     cpu: *Cpu,

@@ -17,7 +17,7 @@ pub const checks = [_]Check{
     .{ .name = "bits", .unit = "us per lock bts", .run = bits },
 };
 
-const counter_rounds = 1000;
+const counter_rounds = 20_000;
 
 fn counter(context: *Context) Failed!void {
     const rounds = context.scaled(counter_rounds);
@@ -43,7 +43,7 @@ fn counter(context: *Context) Failed!void {
 
 /// A lock on one page guards two plain counters on two others, at home on other nodes.
 fn lock(context: *Context) Failed!void {
-    const rounds = context.scaled(60);
+    const rounds = context.scaled(500);
     const latch = pages.word(context.info, .lock, 0);
     const left = pages.word(context.info, .lock_left, 1);
     const right = pages.word(context.info, .lock_right, 2);
@@ -67,7 +67,7 @@ fn lock(context: *Context) Failed!void {
 
 /// Tokens wander through a pool by exchange alone: none may vanish or double.
 fn exchange(context: *Context) Failed!void {
-    const rounds = context.scaled(500);
+    const rounds = context.scaled(10_000);
     const slots = 8;
     var token = context.me() + 1;
     const start = cpu_mod.readTsc();
@@ -88,7 +88,7 @@ fn exchange(context: *Context) Failed!void {
 
 /// Both halves change together; the second is always three times the first.
 fn pair(context: *Context) Failed!void {
-    const rounds = context.scaled(300);
+    const rounds = context.scaled(10_000);
     const words = pages.word(context.info, .atomic_pair, 2);
     var low: u64 = 0;
     var high: u64 = 0;

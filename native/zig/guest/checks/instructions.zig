@@ -25,7 +25,7 @@ fn strings(context: *Context) Failed!void {
     const info = context.info;
     const node = context.cpu.node;
     const source = pages.on(info, node, .strings) + source_offset;
-    const rounds = context.scaled(4);
+    const rounds = context.scaled(8);
     for (0..rounds) |round| {
         if (context.me() == info.first(node)) {
             const target = pages.on(info, node + 1, .copy) + target_offset;
@@ -110,7 +110,7 @@ fn compareString(left: u64, right: u64, length: u64) u64 {
 /// so, while another stores to both pages beside them.
 fn unaligned(context: *Context) Failed!void {
     const info = context.info;
-    const rounds = context.scaled(200);
+    const rounds = context.scaled(10_000);
     for (0..info.nodes) |node| {
         const border = borderOf(info, node);
         const crosser = if (node == 0) info.last(0) else info.first(node - 1);
@@ -173,7 +173,7 @@ fn beside(context: *Context, border: u64, rounds: u64) Failed!void {
 /// address: the caller held the old instructions.
 fn code(context: *Context) Failed!void {
     const info = context.info;
-    const rounds = context.scaled(12);
+    const rounds = context.scaled(20);
     const flag = pages.word(info, .code_flag, 0);
     const done = pages.word(info, .code_flag, 1);
     for (0..info.nodes) |node| {

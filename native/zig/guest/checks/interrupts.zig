@@ -17,7 +17,7 @@ pub const checks = [_]Check{
 fn ipi(context: *Context) Failed!void {
     const info = context.info;
     const peers = @min(info.nodes, 9);
-    const rounds = context.scaled(50);
+    const rounds = context.scaled(200);
     context.watchdog(true);
     var taken: u64 = 0;
     for (0..@max(peers, 2) - 1) |peer| {
@@ -46,7 +46,7 @@ fn ipi(context: *Context) Failed!void {
 /// The all-but-self shorthand; every other vCPU answers by memory.
 fn broadcast(context: *Context) Failed!void {
     const all_but_self = 3 << 18;
-    const rounds = context.scaled(25);
+    const rounds = context.scaled(50);
     const others = context.info.vcpus - 1;
     const answers = pages.word(context.info, .broadcast, 0);
     const start = cpu_mod.readTsc();

@@ -18,11 +18,14 @@ pub const checks = [_]Check{
     .{ .name = "false-sharing", .unit = "us per store to a shared page", .run = falseSharing },
 };
 
+/// Sent without waiting, while the reader samples.
+const free_messages = 20_000;
+
 const words_per_page = info_mod.page / 8;
 
 /// All hold a copy, one stores, all must see it: the check that finds a copy left behind.
 fn readMostly(context: *Context) Failed!void {
-    const rounds = context.scaled(12);
+    const rounds = context.scaled(30);
     const stride = 16;
     for (1..rounds + 1) |round| {
         const writer = context.info.first(round);
@@ -72,7 +75,7 @@ fn sendMessages(context: *Context, base: u64) Failed!void {
         try context.waitFor(pages.word(context.info, .message_ack, 0), base + step);
     }
     context.spent(start, steps);
-    for (steps + 1..context.scaled(500) + steps + 1) |step| {
+    for (steps + 1..context.scaled(free_messages) + steps + 1) |step| {
         store(left, base + step);
         store(right, ~(base + step));
         store(flag, base + step);
@@ -91,7 +94,7 @@ fn receiveMessages(context: *Context, base: u64) Failed!void {
         try context.expect("a flag overtook its message", ~(base + step), load(right));
         store(pages.word(context.info, .message_ack, 0), base + step);
     }
-    const end = base + steps + context.scaled(500);
+    const end = base + steps + context.scaled(free_messages);
     var seen = base + steps;
     var patience = context.patience();
     while (seen < end) {
@@ -111,7 +114,7 @@ fn receiveMessages(context: *Context, base: u64) Failed!void {
 fn pingPong(context: *Context) Failed!void {
     const info = context.info;
     const peers = @min(info.nodes, 9);
-    const turns = context.scaled(100);
+    const turns = context.scaled(200);
     const ball = pages.word(info, .ping_pong, 64);
     var base: u64 = 0;
     for (0..@max(peers, 2) - 1) |peer| {
@@ -135,7 +138,7 @@ fn pingPong(context: *Context) Failed!void {
 /// Every vCPU its own word, all words in one page, plain stores: a page merged from two writers or
 /// taken from under a writer loses one.
 fn falseSharing(context: *Context) Failed!void {
-    const stores = context.scaled(3000);
+    const stores = context.scaled(30_000);
     const mine = pages.word(context.info, .false_sharing, context.me() * 2);
     const start = cpu_mod.readTsc();
     for (0..stores) |i| {
