@@ -12,10 +12,9 @@ const reason = /long because/i;
 const generated = new Set(["src/native/abi.ts", "native/c/giantvm.h"]);
 
 function tracked(pattern: RegExp): string[] {
-  const listed = Bun.spawnSync(
-    ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-    { cwd: root },
-  );
+  const listed = Bun.spawnSync(["git", "ls-files", "--cached", "--others", "--exclude-standard"], {
+    cwd: root,
+  });
   expect(listed.exitCode).toBe(0);
   return listed.stdout
     .toString()
@@ -63,7 +62,9 @@ test("pure Zig rooms make no system call and know no clock", () => {
 
 test("pure TypeScript rooms import no I/O", () => {
   const impure = /from "(node:|bun|\.\.\/(net|native|cli)\/)|\bDate\.now\b|\bsetTimeout\b|\bBun\./;
-  const pure = code.filter((path) => /^src\/(protocol|sim)\//.test(path) && !/test\.ts$/.test(path));
+  const pure = code.filter(
+    (path) => /^src\/(protocol|sim)\//.test(path) && !/test\.ts$/.test(path),
+  );
   expect(pure.length).toBeGreaterThan(5);
   expect(pure.filter((path) => impure.test(read(path)))).toEqual([]);
 });
@@ -93,7 +94,9 @@ test("no file is dead", () => {
   const starts = code.filter(
     (path) =>
       /\.(test\.ts|mjs|d\.ts)$/.test(path) ||
-      /^(build\.ts|src\/main\.ts|scripts\/.*\.ts|native\/zig\/(build|lib|tests)\.zig)$/.test(path) ||
+      /^(build\.ts|src\/main\.ts|scripts\/.*\.ts|native\/zig\/(build|lib|tests)\.zig)$/.test(
+        path,
+      ) ||
       /^native\/zig\/[a-z_]+_(main|gen)\.zig$|^native\/zig\/guest\/main\.zig$/.test(path),
   );
   const alive = reachable(starts);

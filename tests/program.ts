@@ -1,0 +1,95 @@
+/** @module The compiled program as tests start it: from a folder of its own, always ended. */
+
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export const executable = join(import.meta.dir, "../dist/giantvm");
+
+/** Why guests cannot run here; undefined when they can. */
+export function kvmMissing(): string | undefined {
+  return existsSync("/dev/kvm") ? undefined : "no /dev/kvm on this machine";
+}
+
+export type Finished = {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+};
+
+export type Started = {
+  readonly process: Bun.Subprocess<"ignore" | "pipe", "pipe", "pipe">;
+  readonly finished: Promise<Finished>;
+  /** Resolves when the log (stderr) contains the text; rejects when it ends without. */
+  logged(text: string): Promise<void>;
+};
+
+/** A folder that is gone with the test. */
+export function temporaryFolder() {
+  const path = mkdtempSync(join(tmpdir(), "giantvm-test-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+export function start(
+  args: readonly string[],
+  options: { readonly cwd?: string; readonly env?: Record<string, string> } = {},
+): Started {
+  const child = Bun.spawn([executable, ...args], {
+    cwd: options.cwd ?? tmpdir(),
+    env: { PATH: process.env["PATH"] ?? "", ...options.env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const log = new Log();
+  const finished = (async () => {
+    const [stdout] = await Promise.all([
+      new Response(child.stdout).text(),
+      log.read(child.stderr),
+      child.exited,
+    ]);
+    return { code: child.exitCode, signal: child.signalCode, stdout, stderr: log.text };
+  })();
+  return { process: child, finished, logged: (text) => log.contains(text) };
+}
+
+class Log {
+  text = "";
+  #done = false;
+  readonly #waiting: (() => void)[] = [];
+
+  async read(stream: ReadableStream<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) {
+      this.text += decoder.decode(chunk, { stream: true });
+      for (const wake of this.#waiting.splice(0)) wake();
+    }
+    this.#done = true;
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  async contains(text: string): Promise<void> {
+    while (!this.text.includes(text)) {
+      if (this.#done) throw new Error(`"${text}" was never logged: ${this.text}`);
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+}
+
+export function run(
+  args: readonly string[],
+  options: { readonly cwd?: string; readonly env?: Record<string, string> } = {},
+): Promise<Finished> {
+  return start(args, options).finished;
+}
+
+/** UDP ports of the loopback, all free at one moment. */
+export async function freePorts(count: number): Promise<readonly number[]> {
+  const sockets = await Promise.all(
+    Array.from({ length: count }, () => Bun.udpSocket({ hostname: "127.0.0.1", port: 0 })),
+  );
+  const ports = sockets.map((socket) => socket.port);
+  for (const socket of sockets) socket.close();
+  return ports;
+}
