@@ -23,8 +23,8 @@ pub const EventKind = enum(u16) {
     peer_refused = 8,
     peer_silent = 9,
     engine_error = 10,
-    /// Slow device access. `node` = origin, a = id, b = address, c = size | count << 8 | write << 32
-    /// | mmio << 33; `data` = bytes written.
+    /// Slow device access. `node` = origin, a = id, b = address, c = size | count << 8 | write <<
+    /// 32 | mmio << 33; `data` = bytes written.
     io = 11,
     /// More bytes of the event before it.
     text = 12,

@@ -1,5 +1,6 @@
-//! One node of the cluster as TypeScript drives it: opened, configured with the agreed plan, loaded,
-//! run, stopped, closed. Owns the engine, the machine and their events; lib.zig is its door.
+//! One node of the cluster as TypeScript drives it: opened, configured with the agreed plan,
+//! loaded, run, stopped, closed. Owns the engine, the machine and their events; lib.zig is its
+//! door.
 
 const std = @import("std");
 const abi = @import("abi.zig");

@@ -1,7 +1,7 @@
-//! The coherence simulator from the command line (`npm run sim`):
-//! `sim [--seconds N | --minutes N] [--seed S] [--trace] [--guard-off NAME]`. Without --seed it walks
-//! through seeds until the time is over. The first seed that fails is run again with one line per
-//! event on stderr; the last line counts seeds, steps, steps/s and failures.
+//! The coherence simulator from the command line (`npm run sim`): `sim [--seconds N | --minutes N]
+//! [--seed S] [--trace] [--guard-off NAME]`. Without --seed it walks through seeds until the time
+//! is over. The first seed that fails is run again with one line per event on stderr; the last line
+//! counts seeds, steps, steps/s and failures.
 
 const std = @import("std");
 const coherence = @import("sim/coherence.zig");
@@ -66,6 +66,7 @@ pub fn main(init: std.process.Init.Minimal) !void {
 }
 
 fn usage(word: []const u8) error{Usage} {
-    std.debug.print("sim: {s}: use --seconds N, --minutes N, --seed S, --trace, --guard-off NAME\n", .{word});
+    const options = "--seconds N, --minutes N, --seed S, --trace, --guard-off NAME";
+    std.debug.print("sim: {s}: use {s}\n", .{ word, options });
     return error.Usage;
 }

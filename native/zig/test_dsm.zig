@@ -2,10 +2,11 @@
 
 comptime {
     _ = @import("dsm/page_map.zig");
-    _ = @import("dsm/gather.zig");
+    _ = @import("dsm/gather_test.zig");
     _ = @import("dsm/local.zig");
     _ = @import("dsm/guards.zig");
-    _ = @import("dsm/dsm.zig");
+    _ = @import("dsm/queue.zig");
+    _ = @import("dsm/dsm_test.zig");
     _ = @import("sim/channel.zig");
     _ = @import("sim/instructions.zig");
     _ = @import("sim/coherence_test.zig");

@@ -5,7 +5,7 @@
 
 import { Lines } from "../observe/checks.ts";
 
-/** How this program starts itself: the executable alone, or Bun with the source during development. */
+/** How this program starts itself: the executable alone, or Bun with the source. */
 export function selfCommand(): readonly string[] {
   const embedded = Bun.main.startsWith("/$bunfs/");
   return embedded ? [process.execPath] : [process.execPath, Bun.main];

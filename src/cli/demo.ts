@@ -29,7 +29,7 @@ import { DemoUsageError, type DemoOptions, type Flags, readDemoOptions } from ".
 
 export const demoExit = { pass: 0, fail: 1, usage: 2, host: 3, interrupted: 130, terminated: 143 };
 
-/** The guest itself gives up on a wait after 30 s; a machine silent for longer hangs. */
+/** The guest itself gives up on a wait after 20 s; a machine silent for longer hangs. */
 const silenceMs = 60_000;
 /** The nodes' own shutdown after the guest's power-off. */
 const closingMs = 15_000;
@@ -37,6 +37,7 @@ const closingMs = 15_000;
 type Progress = {
   readonly checks: Check[];
   verdict: "pass" | "fail" | undefined;
+  lastText: string;
   lastHeard: number;
 };
 
@@ -98,6 +99,7 @@ function take(line: string, progress: Progress, options: DemoOptions): void {
       progress.verdict = read.pass ? "pass" : "fail";
       return;
     case "text":
+      if (read.text !== "") progress.lastText = read.text;
       if (!options.json && read.text !== "") process.stdout.write(`${read.text}\n`);
       return;
     default:
@@ -125,7 +127,8 @@ function reasonOf(
   progress: Progress,
 ): string | null {
   const failed = progress.checks.find((check) => !check.ok);
-  if (failed !== undefined) return `check ${failed.name}: ${failed.text}`;
+  if (failed !== undefined) return `check ${failed.name}: ${failed.text.split(" - ").at(-1)}`;
+  if (progress.verdict === "fail") return `the guest stopped with: ${progress.lastText}`;
   const told = (node: number) => {
     const last = children[node]?.log.findLast((line) => line.trim() !== "");
     return last === undefined ? "" : `: ${last}`;
@@ -143,7 +146,12 @@ function reasonOf(
 
 async function runNodes(options: DemoOptions, interrupted: Promise<unknown>): Promise<Run> {
   const folder = mkdtempSync(join(tmpdir(), "giantvm-demo-"));
-  const progress: Progress = { checks: [], verdict: undefined, lastHeard: performance.now() };
+  const progress: Progress = {
+    checks: [],
+    verdict: undefined,
+    lastText: "",
+    lastHeard: performance.now(),
+  };
   const children: Child[] = [];
   try {
     const ports = await freePorts(options.nodes);

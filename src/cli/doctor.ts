@@ -1,4 +1,4 @@
-/** @module `giantvm doctor`: what this host has for giantvm, what it lacks, and the cure for each. */
+/** @module `giantvm doctor`: what this host has for giantvm, what it lacks, and the cures. */
 
 import { examine, findingText } from "../observe/doctor/index.ts";
 import { type Probe, realHost } from "../observe/doctor/source.ts";

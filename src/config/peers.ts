@@ -1,4 +1,4 @@
-/** @module The list of nodes: `host`, `host:port`, `[v6]:port`, `v6`, separated by commas or blanks. */
+/** @module The list of nodes: `host`, `host:port`, `[v6]:port`, `v6`, by commas or blanks. */
 
 import { Failure, exitCode } from "../cli/failure.ts";
 

@@ -59,7 +59,7 @@ type PlacedNode = {
   readonly areaGpa: number;
 };
 
-/** Identity map of everything below `end` (at least 4 GiB, for the devices) for ring 0 and ring 3. */
+/** Identity map of everything below `end` (4 GiB at least, for devices) for rings 0 and 3. */
 function userTables(gpa: number, end: number): Uint8Array {
   const present = 0x001n;
   const writable = 0x002n;

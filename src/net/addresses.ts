@@ -40,17 +40,19 @@ export function findSelf(peers: readonly ResolvedPeer[], self: string | undefine
     const what = matches.length === 0 ? "is none of" : "fits several of";
     throw new Failure(
       exitCode.usage,
-      `--self ${self} ${what} --peers ${peers.map(label).join(",")}; name one of them, with its port`,
+      `--self ${self} ${what} --peers ${peers.map(label).join(",")}; ` +
+        "name one of them, with its port",
     );
   }
   if (peers.length === 1) return 0;
   const own = ownAddresses();
   const mine = peers.flatMap((peer, index) => (own.has(peer.address) ? [index] : []));
   if (mine.length === 1) return mine[0] ?? 0;
+  const several = mine.flatMap((index) => peers.slice(index, index + 1).map(label));
   throw new Failure(
     exitCode.usage,
     mine.length === 0
       ? `none of --peers ${peers.map(label).join(",")} is an address of this host; give --self`
-      : `several of --peers are addresses of this host (${mine.map((i) => label(peers[i] as ResolvedPeer)).join(", ")}); give --self`,
+      : `several of --peers are addresses of this host (${several.join(", ")}); give --self`,
   );
 }

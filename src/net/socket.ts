@@ -1,4 +1,4 @@
-/** @module The control plane's UDP socket: bound to one address, never ended by a peer's absence. */
+/** @module The control plane's UDP socket: bound to one address, outlives a peer's absence. */
 
 import { Failure, exitCode } from "../cli/failure.ts";
 

@@ -100,7 +100,7 @@ export interface DataPlane {
   facts(): HostFacts;
   /** Creates memory, engine, links and the virtual machine. Once. */
   configure(plan: NodePlan): void;
-  /** Copies bytes into guest memory at gpa through the coherence engine; resolves when all are in. */
+  /** Copies bytes into guest memory at gpa as a vCPU would; resolves when all are in. */
   load(gpaU64: bigint, bytes: Uint8Array): Promise<void>;
   /** Sets the start of the boot processor; only on the node that holds vCPU 0. */
   boot(state: BootState): void;

@@ -1,4 +1,4 @@
-/** @module The demo's result: what its nodes counted and its guest checked, for people and programs. */
+/** @module The demo's result: what its nodes counted and its guest checked. */
 
 import type { Check } from "./checks.ts";
 
@@ -68,7 +68,8 @@ export function summarize(input: SummaryInput): Summary {
 
 export function checkLine(check: Check): string {
   const cost = `${check.cost.value.toFixed(2)} ${check.cost.unit}`;
-  return `  ${check.ok ? "ok  " : "FAIL"}  ${check.name.padEnd(14)} ${cost.padStart(12)} ${check.text}`;
+  const mark = check.ok ? "ok  " : "FAIL";
+  return `  ${mark}  ${check.name.padEnd(14)} ${cost.padStart(12)} ${check.text}`;
 }
 
 function row(label: string, value: string): string {

@@ -27,7 +27,8 @@ const rules: readonly Rule[] = [
   (a, b, i) =>
     a.protocol === b.protocol
       ? undefined
-      : `node ${i} speaks protocol ${b.protocol}, node 0 speaks ${a.protocol}: run the same giantvm`,
+      : `node ${i} speaks protocol ${b.protocol}, node 0 speaks ${a.protocol}: ` +
+        "run the same giantvm on all nodes",
   (a, b, i) =>
     a.build === b.build
       ? undefined

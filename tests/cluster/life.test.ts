@@ -13,9 +13,15 @@ async function cluster(count: number, extra: (node: number) => readonly string[]
     start([
       "run",
       "-v",
-      ...["--local-memory", "64M", "--peers", peers.join(","), "--self", self],
+      "--local-memory",
+      "64M",
+      "--peers",
+      peers.join(","),
+      "--self",
+      self,
       // Long checks, so that the guest is still busy when the test acts.
-      ...["--scale", "10000"],
+      "--scale",
+      "10000",
       ...extra(node),
     ]),
   );

@@ -17,7 +17,15 @@ pub const State = struct {
     software_enabled: bool = false,
 };
 
-pub const Mode = enum(u8) { fixed = 0, lowest = 1, smi = 2, nmi = 4, init = 5, sipi = 6, extint = 7 };
+pub const Mode = enum(u8) {
+    fixed = 0,
+    lowest = 1,
+    smi = 2,
+    nmi = 4,
+    init = 5,
+    sipi = 6,
+    extint = 7,
+};
 pub const Shorthand = enum(u2) { none = 0, self = 1, all = 2, others = 3 };
 
 pub const Request = struct {
@@ -103,8 +111,16 @@ test "physical, broadcast and shorthands" {
     try expectSet(&.{2}, resolve(&states, 0, &.{ .mode = .init, .vector = 0, .destination = 2 }));
     const all: Request = .{ .mode = .fixed, .vector = 64, .destination = 0xff, .narrow = true };
     try expectSet(&.{ 0, 1 }, resolve(&states, 0, &all));
-    try expectSet(&.{ 1, 2 }, resolve(&states, 0, &.{ .mode = .sipi, .vector = 7, .shorthand = .others }));
-    try expectSet(&.{0}, resolve(&states, 0, &.{ .mode = .fixed, .vector = 9, .shorthand = .self }));
+    try expectSet(&.{ 1, 2 }, resolve(&states, 0, &.{
+        .mode = .sipi,
+        .vector = 7,
+        .shorthand = .others,
+    }));
+    try expectSet(&.{0}, resolve(&states, 0, &.{
+        .mode = .fixed,
+        .vector = 9,
+        .shorthand = .self,
+    }));
 }
 
 test "logical destinations: flat, cluster, x2APIC, lowest priority" {
@@ -114,16 +130,33 @@ test "logical destinations: flat, cluster, x2APIC, lowest priority" {
         .ldr = if (i < 8) @as(u32, 1) << @intCast(24 + i) else 0,
         .software_enabled = true,
     };
-    const flat: Request = .{ .mode = .fixed, .vector = 64, .logical = true, .destination = 0x05, .narrow = true };
+    const flat: Request = .{
+        .mode = .fixed,
+        .vector = 64,
+        .logical = true,
+        .destination = 0x05,
+        .narrow = true,
+    };
     try expectSet(&.{ 0, 2 }, resolve(&states, null, &flat));
     var lowest = flat;
     lowest.mode = .lowest;
     try expectSet(&.{0}, resolve(&states, null, &lowest));
     for (&states) |*s| s.dfr = 0x0fff_ffff;
     states[3].ldr = 0x12 << 24;
-    const cluster: Request = .{ .mode = .fixed, .vector = 64, .logical = true, .destination = 0x13, .narrow = true };
+    const cluster: Request = .{
+        .mode = .fixed,
+        .vector = 64,
+        .logical = true,
+        .destination = 0x13,
+        .narrow = true,
+    };
     try expectSet(&.{3}, resolve(&states, null, &cluster));
     for (&states) |*s| s.x2apic = true;
-    const wide: Request = .{ .mode = .fixed, .vector = 64, .logical = true, .destination = 0x0001_0003 };
+    const wide: Request = .{
+        .mode = .fixed,
+        .vector = 64,
+        .logical = true,
+        .destination = 0x0001_0003,
+    };
     try expectSet(&.{ 16, 17 }, resolve(&states, null, &wide));
 }

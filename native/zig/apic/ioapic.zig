@@ -1,5 +1,5 @@
-//! I/O APIC 82093AA with 24 pins: turns device lines into interrupt requests. Edge pins fire on a rise;
-//! level pins fire while the line is high and wait for an EOI in between (remote IRR).
+//! I/O APIC 82093AA with 24 pins: turns device lines into interrupt requests. Edge pins fire on a
+//! rise; level pins fire while the line is high and wait for an EOI in between (remote IRR).
 
 const std = @import("std");
 const map = @import("../devices/map.zig");

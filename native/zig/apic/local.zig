@@ -1,6 +1,6 @@
 //! The local APIC of one vCPU (Intel SDM vol. 3A chapter 11, AMD APM vol. 2 chapter 16) as plain
-//! state: xAPIC registers by MMIO offset, the same by x2APIC MSR. Its owner holds a lock around every
-//! call, passes the time, and carries out what lands in Effects.
+//! state: xAPIC registers by MMIO offset, the same by x2APIC MSR. Its owner holds a lock around
+//! every call, passes the time, and carries out what lands in Effects.
 //!
 //! Intuition: three 256-bit sets. IRR: arrived. ISR: being served. TMR: arrived level-triggered.
 //!
@@ -179,7 +179,8 @@ pub const Local = struct {
     pub fn tick(self: *Local, now_ns: u64) void {
         if (!self.timer.expired(now_ns)) return;
         const entry = self.lvt[0];
-        if (entry & lvt_masked == 0 and self.softwareEnabled()) self.accept(@truncate(entry), false);
+        if (entry & lvt_masked != 0 or !self.softwareEnabled()) return;
+        self.accept(@truncate(entry), false);
     }
 
     /// When the timer next fires; null = never.
@@ -331,7 +332,8 @@ pub const Local = struct {
     /// An interrupt command: low half of ICR and the destination.
     fn command(self: *Local, low: u32, to: u32, narrow: bool, effects: *Effects) void {
         _ = self;
-        const mode = std.enums.fromInt(destination.Mode, @as(u8, @truncate(low >> 8 & 7))) orelse return;
+        const number: u8 = @truncate(low >> 8 & 7);
+        const mode = std.enums.fromInt(destination.Mode, number) orelse return;
         // The de-assert of an INIT is for processors of the last century.
         if (mode == .init and low & 0xc000 == 0x8000) return;
         effects.ipi = .{

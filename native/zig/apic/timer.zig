@@ -1,5 +1,6 @@
-//! The local APIC's timer (SDM 11.5.4): counts down from `initial` at the bus rate over the divisor.
-//! Nothing runs: the count is computed from the time of the start. Missed periods count as one.
+//! The local APIC's timer (SDM 11.5.4): counts down from `initial` at the bus rate over the
+//! divisor. Nothing runs: the count is computed from the time of the start. Missed periods count as
+//! one.
 
 const std = @import("std");
 
@@ -67,7 +68,16 @@ pub const Timer = struct {
 
 test "divisors after the manual's table" {
     var t: Timer = .{};
-    const table = [_][2]u32{ .{ 0, 2 }, .{ 1, 4 }, .{ 2, 8 }, .{ 3, 16 }, .{ 8, 32 }, .{ 9, 64 }, .{ 10, 128 }, .{ 11, 1 } };
+    const table = [_][2]u32{
+        .{ 0, 2 },
+        .{ 1, 4 },
+        .{ 2, 8 },
+        .{ 3, 16 },
+        .{ 8, 32 },
+        .{ 9, 64 },
+        .{ 10, 128 },
+        .{ 11, 1 },
+    };
     for (table) |row| {
         t.setDivide(row[0], 0);
         try std.testing.expectEqual(row[1], t.unit());

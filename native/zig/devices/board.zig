@@ -1,5 +1,5 @@
-//! The fast devices of the device node behind one door. Pure: the caller holds the board's lock, passes
-//! the time, and carries out the effects afterwards.
+//! The fast devices of the device node behind one door. Pure: the caller holds the board's lock,
+//! passes the time, and carries out the effects afterwards.
 
 const std = @import("std");
 const map = @import("map.zig");

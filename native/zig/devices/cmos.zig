@@ -1,5 +1,5 @@
-//! CMOS memory and real-time clock (Motorola MC146818A): the date in BCD, 24-hour mode, never in the
-//! middle of an update. The clock is the host's at start plus the time since.
+//! CMOS memory and real-time clock (Motorola MC146818A): the date in BCD, 24-hour mode, never in
+//! the middle of an update. The clock is the host's at start plus the time since.
 
 const std = @import("std");
 

@@ -106,7 +106,9 @@ pub const Pit = struct {
         // Read-back: bit 5 clear latches counts, bit 4 clear latches status.
         for (&self.channels, 0..) |*channel, i| {
             if (value & (@as(u8, 2) << @intCast(i)) == 0) continue;
-            if (value & 0x20 == 0 and channel.latched == null) channel.latched = channel.count(now_ns);
+            if (value & 0x20 == 0 and channel.latched == null) {
+                channel.latched = channel.count(now_ns);
+            }
             if (value & 0x10 == 0) {
                 const out: u8 = if (channel.output(now_ns)) 0x80 else 0;
                 const access = @as(u8, channel.access) << 4;

@@ -1,5 +1,6 @@
-//! A device for tests: it shows whether an access arrived once, whole and in order. The built-in guest
-//! checks forwarding with it, and prints and powers off through it where port I/O cannot be used.
+//! A device for tests: it shows whether an access arrived once, whole and in order. The built-in
+//! guest checks forwarding with it, and prints and powers off through it where port I/O cannot be
+//! used.
 //!
 //! 8-byte registers: 0x00-0x38 store what is written; 0x40 counts accesses to those; 0x48 is a FIFO
 //! (write pushes, read pops, 0 when empty); 0x80 prints a byte; 0x88 powers off with a code.

@@ -1,5 +1,6 @@
-//! 16550A serial port (National PC16550D data sheet): enough of it for firmware, Linux's 8250 driver
-//! with interrupts, and small kernels that poll. Output leaves at once, so THR is always empty.
+//! 16550A serial port (National PC16550D data sheet): enough of it for firmware, Linux's 8250
+//! driver with interrupts, and small kernels that poll. Output leaves at once, so THR is always
+//! empty.
 
 const std = @import("std");
 const assert = std.debug.assert;

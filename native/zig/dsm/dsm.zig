@@ -18,11 +18,13 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
+const config_room = @import("config.zig");
 const gather = @import("gather.zig");
 const guards_room = @import("guards.zig");
 const holder = @import("holder.zig");
 const home = @import("home.zig");
 const local_room = @import("local.zig");
+const Queue = @import("queue.zig").Queue;
 const PageMap = @import("page_map.zig").PageMap;
 const requester = @import("requester.zig");
 const assert = std.debug.assert;
@@ -33,33 +35,8 @@ pub const Guards = guards_room.Guards;
 /// All rules on but the named one, for tests that must see the checkers notice.
 pub const guardByName = Guards.without;
 
-pub const Config = struct {
-    node: m.NodeId,
-    /// Pages of each node's share, in node order; their sum is the guest's RAM.
-    shares: []const u32,
-    guards: Guards = .{},
-    gathers: gather.Options = .{},
-    /// Requests and Puts one node may have outstanding: R and P, the same on all nodes. One request
-    /// is kept for each thread.
-    requests: u32 = limits.requests_max,
-    puts: u32 = limits.puts_max,
-    threads: u16 = limits.threads_max,
-};
-
-pub const Stats = struct {
-    requests: u64 = 0,
-    local: u64 = 0,
-    completed: u64 = 0,
-    completed_ns: u64 = 0,
-    pages_received: u64 = 0,
-    pages_sent: u64 = 0,
-    invalidations: u64 = 0,
-    deferred: u64 = 0,
-    hurries: u64 = 0,
-    evictions: u64 = 0,
-    /// Answers that needed no bytes: the version was equal, or the page untouched.
-    elided: u64 = 0,
-};
+pub const Config = config_room.Config;
+pub const Stats = config_room.Stats;
 
 pub const Dsm = struct {
     node: m.NodeId,
@@ -70,7 +47,7 @@ pub const Dsm = struct {
     local: []Local,
     entries: []home.Entry,
     busy: PageMap(home.Busy),
-    queue: home.Queue,
+    queue: Queue,
     pending: PageMap(requester.Pending),
     deferred: PageMap(holder.Deferred),
     evicting: PageMap(holder.Evicting),
@@ -164,7 +141,13 @@ pub const Dsm = struct {
     }
 
     /// A message of another node, exactly once, in the order of its page.
-    pub fn receive(self: *Dsm, host: anytype, from: m.NodeId, message: m.Message, now_ns: u64) void {
+    pub fn receive(
+        self: *Dsm,
+        host: anytype,
+        from: m.NodeId,
+        message: m.Message,
+        now_ns: u64,
+    ) void {
         if (self.failed) return;
         self.now_ns = now_ns;
         self.handle(host, from, &message);
@@ -225,8 +208,7 @@ pub const Dsm = struct {
     pub fn dispatch(self: *Dsm, host: anytype, to: m.NodeId, message: m.Message) void {
         switch (message) {
             .data => |d| if (to != self.node) {
-                const counter = if (d.content == .bytes) &self.stats.pages_sent else &self.stats.elided;
-                counter.* += 1;
+                if (d.content == .bytes) self.stats.pages_sent += 1 else self.stats.elided += 1;
             },
             .inv => self.stats.invalidations += 1,
             .hurry => self.stats.hurries += 1,
@@ -297,8 +279,8 @@ pub const Dsm = struct {
         }
     }
 
-    /// One kind for two ways: a requester tells the home, the home tells the holders. At the home the
-    /// transaction tells which: a home that holds the page itself gets its own Hurry here too.
+    /// One kind for two ways: a requester tells the home, the home tells the holders. At the home
+    /// the transaction tells which: a home that holds the page itself gets its own Hurry here too.
     fn onHurry(self: *Dsm, host: anytype, from: m.NodeId, h: m.Hurry, now_ns: u64) void {
         self.gathers.observe(h.age);
         const requester_of_tx: m.NodeId = @intCast(h.tx >> 56);

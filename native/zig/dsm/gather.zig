@@ -1,10 +1,10 @@
-//! Gathers: faults of one thread that follow each other, because one instruction may need hundreds of
-//! pages at once. A gather has an age; older gathers take pages from younger ones at once (wound-wait),
-//! so the oldest always completes. After it ended its pages stay for a residency, so that the thread
-//! gets to use what it gathered (design: docs/coherence.md, forward progress).
+//! Gathers: faults of one thread that follow each other, because one instruction may need hundreds
+//! of pages at once. A gather has an age; older gathers take pages from younger ones at once
+//! (wound-wait), so the oldest always completes. After it ended its pages stay for a residency, so
+//! that the thread gets to use what it gathered (design: docs/coherence.md, forward progress).
 //!
-//! Intuition: a page remembers which of its thread's last 32 gathers took it, in 13 bits. Whether it
-//! may go is then a question to that gather's record, never to the page.
+//! Intuition: a page remembers which of its thread's last 32 gathers took it, in 13 bits. Whether
+//! it may go is then a question to that gather's record, never to the page.
 
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -17,8 +17,8 @@ pub const age_youngest: Age = std.math.maxInt(Age);
 pub const never: u64 = std.math.maxInt(u64);
 const ring = 32;
 
-/// Which gather a page was granted to; fits beside the page's state. A page untouched for 32 gathers
-/// of its thread reads as held by the 32nd: it may be deferred once more, never for ever.
+/// Which gather a page was granted to; fits beside the page's state. A page untouched for 32
+/// gathers of its thread reads as held by the 32nd: it may be deferred once more, never for ever.
 pub const Holder = packed struct(u13) { thread: u8 = 0, index: u5 = 0 };
 
 const Record = struct {
@@ -81,7 +81,7 @@ pub const Gathers = struct {
         self.counter = @max(self.counter, @as(u48, @intCast(age >> 16)));
     }
 
-    fn record(self: *const Gathers, holder: Holder) *Record {
+    pub fn record(self: *const Gathers, holder: Holder) *Record {
         return &self.threads[holder.thread].records[holder.index];
     }
 
@@ -231,8 +231,9 @@ pub const Gathers = struct {
     }
 };
 
-/// What a fault that needs another node costs when nobody holds the page back: the least of the last
-/// 64 to 128. An average would contain the residencies of others and make them feed themselves.
+/// What a fault that needs another node costs when nobody holds the page back: the least of the
+/// last 64 to 128. An average would contain the residencies of others and make them feed
+/// themselves.
 pub const Cost = struct {
     fault_ns: u64 = 20_000,
     least_ns: u64 = never,
@@ -249,95 +250,3 @@ pub const Cost = struct {
         self.samples = 0;
     }
 };
-
-const testing = std.testing;
-
-test "an older transaction takes at once, a younger one waits for gather and residency" {
-    var g: Gathers = try .init(testing.allocator, 1, .{});
-    defer g.deinit(testing.allocator);
-    g.observe(50 << 16);
-    const age = g.fault(3, 7, 1000);
-    try testing.expectEqual(51, age >> 16);
-    const holder = g.granted(3, 7, 101_000);
-    try testing.expectEqual(0, g.holdUntil(holder, age - 1, 101_000));
-    // The gap is a fault's cost and a quarter of the gather's; the residency its 40 us cap.
-    const until = g.holdUntil(holder, age + 1, 101_000);
-    try testing.expectEqual(101_000 + 20_000 + 25_000, until);
-    try testing.expectEqual(0, g.holdUntil(holder, age + 1, until));
-}
-
-test "faults within the gap are one gather, a later one is a new and younger one" {
-    var g: Gathers = try .init(testing.allocator, 0, .{});
-    defer g.deinit(testing.allocator);
-    const first = g.fault(0, 1, 0);
-    const one = g.granted(0, 1, 10_000);
-    try testing.expectEqual(first, g.fault(0, 2, 20_000));
-    try testing.expectEqual(never, g.holdUntil(one, first + 1, 5_000_000));
-    _ = g.granted(0, 2, 30_000);
-    const second = g.fault(0, 3, 5_000_000);
-    try testing.expect(second > first);
-    try testing.expectEqual(0, g.holdUntil(one, first + 1, 5_000_000));
-}
-
-test "a gather's pages keep their residency when its thread begins the next" {
-    var g: Gathers = try .init(testing.allocator, 0, .{});
-    defer g.deinit(testing.allocator);
-    var now: u64 = 1000;
-    var held: Holder = .{};
-    for (0..100) |page| {
-        _ = g.fault(0, @intCast(page), now);
-        now += 20_000;
-        held = g.granted(0, @intCast(page), now);
-    }
-    const resident = g.record(held).resident_until_ns;
-    try testing.expectEqual(now + 2_000_000, resident);
-    now = g.record(held).live_until_ns + 1;
-    const age = g.fault(0, 500, now);
-    // Older or younger: the gather is over, its time is not.
-    try testing.expectEqual(resident, g.holdUntil(held, 0, now));
-    try testing.expectEqual(resident, g.holdUntil(held, age + 1, now));
-    try testing.expectEqual(0, g.holdUntil(held, age + 1, resident));
-}
-
-test "a gather ends at its page limit" {
-    var g: Gathers = try .init(testing.allocator, 0, .{});
-    defer g.deinit(testing.allocator);
-    const first = g.fault(0, 0, 0);
-    _ = g.granted(0, 0, 1);
-    for (1..limits.gather_pages_max) |page| {
-        try testing.expectEqual(first, g.fault(0, @intCast(page), page));
-        _ = g.granted(0, @intCast(page), page);
-    }
-    try testing.expect(g.fault(0, 9999, limits.gather_pages_max) > first);
-}
-
-test "residency doubles once per stolen gather, is capped by pages, and decays when quiet" {
-    var g: Gathers = try .init(testing.allocator, 0, .{});
-    defer g.deinit(testing.allocator);
-    for (0..3) |_| g.stolen(0, 5);
-    try testing.expectEqual(2, g.threads[0].multiple);
-    var now: u64 = 10;
-    for (0..12) |_| {
-        _ = g.fault(0, 1, now);
-        g.stolen(0, now);
-        now += 50_000;
-        const holder = g.granted(0, 1, now);
-        try testing.expect(g.record(holder).resident_until_ns - now <= 2 * g.cost.fault_ns);
-        now = g.record(holder).live_until_ns + 1;
-    }
-    try testing.expectEqual(g.options.multiple_max, g.threads[0].multiple);
-    for (0..12) |_| {
-        now += 100 * limits.ns_per_ms;
-        _ = g.fault(0, 1, now);
-        _ = g.granted(0, 1, now + 10);
-    }
-    try testing.expectEqual(1, g.threads[0].multiple);
-}
-
-test "the cost of a fault is not inflated by those that had to wait" {
-    var cost: Cost = .{};
-    for (0..500) |i| cost.add(if (i % 10 == 0) 12_000 else 3_000_000);
-    try testing.expectEqual(12_000, cost.fault_ns);
-    for (0..128) |_| cost.add(150_000);
-    try testing.expectEqual(150_000, cost.fault_ns);
-}

@@ -1,6 +1,6 @@
-//! The side of a node that holds a page others want: it gives the page up at once, or keeps it while
-//! its own thread still needs it (gather.zig) and gives it up later. Also eviction, where the holder
-//! hands a page back unasked and keeps the bytes until the home has acknowledged.
+//! The side of a node that holds a page others want: it gives the page up at once, or keeps it
+//! while its own thread still needs it (gather.zig) and gives it up later. Also eviction, where the
+//! holder hands a page back unasked and keeps the bytes until the home has acknowledged.
 
 const std = @import("std");
 const m = @import("../wire/message.zig");
@@ -9,7 +9,8 @@ const gather = @import("gather.zig");
 const requester = @import("requester.zig");
 const assert = std.debug.assert;
 
-/// An Inv or Fwd that waits for this node's own threads. A page has one at most, as its home is busy.
+/// An Inv or Fwd that waits for this node's own threads. A page has one at most, as its home is
+/// busy.
 pub const Deferred = struct {
     page: m.Page,
     age: u64,
@@ -166,8 +167,8 @@ fn answerFwd(d: *Dsm, host: anytype, fwd: m.Fwd) void {
     } });
 }
 
-/// Gives a page back: S silently, M with its bytes. False when the page cannot be evicted now: it is
-/// not held, awaited, asked for, or needed by a gather.
+/// Gives a page back: S silently, M with its bytes. False when the page cannot be evicted now: it
+/// is not held, awaited, asked for, or needed by a gather.
 pub fn evict(d: *Dsm, host: anytype, page: m.Page, now_ns: u64) bool {
     const local = &d.local[page];
     if (local.state == .invalid or d.homeOf(page) == d.node) return false;

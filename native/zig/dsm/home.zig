@@ -7,6 +7,8 @@ const std = @import("std");
 const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
 const Dsm = @import("dsm.zig").Dsm;
+const queue = @import("queue.zig");
+const Request = queue.Request;
 const assert = std.debug.assert;
 
 pub const nobody: u8 = 0xff;
@@ -24,18 +26,6 @@ pub const Entry = packed struct(u128) {
     reserved: u8 = 0,
 };
 
-const none: u32 = std.math.maxInt(u32);
-
-/// A request that waits or is being served.
-pub const Request = struct {
-    tx: m.Tx,
-    requester: m.NodeId,
-    access: m.Access,
-    version: u64,
-    age: u64,
-    next: u32 = none,
-};
-
 pub const Busy = struct {
     page: m.Page,
     current: Request,
@@ -45,65 +35,9 @@ pub const Busy = struct {
     holders: u64 = 0,
     wait_done: bool = true,
     wait_write_back: bool = false,
-    queue: u32 = none,
+    queue: u32 = queue.none,
     /// Puts that came meanwhile, of whoever was an owner; their bytes are not needed any more.
-    puts: u32 = none,
-};
-
-pub const Queue = struct {
-    pool: []Request,
-    free: u32,
-
-    pub fn init(allocator: std.mem.Allocator, capacity: u32) !Queue {
-        const pool = try allocator.alloc(Request, capacity);
-        for (pool, 0..) |*r, i| r.next = if (i + 1 < capacity) @intCast(i + 1) else none;
-        return .{ .pool = pool, .free = 0 };
-    }
-
-    pub fn deinit(self: *Queue, allocator: std.mem.Allocator) void {
-        allocator.free(self.pool);
-    }
-
-    fn push(self: *Queue, head: *u32, request: Request) void {
-        // Each node has at most R requests and P Puts outstanding: the pool cannot run dry.
-        assert(self.free != none);
-        const index = self.free;
-        self.free = self.pool[index].next;
-        self.pool[index] = request;
-        self.pool[index].next = head.*;
-        head.* = index;
-    }
-
-    /// Takes the oldest request out.
-    fn popOldest(self: *Queue, head: *u32) ?Request {
-        if (head.* == none) return null;
-        var best_link = head;
-        var link = &self.pool[head.*].next;
-        while (link.* != none) : (link = &self.pool[link.*].next) {
-            if (self.pool[link.*].age < self.pool[best_link.*].age) best_link = link;
-        }
-        const index = best_link.*;
-        const request = self.pool[index];
-        best_link.* = request.next;
-        self.pool[index].next = self.free;
-        self.free = index;
-        return request;
-    }
-
-    fn oldestAge(self: *const Queue, head: u32) u64 {
-        var age: u64 = std.math.maxInt(u64);
-        var index = head;
-        while (index != none) : (index = self.pool[index].next) age = @min(age, self.pool[index].age);
-        return age;
-    }
-
-    fn find(self: *Queue, head: u32, tx: m.Tx) ?*Request {
-        var index = head;
-        while (index != none) : (index = self.pool[index].next) {
-            if (self.pool[index].tx == tx) return &self.pool[index];
-        }
-        return null;
-    }
+    puts: u32 = queue.none,
 };
 
 fn bit(node: m.NodeId) u64 {
@@ -138,11 +72,11 @@ fn hurry(d: *Dsm, host: anytype, busy: *Busy, age: u64) void {
     assert(age < busy.age);
     busy.age = age;
     if (!d.guards.hurry) return;
+    const message: m.Message = .{
+        .hurry = .{ .page = busy.page, .tx = busy.current.tx, .age = age },
+    };
     var left = busy.holders;
-    while (left != 0) : (left &= left - 1) {
-        const to: m.NodeId = @intCast(@ctz(left));
-        d.dispatch(host, to, .{ .hurry = .{ .page = busy.page, .tx = busy.current.tx, .age = age } });
-    }
+    while (left != 0) : (left &= left - 1) d.dispatch(host, @intCast(@ctz(left)), message);
 }
 
 /// A requester whose own older thread joined its request.
@@ -272,9 +206,9 @@ fn next(d: *Dsm, host: anytype, busy: *Busy) void {
     d.busy.remove(busy.page);
 }
 
-/// An owner hands its page back. Anyone else (it lost the page meanwhile) is acknowledged only, and so
-/// is everyone whose Put met a busy page: that transaction was forwarded to the owner, who answered
-/// it from the bytes it keeps, so at its end the home or another owner has them.
+/// An owner hands its page back. Anyone else (it lost the page meanwhile) is acknowledged only, and
+/// so is everyone whose Put met a busy page: that transaction was forwarded to the owner, who
+/// answered it from the bytes it keeps, so at its end the home or another owner has them.
 pub fn onPut(d: *Dsm, host: anytype, from: m.NodeId, put: m.Put) void {
     const waiting: Request = .{
         .tx = put.tx,

@@ -1,5 +1,5 @@
-//! What a node remembers of each page of the guest: 8 bytes, since there is one for every page of all
-//! nodes. All zero means never seen, so the table can be fresh memory of the kernel.
+//! What a node remembers of each page of the guest: 8 bytes, since there is one for every page of
+//! all nodes. All zero means never seen, so the table can be fresh memory of the kernel.
 
 const std = @import("std");
 const Holder = @import("gather.zig").Holder;

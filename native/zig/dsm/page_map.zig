@@ -1,5 +1,5 @@
-//! A table of few pages out of very many: fixed capacity, open addressing, no allocation after init.
-//! The items lie densely, so that walking over all of them costs only what is in use.
+//! A table of few pages out of very many: fixed capacity, open addressing, no allocation after
+//! init. The items lie densely, so that walking over all of them costs only what is in use.
 
 const std = @import("std");
 const Page = @import("../wire/message.zig").Page;

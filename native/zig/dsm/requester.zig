@@ -1,6 +1,6 @@
 //! The side of a node that wants a page: one outstanding request per page, whichever threads wait.
-//! A page is used only when its bytes and all acknowledgements of the old copies are in; the Done that
-//! frees the page at its home leaves after the mapping stands.
+//! A page is used only when its bytes and all acknowledgements of the old copies are in; the Done
+//! that frees the page at its home leaves after the mapping stands.
 
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -31,13 +31,13 @@ pub const Pending = struct {
     acks: u64 = 0,
 };
 
-/// A fault that may not become a request yet: its page is on its way home, or its thread has no credit.
-/// One item per page, whichever threads wait.
+/// A fault that may not become a request yet: its page is on its way home, or its thread has no
+/// credit. One item per page, whichever threads wait.
 pub const Parked = struct { page: m.Page, access: m.Access, threads: Threads };
 
-/// One request is kept for each thread, because a thread that waited for the request of another would
-/// be a wait that does not end at an older gather. A thread may have several: a signal takes it out
-/// of a fault whose request stays; these share what is left.
+/// One request is kept for each thread, because a thread that waited for the request of another
+/// would be a wait that does not end at an older gather. A thread may have several: a signal takes
+/// it out of a fault whose request stays; these share what is left.
 pub const Credit = struct {
     out: [limits.threads_max]u16 = @splat(0),
     extra: u32 = 0,
@@ -145,7 +145,8 @@ pub fn unpark(d: *Dsm, host: anytype, now_ns: u64) void {
             fault(d, host, item.page, item.access, thread, now_ns);
             var threads = item.threads.iterator(.{});
             while (threads.next()) |other| {
-                if (other != thread) fault(d, host, item.page, item.access, @intCast(other), now_ns);
+                if (other == thread) continue;
+                fault(d, host, item.page, item.access, @intCast(other), now_ns);
             }
         } else i += 1;
     }

@@ -2,8 +2,8 @@
 //! locks between them. It executes the effects of the pure rooms: dsm/ decides, transport/ numbers
 //! and repeats, this file makes the system calls.
 //!
-//! Nothing here waits for TypeScript or for a vCPU, and no KVM call is made: a vCPU that sleeps in a
-//! page fault holds KVM's locks until this thread resolves it.
+//! Nothing here waits for TypeScript or for a vCPU, and no KVM call is made: a vCPU that sleeps in
+//! a page fault holds KVM's locks until this thread resolves it.
 
 const std = @import("std");
 const codec = @import("../wire/codec.zig");
@@ -390,7 +390,8 @@ pub const Engine = struct {
 
     fn broken(self: *Engine, what: []const u8, err: linux.Error) void {
         var text: [96]u8 = undefined;
-        self.fatal(std.fmt.bufPrint(&text, "the kernel refused to {s} a page: {t}", .{ what, err }) catch what);
+        const format = "the kernel refused to {s} a page: {t}";
+        self.fatal(std.fmt.bufPrint(&text, format, .{ what, err }) catch what);
     }
 
     /// Freezes: no waiter is woken on an unresolved page, so nothing is invented.

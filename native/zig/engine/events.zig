@@ -1,6 +1,6 @@
 //! Events to TypeScript: fixed records in a bounded ring and one byte in a pipe, the doorbell. Any
-//! thread may push; nobody ever waits for TypeScript. Console output that does not fit is counted and
-//! lost, everything else has room kept for it.
+//! thread may push; nobody ever waits for TypeScript. Console output that does not fit is counted
+//! and lost, everything else has room kept for it.
 
 const std = @import("std");
 const abi = @import("../abi.zig");

@@ -1,6 +1,6 @@
-//! Messages from vCPU and device threads to other nodes, on their way to the engine thread: a bounded
-//! queue and an eventfd. The order of one sending thread is kept. A full queue makes the sender wait
-//! for the engine, which never waits for a vCPU.
+//! Messages from vCPU and device threads to other nodes, on their way to the engine thread: a
+//! bounded queue and an eventfd. The order of one sending thread is kept. A full queue makes the
+//! sender wait for the engine, which never waits for a vCPU.
 
 const std = @import("std");
 const codec = @import("../wire/codec.zig");

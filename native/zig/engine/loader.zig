@@ -1,6 +1,6 @@
-//! Copies images into guest memory before the guest runs, by a thread that touches the guest mapping
-//! like a vCPU: its faults are resolved by the engine as any other, so pages of other homes need no
-//! special case. One load at a time; the next waits for its turn.
+//! Copies images into guest memory before the guest runs, by a thread that touches the guest
+//! mapping like a vCPU: its faults are resolved by the engine as any other, so pages of other homes
+//! need no special case. One load at a time; the next waits for its turn.
 
 const std = @import("std");
 const limits = @import("../limits.zig");

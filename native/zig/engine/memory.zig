@@ -1,6 +1,6 @@
-//! Guest RAM: one memfd, mapped twice. The guest mapping is registered with userfaultfd and given to
-//! KVM; its page tables ARE the coherence state. The alias mapping is never registered: through it
-//! the engine reads and writes page bytes without faulting.
+//! Guest RAM: one memfd, mapped twice. The guest mapping is registered with userfaultfd and given
+//! to KVM; its page tables ARE the coherence state. The alias mapping is never registered: through
+//! it the engine reads and writes page bytes without faulting.
 
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -117,8 +117,9 @@ pub const Memory = struct {
         return @intCast(offsetOf(gpa, self.ram_bytes).? / page_size);
     }
 
-    /// The only way a page becomes usable: maps what the alias holds with the state's protection and
-    /// wakes whoever waits. Never COPY or ZEROPAGE: both fail once the alias has touched the page.
+    /// The only way a page becomes usable: maps what the alias holds with the state's protection
+    /// and wakes whoever waits. Never COPY or ZEROPAGE: both fail once the alias has touched the
+    /// page.
     pub fn map(self: *const Memory, page: Page, state: State) linux.Error!void {
         assert(state != .invalid);
         const target: []u8 = self.guestPage(page);

@@ -13,7 +13,13 @@ pub const Trace = struct {
     lines: [capacity]Line = undefined,
     next: u64 = 0,
 
-    pub fn add(self: *Trace, now_ns: u64, sent: bool, peer: m.NodeId, message: *const m.Message) void {
+    pub fn add(
+        self: *Trace,
+        now_ns: u64,
+        sent: bool,
+        peer: m.NodeId,
+        message: *const m.Message,
+    ) void {
         self.lines[self.next % capacity] = .{
             .at_ns = now_ns,
             .sent = sent,

@@ -1,6 +1,7 @@
 /**
- * @module How the built-in guest becomes dist/guest.bin: freestanding Zig without SSE (ring 0 may be
- * emulated, integer only; ring 3 code is compiled the same way), then the flat bytes of the image.
+ * @module How the built-in guest becomes dist/guest.bin: freestanding Zig without SSE (ring 0 may
+ * be emulated, integer only; ring 3 code is compiled the same way), then the flat bytes of the
+ * image.
  */
 
 /** Commands for build.ts, run in the root of the checkout in this order. */

@@ -124,6 +124,15 @@ fn collect(context: *Context, check: *const Check) void {
     report(context, check.name, check.unit, check.parts, outcome);
 }
 
+/// Several vCPUs may fail at once and only one should speak: the first. Should that one be stuck in
+/// the very failure, the others speak up after a while.
+fn takeFailure(context: *Context) void {
+    const taken = pages.word(context.info, .failure, 0);
+    if (@atomicRmw(u64, taken, .Xchg, 1, .acq_rel) == 0) return;
+    var patience = context.patience();
+    while (patience.more()) {}
+}
+
 /// One line; a failure ends the machine at once.
 fn report(
     context: *Context,
@@ -136,6 +145,7 @@ fn report(
     const result = &context.result;
     const ticks_per_us = context.info.tsc_khz;
     const operations = @max(1, result.operations * parts);
+    if (outcome) {} else |_| takeFailure(context);
     out.text("check ");
     out.text(name);
     out.text(if (outcome) " ok " else |_| " fail ");

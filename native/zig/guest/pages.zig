@@ -12,6 +12,7 @@ pub const Use = enum(u64) {
     arrivals,
     generation,
     online,
+    failure,
     counter,
     counter_sum,
     lock,

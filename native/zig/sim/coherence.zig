@@ -1,53 +1,29 @@
 //! Seeded simulator of the production Dsm: 2 to 8 nodes on a bad network (wires.zig), each with
 //! threads that run instructions of many pages (instructions.zig) over the same memory.
 //!
-//! After every call into a Dsm the pages it touched are checked against the truth (memory.zig); when
-//! all threads have retired, everything must come to rest and every home must know the truth. Beside
-//! the instructions it does what kernels do: repeats fault events, withdraws them, evicts pages. A
-//! seed replays a run exactly.
+//! After every call into a Dsm the pages it touched are checked against the truth (memory.zig);
+//! when all threads have retired, everything must come to rest and every home must know the truth.
+//! Beside the instructions it does what kernels do: repeats fault events, withdraws them, evicts
+//! pages. A seed replays a run exactly.
 
 const std = @import("std");
-const channel = @import("channel.zig");
 const codec = @import("../wire/codec.zig");
 const m = @import("../wire/message.zig");
 const dsm_room = @import("../dsm/dsm.zig");
 const home = @import("../dsm/home.zig");
 const instructions = @import("instructions.zig");
 const memory = @import("memory.zig");
-const network = @import("network.zig");
+const mischief = @import("mischief.zig");
+const options_room = @import("options.zig");
 const Dsm = dsm_room.Dsm;
 const Failure = memory.Failure;
 const Host = @import("host.zig").Host;
 const Thread = instructions.Thread;
 const Wires = @import("wires.zig").Wires;
 
-pub const Options = struct {
-    seed: u64,
-    nodes: u8 = 3,
-    threads: u8 = 2,
-    pages: u32 = 24,
-    /// Pages of one instruction, and how many of them it writes.
-    k_min: u32 = 1,
-    k_max: u32 = 4,
-    write_percent: u8 = 33,
-    /// Instructions each thread retires.
-    instructions: u32 = 40,
-    guards: dsm_room.Guards = .{},
-    /// Production links over lossy datagrams instead of the bare channel.
-    links: bool = false,
-    net: ?network.Options = null,
-    channel: ?channel.Options = null,
-    /// Evictions, repeated and withdrawn fault events.
-    mischief: bool = true,
-    /// Requests a node may have out beside one per thread.
-    extra: u32 = 1,
-    trace: bool = false,
-    report: bool = true,
-    /// Steps without any retirement after which a run counts as stalled.
-    stall_steps: u64 = 1_000_000,
-};
-
-pub const Result = struct { steps: u64 = 0, retired: u64 = 0, faults: u64 = 0, digest: u64 = 0, sim_ns: u64 = 0 };
+pub const Options = options_room.Options;
+pub const Result = options_room.Result;
+pub const drawn = options_room.drawn;
 
 /// After the network has healed someone must retire within this time.
 const stall_ns: u64 = 60 * std.time.ns_per_s;
@@ -140,7 +116,7 @@ pub const Sim = struct {
         };
         self.options.mischief = false;
         while (!self.atRest()) try self.step();
-        try self.audit();
+        try audit(self);
         self.result.sim_ns = self.now_ns;
         return self.result;
     }
@@ -173,7 +149,7 @@ pub const Sim = struct {
             node.dsm.tick(&host, self.now_ns);
             self.check(@intCast(i));
         }
-        if (self.options.mischief) self.doMischief();
+        if (self.options.mischief) mischief.maybe(self);
         self.wires.pump(self.now_ns, self);
         if (self.failure) |failure| return failure;
         if (self.healed and self.now_ns - self.progress_ns > stall_ns) return error.Stalled;
@@ -202,14 +178,15 @@ pub const Sim = struct {
             return;
         }
         if (thread.ready_ns > self.now_ns) return;
-        const need = thread.lacks(self.truth.mapped[index]) orelse return self.retire(index, thread);
+        const states = self.truth.mapped[index];
+        const need = thread.lacks(states) orelse return self.retire(index, thread);
         thread.waits_for = need.page;
         thread.since_ns = self.now_ns;
         self.result.faults += 1;
         self.fault(index, number, need.page, need.write);
     }
 
-    fn fault(self: *Sim, index: u8, number: u8, page: u32, write: bool) void {
+    pub fn fault(self: *Sim, index: u8, number: u8, page: u32, write: bool) void {
         const access: m.Access = if (write) .write else .read;
         self.log("{d} thread {d} faults {x} {t}", .{ index, number, page, access });
         var host: Host = .{ .sim = self, .node = index };
@@ -232,60 +209,14 @@ pub const Sim = struct {
         thread.draw(r, self.options.pages, self.options.k_min, self.options.write_percent);
     }
 
-    /// What kernels and guests do beside plain faults.
-    fn doMischief(self: *Sim) void {
-        const r = self.prng.random();
-        if (r.uintLessThan(u8, 40) != 0) return;
-        const index = r.uintLessThan(u8, @intCast(self.nodes.len));
-        const number = r.uintLessThan(u8, self.options.threads);
-        const node = &self.nodes[index];
-        const thread = &node.threads[number];
-        const page = r.uintLessThan(u32, self.options.pages);
-        if (r.boolean()) {
-            var host: Host = .{ .sim = self, .node = index };
-            if (node.dsm.evict(&host, page, self.now_ns)) self.log("{d} evicts {x}", .{ index, page });
-            return self.check(index);
-        }
-        if (thread.left == 0) return;
-        const waits_for = thread.waits_for orelse {
-            // An event raised again for a page that is held.
-            if (self.truth.mapped[index][page] != .invalid) self.fault(index, number, page, false);
-            return node.dsm.endGather(number, self.now_ns);
-        };
-        if (r.boolean()) return self.fault(index, number, waits_for, r.boolean());
-        // A signal took the thread out of its fault, and it goes on elsewhere.
-        thread.waits_for = null;
-        thread.ready_ns = self.now_ns + r.uintLessThan(u64, 20_000);
-        thread.draw(r, self.options.pages, self.options.k_min, self.options.write_percent);
-    }
-
     /// The pages a call has touched: coherent, and mapped as the node's Dsm believes.
-    fn check(self: *Sim, index: u8) void {
+    pub fn check(self: *Sim, index: u8) void {
         for (self.touched.items) |page| {
             self.truth.check(page) catch |err| self.fail(err);
             const believed = self.nodes[index].dsm.state(page);
             if (self.truth.mapped[index][page] != believed) self.fail(error.StateDiffers);
         }
         self.touched.clearRetainingCapacity();
-    }
-
-    /// At rest every home must know who holds what, and hold the last store unless an owner does.
-    fn audit(self: *Sim) Failure!void {
-        for (0..self.options.pages) |p| {
-            const page: u32 = @intCast(p);
-            const keeper = self.nodes[0].dsm.homeOf(page);
-            const entry = self.nodes[keeper].dsm.entryOf(page);
-            for (self.nodes, 0..) |*node, i| {
-                const state = node.dsm.state(page);
-                if ((state == .modified) != (entry.owner == i)) return error.DirectoryWrong;
-                const listed = entry.sharers >> @intCast(i) & 1 == 1;
-                if (state == .shared and !listed) return error.DirectoryWrong;
-            }
-            try self.truth.check(page);
-            if (entry.owner != home.nobody) continue;
-            const bytes = &self.truth.bytes[keeper][page];
-            if (try memory.valueOf(bytes) != self.truth.values[page]) return error.DirectoryWrong;
-        }
     }
 
     /// From the wires.
@@ -314,6 +245,25 @@ pub const Sim = struct {
     }
 };
 
+/// At rest every home must know who holds what, and hold the last store unless an owner does.
+fn audit(self: *Sim) Failure!void {
+    for (0..self.options.pages) |p| {
+        const page: u32 = @intCast(p);
+        const keeper = self.nodes[0].dsm.homeOf(page);
+        const entry = self.nodes[keeper].dsm.entryOf(page);
+        for (self.nodes, 0..) |*node, i| {
+            const state = node.dsm.state(page);
+            if ((state == .modified) != (entry.owner == i)) return error.DirectoryWrong;
+            const listed = entry.sharers >> @intCast(i) & 1 == 1;
+            if (state == .shared and !listed) return error.DirectoryWrong;
+        }
+        try self.truth.check(page);
+        if (entry.owner != home.nobody) continue;
+        const bytes = &self.truth.bytes[keeper][page];
+        if (try memory.valueOf(bytes) != self.truth.values[page]) return error.DirectoryWrong;
+    }
+}
+
 /// One whole run; says what failed, with the seed that replays it.
 pub fn runOnce(allocator: std.mem.Allocator, options: Options) !Result {
     const sim = try Sim.init(allocator, options);
@@ -325,22 +275,5 @@ pub fn runOnce(allocator: std.mem.Allocator, options: Options) !Result {
             });
         }
         return err;
-    };
-}
-
-/// Node count, threads, pages, instruction sizes and network of a run, all drawn from its seed.
-pub fn drawn(seed: u64) Options {
-    var prng: std.Random.DefaultPrng = .init(seed ^ 0x5eed);
-    const r = prng.random();
-    return .{
-        .seed = seed,
-        .nodes = 2 + r.uintLessThan(u8, 4),
-        .threads = 1 + r.uintLessThan(u8, 3),
-        .pages = 6 + r.uintLessThan(u32, 58),
-        .k_max = 1 + r.uintLessThan(u32, if (r.uintLessThan(u8, 8) == 0) 40 else 8),
-        .write_percent = 10 + r.uintLessThan(u8, 70),
-        .instructions = 30,
-        .links = seed % 64 == 0,
-        .extra = r.uintLessThan(u32, 3),
     };
 }

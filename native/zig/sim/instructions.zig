@@ -37,7 +37,8 @@ pub const Thread = struct {
         const most: u32 = @min(@as(u32, @intCast(self.needs.len)), pages);
         const wanted = random.intRangeAtMost(u32, @min(k_min, most), most);
         self.count = 0;
-        // A walk with a random stride that shares no factor with the count: distinct pages, no search.
+        // A walk with a random stride that shares no factor with the count: distinct pages, no
+        // search.
         const start = random.uintLessThan(u32, pages);
         var stride = 1 + random.uintLessThan(u32, pages);
         while (std.math.gcd(stride, pages) != 1) stride += 1;

@@ -1,5 +1,6 @@
-//! What the simulated memory must be: the last value stored to each page, and who may use it. Looked
-//! at after everything a step touched, so a lost store or a second writer shows in the step it happens.
+//! What the simulated memory must be: the last value stored to each page, and who may use it.
+//! Looked at after everything a step touched, so a lost store or a second writer shows in the step
+//! it happens.
 
 const std = @import("std");
 const State = @import("../dsm/dsm.zig").State;

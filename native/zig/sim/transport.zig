@@ -1,6 +1,6 @@
-//! Seeded simulator of the production Link: two nodes send each other messages of all classes over a
-//! bad network; every message must arrive exactly once, in the order of its key, after the network
-//! heals at the latest. A seed replays a run exactly.
+//! Seeded simulator of the production Link: two nodes send each other messages of all classes over
+//! a bad network; every message must arrive exactly once, in the order of its key, after the
+//! network heals at the latest. A seed replays a run exactly.
 
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -80,7 +80,11 @@ fn sendOne(node: *Node, random: std.Random, now_ns: u64) void {
 pub const Result = struct { steps: u64 };
 
 /// One run: `messages` each way. Returns the number of steps.
-pub fn run(allocator: std.mem.Allocator, seed: u64, messages: u32) (Failure || error{OutOfMemory})!Result {
+pub fn run(
+    allocator: std.mem.Allocator,
+    seed: u64,
+    messages: u32,
+) (Failure || error{OutOfMemory})!Result {
     var prng: std.Random.DefaultPrng = .init(seed);
     const random = prng.random();
     const mtus = [_]u32{ 1400, 1452, 9000, 65_000 };
@@ -108,7 +112,12 @@ pub fn run(allocator: std.mem.Allocator, seed: u64, messages: u32) (Failure || e
     return drive(allocator, &sim, random, messages);
 }
 
-fn drive(allocator: std.mem.Allocator, sim: *Sim, random: std.Random, messages: u32) Failure!Result {
+fn drive(
+    allocator: std.mem.Allocator,
+    sim: *Sim,
+    random: std.Random,
+    messages: u32,
+) Failure!Result {
     var steps: u64 = 0;
     var healed_ns: u64 = 0;
     while (true) : (steps += 1) {

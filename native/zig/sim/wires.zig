@@ -1,5 +1,5 @@
-//! The two networks under the simulated nodes: the channel of channel.zig, or the production Link and
-//! codec over datagrams that are lost, duplicated, delayed and cut.
+//! The two networks under the simulated nodes: the channel of channel.zig, or the production Link
+//! and codec over datagrams that are lost, duplicated, delayed and cut.
 
 const std = @import("std");
 const codec = @import("../wire/codec.zig");

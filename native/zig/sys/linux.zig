@@ -1,5 +1,6 @@
-//! The system calls of the data plane that have no room of their own: memory, time, waiting, threads.
-//! Results become Zig errors here and nowhere else (errors.zig turns them back for TypeScript).
+//! The system calls of the data plane that have no room of their own: memory, time, waiting,
+//! threads. Results become Zig errors here and nowhere else (errors.zig turns them back for
+//! TypeScript).
 
 const std = @import("std");
 pub const os = std.os.linux;
@@ -63,7 +64,8 @@ pub fn threadId() u32 {
     return @intCast(os.gettid());
 }
 
-/// Blocks every signal in the calling thread but `open` (0 = none): Bun's handlers must not run here.
+/// Blocks every signal in the calling thread but `open` (0 = none): Bun's handlers must not run
+/// here.
 pub fn blockSignals(open: u6) void {
     var set: u64 = ~@as(u64, 0);
     if (open != 0) set &= ~(@as(u64, 1) << (open - 1));

@@ -1,4 +1,5 @@
-//! What only a system call can tell the doctor about this host. Opens, asks, closes; changes nothing.
+//! What only a system call can tell the doctor about this host. Opens, asks, closes; changes
+//! nothing.
 
 const std = @import("std");
 const abi = @import("../abi.zig");
@@ -15,7 +16,8 @@ pub fn probe() abi.Probe {
     var result: abi.Probe = .{ .kvm_api_version = 0, .userfault = 0, .userfault_features = 0 };
     if (open("/dev/kvm")) |fd| {
         defer linux.close(fd);
-        result.kvm_api_version = @truncate(linux.check(os.ioctl(fd, kvm_get_api_version, 0)) catch 0);
+        const version = linux.check(os.ioctl(fd, kvm_get_api_version, 0)) catch 0;
+        result.kvm_api_version = @truncate(version);
     } else |_| {}
     if (uffd.openPlain()) |fd| {
         defer linux.close(fd);

@@ -11,7 +11,8 @@ pub const Address = extern union {
     in6: os.sockaddr.in6,
 
     pub fn length(self: *const Address) u32 {
-        return if (self.any.family == os.AF.INET6) @sizeOf(os.sockaddr.in6) else @sizeOf(os.sockaddr.in);
+        const six = self.any.family == os.AF.INET6;
+        return if (six) @sizeOf(os.sockaddr.in6) else @sizeOf(os.sockaddr.in);
     }
 
     pub fn equal(self: *const Address, other: *const Address) bool {

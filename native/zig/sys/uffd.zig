@@ -135,7 +135,8 @@ fn rangeOf(memory: []u8) Range {
 
 /// Reads waiting events; an empty slice when there are none.
 pub fn read(fd: i32, into: []Message) []Message {
-    const bytes = linux.check(os.read(fd, @ptrCast(into.ptr), into.len * 32)) catch return into[0..0];
+    const rc = os.read(fd, @ptrCast(into.ptr), into.len * 32);
+    const bytes = linux.check(rc) catch return into[0..0];
     assert(bytes % 32 == 0);
     return into[0 .. bytes / 32];
 }

@@ -1,5 +1,5 @@
-//! Congestion window in bytes after NewReno (RFC 9002 section 7 without pacing). Only bulk waits for
-//! it: what is urgent is small, and holding an invalidation back would stop vCPUs elsewhere.
+//! Congestion window in bytes after NewReno (RFC 9002 section 7 without pacing). Only bulk waits
+//! for it: what is urgent is small, and holding an invalidation back would stop vCPUs elsewhere.
 
 const std = @import("std");
 

@@ -1,5 +1,5 @@
-//! Frames inside a datagram: a CBOR sequence (RFC 8742) of acknowledgements, messages, fragments and
-//! pings. Reading is an iterator over the bytes as received; nothing is copied.
+//! Frames inside a datagram: a CBOR sequence (RFC 8742) of acknowledgements, messages, fragments
+//! and pings. Reading is an iterator over the bytes as received; nothing is copied.
 
 const std = @import("std");
 const cbor = @import("../wire/cbor.zig");
@@ -163,7 +163,14 @@ test "frames come back as they were" {
     for ([_]u64{ 1, 2, 3, 7, 9 }) |n| _ = seen.add(n);
     writeAck(&writer, &seen, 12);
     writePart(&writer, &.{ .number = 9, .after = 4, .total = 3, .bytes = "abc" });
-    writePart(&writer, &.{ .number = 10, .after = 0, .total = 8, .index = 1, .count = 2, .bytes = "efgh" });
+    writePart(&writer, &.{
+        .number = 10,
+        .after = 0,
+        .total = 8,
+        .index = 1,
+        .count = 2,
+        .bytes = "efgh",
+    });
     writePing(&writer);
     var reader: cbor.Reader = .init(writer.written());
     const ack = (try next(&reader)).?.ack;

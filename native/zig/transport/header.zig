@@ -1,6 +1,7 @@
-//! The clear head of every datagram, both planes, 32 bytes big-endian (docs/wire.cddl). Key epoch and
-//! tag length leave room for encryption: what follows becomes AEAD ciphertext, the head its
-//! associated data. A stranger's or an old epoch's datagram is told by it before anything is parsed.
+//! The clear head of every datagram, both planes, 32 bytes big-endian (docs/wire.cddl). Key epoch
+//! and tag length leave room for encryption: what follows becomes AEAD ciphertext, the head its
+//! associated data. A stranger's or an old epoch's datagram is told by it before anything is
+//! parsed.
 
 const std = @import("std");
 const assert = std.debug.assert;

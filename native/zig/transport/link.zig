@@ -1,8 +1,8 @@
 //! Reliable datagrams between two nodes, as a state machine: bytes and `now` go in, datagrams and
 //! messages come out. Exactly once, in order per key and not otherwise, urgent before bulk.
 //!
-//! Intuition: messages are numbered and live until acknowledged; packets are numbered separately and
-//! die when acknowledged or lost; a lost packet only puts its parts back into the queues.
+//! Intuition: messages are numbered and live until acknowledged; packets are numbered separately
+//! and die when acknowledged or lost; a lost packet only puts its parts back into the queues.
 
 const std = @import("std");
 const cbor = @import("../wire/cbor.zig");
@@ -88,7 +88,13 @@ pub const Link = struct {
     }
 
     /// Queues a copy of the message; poll sends it. Full only for bulk.
-    pub fn send(self: *Link, class: Class, key: u64, bytes: []const u8, now_ns: u64) SendError!void {
+    pub fn send(
+        self: *Link,
+        class: Class,
+        key: u64,
+        bytes: []const u8,
+        now_ns: u64,
+    ) SendError!void {
         _ = now_ns;
         const room = self.outgoing.room();
         if (class == .bulk and room <= reserved_messages) return error.Full;

@@ -53,8 +53,8 @@ pub const Outgoing = struct {
     next: u64 = 1,
     /// Oldest number that may still be unacknowledged.
     oldest: u64 = 1,
-    /// Last message of each bucket of order keys. Two keys in one bucket wait for each other without
-    /// need, which is rare and harmless: the order is that of sending.
+    /// Last message of each bucket of order keys. Two keys in one bucket wait for each other
+    /// without need, which is rare and harmless: the order is that of sending.
     last_of_key: []u64,
 
     pub fn init(allocator: std.mem.Allocator) !Outgoing {

@@ -1,6 +1,7 @@
 //! Numbers seen so far as a short list of ranges, newest first: what an acknowledgement reports and
 //! what tells a replayed packet. The oldest range is forgotten when the list is full; everything
-//! below what is remembered counts as seen, so a very late packet is only lost again, never twice in.
+//! below what is remembered counts as seen, so a very late packet is only lost again, never twice
+//! in.
 
 const std = @import("std");
 const limits = @import("../limits.zig");

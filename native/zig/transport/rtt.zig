@@ -1,5 +1,5 @@
-//! Retransmission time-out after RFC 6298, with a lower floor than its one second: these are hosts of
-//! one cluster, and a page fault waits behind every lost datagram.
+//! Retransmission time-out after RFC 6298, with a lower floor than its one second: these are hosts
+//! of one cluster, and a page fault waits behind every lost datagram.
 
 const limits = @import("../limits.zig");
 const std = @import("std");
@@ -24,8 +24,8 @@ pub const Rtt = struct {
     }
 
     pub fn timeout(self: *const Rtt) u64 {
-        // Before the first sample RFC 6298 takes a second; the cap makes it 250 ms, and a lost first
-        // datagram of a starting cluster should not cost that much either.
+        // Before the first sample RFC 6298 takes a second; the cap makes it 250 ms, and a lost
+        // first datagram of a starting cluster should not cost that much either.
         const base = if (self.smoothed_ns == 0)
             20 * limits.ns_per_ms
         else

@@ -1,6 +1,7 @@
 //! Where a port or MMIO access goes: to a device of this node, to TypeScript, to another node, or
-//! nowhere. TypeScript owns the table; this file executes it. Accesses of one vCPU keep program order:
-//! each is answered before the next, posted writes excepted, which keep theirs by their order key.
+//! nowhere. TypeScript owns the table; this file executes it. Accesses of one vCPU keep program
+//! order: each is answered before the next, posted writes excepted, which keep theirs by their
+//! order key.
 
 const std = @import("std");
 const abi = @import("../abi.zig");
@@ -135,7 +136,8 @@ pub const Bus = struct {
         if (route.?.slow) return self.handUp(from, request.vcpu, request.seq, a, data[0..bytes]);
         self.execute(a, data[0..bytes]);
         if (request.posted) return;
-        self.reply(from, request.vcpu, request.seq, status_ok, if (a.write) &.{} else data[0..bytes]);
+        const answer: []const u8 = if (a.write) &.{} else data[0..bytes];
+        self.reply(from, request.vcpu, request.seq, status_ok, answer);
     }
 
     fn reply(self: *Bus, to: m.NodeId, vcpu: u8, seq: u64, status: u8, data: []const u8) void {
@@ -189,7 +191,12 @@ pub const Bus = struct {
         self.slow[id].used = false;
         self.lock.unlock();
         if (!slot.used) return error.NotFound;
-        const r: m.IoReply = .{ .vcpu = slot.vcpu, .seq = slot.seq, .status = status_ok, .data = data };
+        const r: m.IoReply = .{
+            .vcpu = slot.vcpu,
+            .seq = slot.seq,
+            .status = status_ok,
+            .data = data,
+        };
         if (slot.node == self.machine.node) return self.answered(&r);
         self.machine.engine.fabric.send(slot.node, .{ .io_reply = r });
     }

@@ -34,7 +34,15 @@ fn patch(entry: *kvm.CpuidEntry, apic_id: u32, total: usize) void {
 }
 
 test "the APIC id lands where the manuals say" {
-    const one: abi.CpuidEntry = .{ .leaf = 1, .index = 0, .flags = 0, .eax = 7, .ebx = 0x55aa_1234, .ecx = 0, .edx = 0 };
+    const one: abi.CpuidEntry = .{
+        .leaf = 1,
+        .index = 0,
+        .flags = 0,
+        .eax = 7,
+        .ebx = 0x55aa_1234,
+        .ecx = 0,
+        .edx = 0,
+    };
     var out: kvm.Cpuid = .{ .entries = undefined };
     fill(&out, &.{one}, 3, 4);
     try std.testing.expectEqual(0x0304_1234, out.entries[0].ebx);

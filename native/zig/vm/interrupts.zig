@@ -1,6 +1,7 @@
-//! Interrupts between vCPUs, also across nodes. Destinations are computed here, at the sender, from the
-//! replicated state of all local APICs; each destination node gets one datagram. What changes that
-//! state retires only after every node has acknowledged it, so no node computes with an older one.
+//! Interrupts between vCPUs, also across nodes. Destinations are computed here, at the sender, from
+//! the replicated state of all local APICs; each destination node gets one datagram. What changes
+//! that state retires only after every node has acknowledged it, so no node computes with an older
+//! one.
 
 const std = @import("std");
 const destination = @import("../apic/destination.zig");
@@ -42,7 +43,12 @@ pub const States = struct {
 pub const Way = enum { queue, engine };
 
 /// Delivers to every vCPU the request reaches, here and elsewhere.
-pub fn deliver(machine: *Machine, sender: ?usize, request: *const destination.Request, way: Way) void {
+pub fn deliver(
+    machine: *Machine,
+    sender: ?usize,
+    request: *const destination.Request,
+    way: Way,
+) void {
     const set = machine.states.resolve(sender, request);
     for (0..machine.nodes) |n| {
         const node: u8 = @intCast(n);

@@ -1,6 +1,6 @@
-//! What other threads want of a vCPU, and how they get its attention. A kick is never lost: the word
-//! changes first, then immediate_exit, then the signal; the vCPU reads the word before it looks for
-//! work and sleeps only while it is unchanged.
+//! What other threads want of a vCPU, and how they get its attention. A kick is never lost: the
+//! word changes first, then immediate_exit, then the signal; the vCPU reads the word before it
+//! looks for work and sleeps only while it is unchanged.
 
 const std = @import("std");
 const kvm = @import("../sys/kvm.zig");

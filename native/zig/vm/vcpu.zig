@@ -116,7 +116,8 @@ pub const Vcpu = struct {
             self.activity = .running;
         }
         const run_page = self.kvm.run;
-        if (self.activity == .halted and run_page.if_flag != 0 and self.apic.deliverable() != null) {
+        const open = run_page.if_flag != 0;
+        if (self.activity == .halted and open and self.apic.deliverable() != null) {
             self.activity = .running;
         }
         const deadline = self.apic.deadline();
@@ -135,7 +136,8 @@ pub const Vcpu = struct {
         return deadline;
     }
 
-    /// INIT: finish what the last exit left open, then the state of a processor that waits for SIPI.
+    /// INIT: finish what the last exit left open, then the state of a processor that waits for
+    /// SIPI.
     fn reset(self: *Vcpu) kvm.Error!void {
         @atomicStore(u8, &self.kvm.run.immediate_exit, 1, .seq_cst);
         self.kvm.enter() catch |err| switch (err) {
@@ -192,7 +194,10 @@ pub const Vcpu = struct {
                 return false;
             },
             .internal => |e| {
-                self.crash("KVM cannot emulate the guest (suberror {d}, {x})", .{ e.suberror, e.first });
+                self.crash("KVM cannot emulate the guest (suberror {d}, {x})", .{
+                    e.suberror,
+                    e.first,
+                });
                 return false;
             },
             .unknown => |reason| {

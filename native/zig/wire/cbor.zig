@@ -1,6 +1,6 @@
-//! The strict CBOR subset of the wire (RFC 8949; src/protocol/cbor.ts is its twin): definite arrays,
-//! unsigned integers, byte and text strings, booleans. u32 and smaller in the shortest form, u64
-//! always in 9 bytes. Nothing allocates: strings of a decoded value point into the input.
+//! The strict CBOR subset of the wire (RFC 8949; src/protocol/cbor.ts is its twin): definite
+//! arrays, unsigned integers, byte and text strings, booleans. u32 and smaller in the shortest
+//! form, u64 always in 9 bytes. Nothing allocates: strings of a decoded value point into the input.
 
 const std = @import("std");
 const assert = std.debug.assert;

@@ -188,7 +188,11 @@ test "unknown kinds, enum values and trailing bytes are refused" {
 test "a configuration with nested lists crosses" {
     const Inner = struct { a: u8, b: u64 };
     const Outer = struct { name: []const u8, items: []const Inner, on: bool };
-    const value: Outer = .{ .name = "x", .items = &.{ .{ .a = 1, .b = 2 }, .{ .a = 3, .b = 4 } }, .on = true };
+    const value: Outer = .{
+        .name = "x",
+        .items = &.{ .{ .a = 1, .b = 2 }, .{ .a = 3, .b = 4 } },
+        .on = true,
+    };
     var buffer: [128]u8 = undefined;
     const bytes = encodeStruct(Outer, &value, &buffer).?;
     var arena: std.heap.ArenaAllocator = .init(testing.allocator);

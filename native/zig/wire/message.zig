@@ -1,6 +1,6 @@
 //! Everything that crosses between the data planes of two nodes: coherence (dsm/) and the machine
-//! (vm/). One flat tagged union, so that the codec, the trace and the simulator need no second list.
-//! The layout on the wire is docs/wire.cddl: a CBOR array, kind first, fields in this order.
+//! (vm/). One flat tagged union, so that the codec, the trace and the simulator need no second
+//! list. The layout on the wire is docs/wire.cddl: a CBOR array, kind first, fields in this order.
 
 const std = @import("std");
 
@@ -46,7 +46,13 @@ pub const Data = struct {
     /// Exactly one page when content is bytes, else empty.
     bytes: []const u8,
 };
-pub const WriteBack = struct { page: Page, tx: Tx, version: u64, content: Content, bytes: []const u8 };
+pub const WriteBack = struct {
+    page: Page,
+    tx: Tx,
+    version: u64,
+    content: Content,
+    bytes: []const u8,
+};
 pub const Inv = struct { page: Page, tx: Tx, requester: NodeId, version: u64, age: u64 };
 pub const InvAck = struct { page: Page, tx: Tx };
 pub const Hurry = struct { page: Page, tx: Tx, age: u64 };
@@ -63,7 +69,15 @@ pub const Ipi = struct {
     targets: []const u8,
 };
 /// Replicated destination state of one vCPU's local APIC; answered by ApicAck with the same seq.
-pub const ApicState = struct { vcpu: u8, seq: u64, base: u64, id: u32, ldr: u32, dfr: u32, enabled: bool };
+pub const ApicState = struct {
+    vcpu: u8,
+    seq: u64,
+    base: u64,
+    id: u32,
+    ldr: u32,
+    dfr: u32,
+    enabled: bool,
+};
 pub const ApicAck = struct { vcpu: u8, seq: u64 };
 /// End of a level-triggered interrupt, to the node of the I/O APIC.
 pub const Eoi = struct { vector: u8 };

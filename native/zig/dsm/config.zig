@@ -1,0 +1,34 @@
+//! What a node's Dsm is told at its start, and what it counts.
+
+const limits = @import("../limits.zig");
+const m = @import("../wire/message.zig");
+const gather = @import("gather.zig");
+const Guards = @import("guards.zig").Guards;
+
+pub const Config = struct {
+    node: m.NodeId,
+    /// Pages of each node's share, in node order; their sum is the guest's RAM.
+    shares: []const u32,
+    guards: Guards = .{},
+    gathers: gather.Options = .{},
+    /// Requests and Puts one node may have outstanding: R and P, the same on all nodes. One request
+    /// is kept for each thread.
+    requests: u32 = limits.requests_max,
+    puts: u32 = limits.puts_max,
+    threads: u16 = limits.threads_max,
+};
+
+pub const Stats = struct {
+    requests: u64 = 0,
+    local: u64 = 0,
+    completed: u64 = 0,
+    completed_ns: u64 = 0,
+    pages_received: u64 = 0,
+    pages_sent: u64 = 0,
+    invalidations: u64 = 0,
+    deferred: u64 = 0,
+    hurries: u64 = 0,
+    evictions: u64 = 0,
+    /// Answers that needed no bytes: the version was equal, or the page untouched.
+    elided: u64 = 0,
+};

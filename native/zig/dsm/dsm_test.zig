@@ -1,0 +1,366 @@
+//! Single flows of the protocol, message by message: a world of a few nodes whose messages are
+//! delivered when the test says so.
+
+const std = @import("std");
+const m = @import("../wire/message.zig");
+const Dsm = @import("dsm.zig").Dsm;
+const State = @import("dsm.zig").State;
+const testing = std.testing;
+
+const Bytes = [4096]u8;
+const pages = 256;
+const Letter = struct { from: u8, to: u8, message: m.Message, bytes: Bytes = @splat(0) };
+
+const World = struct {
+    arena: std.heap.ArenaAllocator,
+    nodes: []Dsm,
+    bytes: [][pages]Bytes,
+    letters: std.ArrayList(*Letter) = .empty,
+    now_ns: u64 = 1,
+    maps: u32 = 0,
+    fatal: []const u8 = "",
+
+    /// Every node has the same share; page k * pages / nodes is the first of node k.
+    fn init(nodes: u8) !*World {
+        const self = try testing.allocator.create(World);
+        self.* = .{ .arena = .init(testing.allocator), .nodes = undefined, .bytes = undefined };
+        const a = self.arena.allocator();
+        self.nodes = try a.alloc(Dsm, nodes);
+        self.bytes = try a.alloc([pages]Bytes, nodes);
+        const shares = try a.alloc(u32, nodes);
+        @memset(shares, pages / nodes);
+        for (self.nodes, self.bytes, 0..) |*dsm, *bytes, i| {
+            dsm.* = try .init(a, .{
+                .node = @intCast(i),
+                .shares = shares,
+                .requests = 4,
+                .threads = 3,
+                .puts = 1,
+            });
+            @memset(std.mem.asBytes(bytes), 0);
+        }
+        return self;
+    }
+
+    fn deinit(self: *World) void {
+        const a = self.arena.allocator();
+        for (self.nodes) |*dsm| dsm.deinit(a);
+        self.arena.deinit();
+        testing.allocator.destroy(self);
+    }
+
+    fn host(self: *World, node: u8) Host {
+        return .{ .world = self, .node = node };
+    }
+
+    fn fault(self: *World, node: u8, page: m.Page, access: m.Access, thread: u8) void {
+        self.now_ns += 10_000;
+        var h = self.host(node);
+        self.nodes[node].fault(&h, page, access, thread, self.now_ns);
+    }
+
+    /// Delivers the first message of this kind to this node; it must be there.
+    fn deliver(self: *World, to: u8, kind: m.Kind) !void {
+        for (self.letters.items, 0..) |letter, i| {
+            if (letter.to != to or letter.message != kind) continue;
+            _ = self.letters.orderedRemove(i);
+            self.now_ns += 10_000;
+            var h = self.host(to);
+            self.nodes[to].receive(&h, letter.from, letter.message, self.now_ns);
+            return;
+        }
+        return error.NoSuchMessage;
+    }
+
+    /// Delivers in order of sending, and lets time pass while only that helps.
+    fn settle(self: *World) void {
+        while (self.fatal.len == 0) {
+            if (self.letters.items.len > 0) {
+                const first = self.letters.items[0];
+                self.deliver(first.to, first.message) catch unreachable;
+                continue;
+            }
+            var at: u64 = std.math.maxInt(u64);
+            for (self.nodes) |*dsm| at = @min(at, dsm.deadline() orelse at);
+            if (at == std.math.maxInt(u64)) return;
+            self.now_ns = @max(self.now_ns, at);
+            for (self.nodes, 0..) |*dsm, i| {
+                var h = self.host(@intCast(i));
+                dsm.tick(&h, self.now_ns);
+            }
+        }
+    }
+
+    /// Longer than any residency of these small gathers.
+    fn rest(self: *World) void {
+        self.settle();
+        self.now_ns += std.time.ns_per_s;
+    }
+
+    fn expectStates(self: *World, page: m.Page, expected: []const State) !void {
+        for (expected, self.nodes) |state, *dsm| try testing.expectEqual(state, dsm.state(page));
+    }
+};
+
+const Host = struct {
+    world: *World,
+    node: u8,
+
+    pub fn send(self: *Host, to: u8, message: m.Message) void {
+        const a = self.world.arena.allocator();
+        const letter = a.create(Letter) catch unreachable;
+        letter.* = .{ .from = self.node, .to = to, .message = message };
+        switch (letter.message) {
+            inline .data, .write_back, .put => |*body| if (body.content == .bytes) {
+                letter.bytes = body.bytes[0..4096].*;
+                body.bytes = &letter.bytes;
+            },
+            else => {},
+        }
+        self.world.letters.append(a, letter) catch unreachable;
+    }
+
+    pub fn bytes(self: *Host, page: m.Page) *const Bytes {
+        return &self.world.bytes[self.node][page];
+    }
+
+    pub fn install(self: *Host, page: m.Page, content: *const Bytes) void {
+        self.world.bytes[self.node][page] = content.*;
+    }
+
+    pub fn zero(self: *Host, page: m.Page) void {
+        self.world.bytes[self.node][page] = @splat(0);
+    }
+
+    pub fn map(self: *Host, _: m.Page, _: State) void {
+        self.world.maps += 1;
+    }
+
+    pub fn protect(_: *Host, _: m.Page) void {}
+
+    pub fn drop(_: *Host, _: m.Page) void {}
+
+    pub fn fatal(self: *Host, reason: []const u8) void {
+        self.world.fatal = reason;
+    }
+};
+
+test "home memory nobody else uses costs no message" {
+    const w = try World.init(2);
+    defer w.deinit();
+    w.fault(0, 3, .read, 0);
+    w.fault(0, 3, .write, 0);
+    try testing.expectEqual(0, w.letters.items.len);
+    try w.expectStates(3, &.{ .modified, .invalid });
+    try testing.expectEqual(2, w.nodes[0].stats.local);
+}
+
+test "an untouched page travels without bytes, a written one with them, a known one without" {
+    const w = try World.init(2);
+    defer w.deinit();
+    w.fault(1, 3, .read, 0);
+    try w.deliver(0, .get);
+    try testing.expectEqual(.zero, w.letters.items[0].message.data.content);
+    w.rest();
+    w.fault(0, 3, .write, 0);
+    w.rest();
+    w.bytes[0][3][7] = 42;
+    try w.expectStates(3, &.{ .modified, .invalid });
+    w.fault(1, 3, .read, 0);
+    w.rest();
+    try testing.expectEqual(42, w.bytes[1][3][7]);
+    try testing.expectEqual(1, w.nodes[1].stats.pages_received);
+    // The upgrade names the version it holds.
+    w.fault(1, 3, .write, 0);
+    w.rest();
+    try w.expectStates(3, &.{ .invalid, .modified });
+    try testing.expectEqual(1, w.nodes[1].stats.pages_received);
+}
+
+test "a forwarded read: owner answers, bytes go home, home stays busy for both" {
+    const w = try World.init(3);
+    defer w.deinit();
+    w.fault(1, 3, .write, 0);
+    w.rest();
+    w.bytes[1][3][0] = 9;
+    w.fault(2, 3, .read, 0);
+    try w.deliver(0, .get);
+    try w.deliver(1, .fwd);
+    try w.deliver(2, .data);
+    try w.expectStates(3, &.{ .invalid, .shared, .shared });
+    try w.deliver(0, .done);
+    try testing.expect(!w.nodes[0].idle());
+    try w.deliver(0, .write_back);
+    try testing.expect(w.nodes[0].idle());
+    try testing.expectEqual(9, w.bytes[0][3][0]);
+    // The home's copy is valid again: it serves itself without a message.
+    w.fault(0, 3, .read, 0);
+    try testing.expectEqual(0, w.letters.items.len);
+    try w.expectStates(3, &.{ .shared, .shared, .shared });
+}
+
+test "acknowledgements may come before the data, and all are waited for" {
+    const w = try World.init(4);
+    defer w.deinit();
+    for ([_]u8{ 1, 2, 3 }) |node| w.fault(node, 3, .read, 0);
+    w.rest();
+    w.fault(1, 3, .write, 0);
+    try w.deliver(0, .get);
+    try w.deliver(2, .inv);
+    try w.deliver(1, .inv_ack);
+    try w.deliver(1, .data);
+    try w.expectStates(3, &.{ .invalid, .shared, .invalid, .shared });
+    try w.deliver(3, .inv);
+    try w.deliver(1, .inv_ack);
+    try w.expectStates(3, &.{ .invalid, .modified, .invalid, .invalid });
+}
+
+test "sixty-four nodes share a page, then one writes it" {
+    const w = try World.init(64);
+    defer w.deinit();
+    for (0..64) |node| w.fault(@intCast(node), 5, .read, 0);
+    w.rest();
+    for (w.nodes) |*dsm| try testing.expectEqual(.shared, dsm.state(5));
+    w.fault(63, 5, .write, 0);
+    w.rest();
+    for (w.nodes[0..63]) |*dsm| try testing.expectEqual(.invalid, dsm.state(5));
+    try testing.expectEqual(.modified, w.nodes[63].state(5));
+    for (w.nodes) |*dsm| try testing.expect(dsm.idle());
+}
+
+test "a Put that met a busy page is acknowledged after it, and its sender answers meanwhile" {
+    const w = try World.init(3);
+    defer w.deinit();
+    w.fault(1, 3, .write, 0);
+    w.rest();
+    w.bytes[1][3][0] = 77;
+    var h = w.host(1);
+    try testing.expect(w.nodes[1].evict(&h, 3, w.now_ns));
+    w.fault(2, 3, .write, 0);
+    try w.deliver(0, .get);
+    try w.deliver(0, .put);
+    // A thread of the evicting node wants the page back: not before the PutAck.
+    w.fault(1, 3, .read, 0);
+    try testing.expectError(error.NoSuchMessage, w.deliver(1, .put_ack));
+    try w.deliver(1, .fwd);
+    try w.deliver(2, .data);
+    try testing.expectEqual(77, w.bytes[2][3][0]);
+    try testing.expectError(error.NoSuchMessage, w.deliver(0, .get));
+    try w.deliver(0, .done);
+    try w.deliver(1, .put_ack);
+    w.rest();
+    try w.expectStates(3, &.{ .invalid, .shared, .shared });
+    try testing.expectEqual(77, w.bytes[0][3][0]);
+    for (w.nodes) |*dsm| try testing.expect(dsm.idle());
+}
+
+test "an eviction brings the bytes home and frees its credit" {
+    const w = try World.init(2);
+    defer w.deinit();
+    w.fault(1, 3, .write, 0);
+    w.fault(1, 4, .write, 0);
+    w.rest();
+    w.bytes[1][3][0] = 5;
+    var h = w.host(1);
+    try testing.expect(w.nodes[1].evict(&h, 3, w.now_ns));
+    try testing.expect(!w.nodes[1].evict(&h, 4, w.now_ns));
+    w.rest();
+    try testing.expect(w.nodes[1].evict(&h, 4, w.now_ns));
+    w.rest();
+    w.fault(0, 3, .read, 0);
+    try testing.expectEqual(5, w.bytes[0][3][0]);
+    try testing.expectEqual(0, w.letters.items.len);
+}
+
+test "a page of a live gather waits for its thread, unless an older one asks" {
+    const w = try World.init(2);
+    defer w.deinit();
+    // Node 1's thread is older and holds nothing; node 0's holds page 3 and waits for page 130.
+    w.fault(1, 200, .write, 1);
+    w.fault(1, 130, .write, 0);
+    w.rest();
+    w.fault(1, 131, .read, 2);
+    w.fault(0, 3, .write, 0);
+    w.fault(0, 130, .write, 0);
+    w.fault(1, 3, .write, 0);
+    try w.deliver(1, .get);
+    try w.deliver(0, .get);
+    // Younger: deferred, and due only when the gather goes on.
+    try testing.expectEqual(.modified, w.nodes[0].state(3));
+    try testing.expectEqual(1, w.nodes[0].stats.deferred);
+    try testing.expectEqual(null, w.nodes[0].deadline());
+    w.rest();
+    try w.expectStates(3, &.{ .invalid, .modified });
+    try w.expectStates(130, &.{ .modified, .invalid });
+}
+
+test "several local threads are one request, and all are woken" {
+    const w = try World.init(2);
+    defer w.deinit();
+    for (0..3) |thread| w.fault(1, 3, .read, @intCast(thread));
+    w.fault(1, 3, .read, 1);
+    try testing.expectEqual(1, w.nodes[1].stats.requests);
+    w.rest();
+    try testing.expectEqual(1, w.maps);
+    // Held already: mapped again by its state, no message.
+    w.fault(1, 3, .read, 2);
+    try testing.expectEqual(2, w.maps);
+    try testing.expectEqual(0, w.letters.items.len);
+}
+
+test "withdrawn faults share the spare credit, and none is lost" {
+    const w = try World.init(2);
+    defer w.deinit();
+    // One thread faults, is taken out by a signal and faults elsewhere: 2 requests out, the rest parked.
+    for (3..8) |page| w.fault(1, @intCast(page), .read, 0);
+    try testing.expectEqual(2, w.nodes[1].stats.requests);
+    // The others have their own.
+    w.fault(1, 9, .read, 1);
+    w.fault(1, 10, .read, 2);
+    try testing.expectEqual(4, w.nodes[1].stats.requests);
+    w.rest();
+    for (3..11) |page| try testing.expectEqual(.shared, w.nodes[1].state(@intCast(page)));
+    for (w.nodes) |*dsm| try testing.expect(dsm.idle());
+}
+
+test "what no correct node sends stops the VM" {
+    const version: u64 = 2;
+    const wrong = [_]m.Message{
+        .{ .inv = .{ .page = 3, .tx = 9, .requester = 0, .version = version, .age = 1 } },
+        .{ .inv = .{ .page = 4, .tx = 9, .requester = 0, .version = 99, .age = 1 } },
+        .{ .done = .{ .page = 3, .tx = 9 } },
+        .{ .inv_ack = .{ .page = 3, .tx = 9 } },
+        .{ .put_ack = .{ .page = 3, .tx = 9 } },
+        .{ .get = .{ .page = pages, .tx = 9, .access = .read, .version = 0, .age = 1 } },
+        .{ .eoi = .{ .vector = 3 } },
+    };
+    for (wrong) |message| {
+        const w = try World.init(2);
+        defer w.deinit();
+        w.fault(1, 3, .write, 0);
+        w.fault(1, 4, .read, 0);
+        w.rest();
+        var h = w.host(1);
+        w.nodes[1].receive(&h, 0, message, w.now_ns);
+        try testing.expect(w.fatal.len > 0);
+        // A stopped node answers nothing more.
+        w.fault(1, 20, .read, 0);
+        try testing.expectEqual(0, w.letters.items.len);
+    }
+}
+
+test "silence at the end: hush answers all that was deferred" {
+    const w = try World.init(2);
+    defer w.deinit();
+    w.fault(1, 3, .write, 0);
+    w.settle();
+    w.fault(1, 4, .write, 0);
+    w.fault(0, 3, .write, 0);
+    try w.deliver(1, .fwd);
+    try testing.expectEqual(1, w.nodes[1].stats.deferred);
+    try testing.expect(!w.nodes[1].idle());
+    var h = w.host(1);
+    w.nodes[1].hush(&h, w.now_ns);
+    try w.deliver(0, .data);
+    try w.expectStates(3, &.{ .modified, .invalid });
+}

@@ -1,0 +1,33 @@
+//! What happens to a node beside the plain faults of its threads: evictions, fault events that the
+//! kernel raises again, threads that a signal takes out of a fault, devices that end their gather.
+
+const Host = @import("host.zig").Host;
+const Sim = @import("coherence.zig").Sim;
+
+/// What kernels and guests do beside plain faults.
+pub fn maybe(self: *Sim) void {
+    const r = self.prng.random();
+    if (r.uintLessThan(u8, 40) != 0) return;
+    const index = r.uintLessThan(u8, @intCast(self.nodes.len));
+    const number = r.uintLessThan(u8, self.options.threads);
+    const node = &self.nodes[index];
+    const thread = &node.threads[number];
+    const page = r.uintLessThan(u32, self.options.pages);
+    if (r.boolean()) {
+        var host: Host = .{ .sim = self, .node = index };
+        const gone = node.dsm.evict(&host, page, self.now_ns);
+        if (gone) self.log("{d} evicts {x}", .{ index, page });
+        return self.check(index);
+    }
+    if (thread.left == 0) return;
+    const waits_for = thread.waits_for orelse {
+        // An event raised again for a page that is held.
+        if (self.truth.mapped[index][page] != .invalid) self.fault(index, number, page, false);
+        return node.dsm.endGather(number, self.now_ns);
+    };
+    if (r.boolean()) return self.fault(index, number, waits_for, r.boolean());
+    // A signal took the thread out of its fault, and it goes on elsewhere.
+    thread.waits_for = null;
+    thread.ready_ns = self.now_ns + r.uintLessThan(u64, 20_000);
+    thread.draw(r, self.options.pages, self.options.k_min, self.options.write_percent);
+}
