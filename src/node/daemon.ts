@@ -1,6 +1,8 @@
 /**
  * @module The daemon of one node: executes what the pure cluster machine decides, against the
  * socket, the data plane and the console.
+ *
+ * Long because every effect and every event of the data plane is answered here.
  */
 
 import { decode, encode } from "../protocol/cbor.ts";

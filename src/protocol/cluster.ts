@@ -5,6 +5,8 @@
  *
  * Barriers are symmetrical: a stage is over when every node's `ready` for it is in. A reset ends an
  * epoch like a power-off and greets again in the next one.
+ *
+ * Long because the phases of one life are one state machine.
  */
 
 import { agree, type Agreement } from "./agreement.ts";

@@ -4,6 +4,8 @@
 //!
 //! Nothing here waits for TypeScript or for a vCPU, and no KVM call is made: a vCPU that sleeps in
 //! a page fault holds KVM's locks until this thread resolves it.
+//!
+//! Long because one loop and the effects it executes are read together.
 
 const std = @import("std");
 const codec = @import("../wire/codec.zig");

@@ -1,5 +1,7 @@
 //! KVM by hand (Documentation/virt/kvm/api.rst, uapi/linux/kvm.h). native/c/abi_check.c compares
 //! numbers, sizes and offsets with the kernel's header.
+//!
+//! Long because it is a list: structures, numbers and one-line calls.
 
 const std = @import("std");
 const linux = @import("linux.zig");

@@ -3,6 +3,8 @@
 //!
 //! Intuition: messages are numbered and live until acknowledged; packets are numbered separately
 //! and die when acknowledged or lost; a lost packet only puts its parts back into the queues.
+//!
+//! Long because receiving, acknowledging and sending share all of the state.
 
 const std = @import("std");
 const cbor = @import("../wire/cbor.zig");
