@@ -1,0 +1,101 @@
+/** @module Bad input: one sentence on stderr, the exit code of the table, nothing on stdout. */
+
+import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { freePorts, run, temporaryFolder } from "../program.ts";
+
+const cases: readonly {
+  readonly args: readonly string[];
+  readonly code: number;
+  readonly says: string | RegExp;
+}[] = [
+  { args: ["frobnicate"], code: 2, says: '"frobnicate" is no command' },
+  { args: ["run", "--frobnicate"], code: 2, says: /Unknown option.*frobnicate/ },
+  { args: ["run", "extra"], code: 2, says: '"extra": not understood' },
+  { args: ["run", "--local-cpu", "0"], code: 2, says: '--local-cpu "0": give a whole number' },
+  { args: ["run", "--local-cpu", "many"], code: 2, says: "from 1 to 255" },
+  { args: ["run", "--local-cpu", "2,start=x"], code: 2, says: "iplist=" },
+  { args: ["run", "--local-memory", "12parsec"], code: 2, says: "a size such as 512M" },
+  { args: ["run", "--local-memory", "1K"], code: 2, says: "multiple of 4K" },
+  { args: ["run", "--local-memory", "1G", "--memory", "2G"], code: 2, says: "use one of them" },
+  { args: ["run", "--peers", "a:99999"], code: 2, says: "ports from 1 to 65535" },
+  { args: ["run", "--peers", "h:1,h:1"], code: 2, says: "names h:1 twice" },
+  { args: ["run", "--peers", "host.invalid"], code: 4, says: "cannot be resolved" },
+  { args: ["run", "--peers", "198.51.100.1,198.51.100.2"], code: 2, says: "give --self" },
+  { args: ["run", "--peers", "127.0.0.1:1,127.0.0.1:2"], code: 2, says: "give --self" },
+  { args: ["run", "--peers", "198.51.100.1:7", "--self", "elsewhere"], code: 2, says: "is none of" },
+  { args: ["run", "--kernel", "/no/such/bzImage"], code: 2, says: "there is no such file" },
+  { args: ["run", "--initrd", "/dev/null"], code: 2, says: "--initrd without --kernel" },
+  { args: ["run", "--config", "/no/such.toml"], code: 2, says: "there is no such file" },
+  { args: ["run", "--local-cpu"], code: 2, says: /local-cpu/ },
+  { args: ["run", "--silence", "1"], code: 2, says: "from 100 to 600000" },
+  { args: ["run", "--log-format", "xml"], code: 2, says: "give text or json" },
+  { args: ["demo", "--nodes", "0"], code: 2, says: "from 1 to 64" },
+  { args: ["demo", "--nodes", "64", "--cpus", "9"], code: 2, says: "at most 255" },
+  { args: ["help", "frobnicate"], code: 2, says: "no such command" },
+];
+
+describe("bad input", () => {
+  for (const { args, code, says } of cases) {
+    test(args.join(" "), async () => {
+      const end = await run(args);
+      expect(end.stdout).toBe("");
+      expect(end.stderr).toMatch(says);
+      expect(end.stderr.trim().split("\n").length).toBe(1);
+      expect({ code: end.code, signal: end.signal }).toEqual({ code, signal: null });
+    });
+  }
+
+  test("a port in use", async () => {
+    const socket = await Bun.udpSocket({ hostname: "127.0.0.1", port: 0 });
+    try {
+      const end = await run(["run", "--peers", `127.0.0.1:${socket.port}`]);
+      expect(end.stderr).toContain(`UDP port ${socket.port} on 127.0.0.1 is in use`);
+      expect(end.code).toBe(2);
+    } finally {
+      socket.close();
+    }
+  });
+
+  test("an address that is not this host's", async () => {
+    const end = await run(["run", "--peers", "198.51.100.1:7"]);
+    expect(end.stderr).toContain("is not an address of this host");
+    expect(end.code).toBe(2);
+  });
+
+  test("a config file with an unknown name, and a flag that wins over it", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "vm.toml");
+    writeFileSync(path, 'local-cpu = 3\nflavour = "mild"\n');
+    const unknown = await run(["run", "--config", path]);
+    expect(unknown.stderr).toContain('unknown option "flavour"');
+    expect(unknown.code).toBe(2);
+    writeFileSync(path, 'local-cpu = 3\nlocal-memory = "none"\n');
+    const value = await run(["run", "--config", path]);
+    expect(value.stderr).toContain(`local-memory in ${path} "none"`);
+    const environment = await run(["run"], { env: { GIANTVM_LOCAL_CPU: "x" } });
+    expect(environment.stderr).toContain('GIANTVM_LOCAL_CPU "x"');
+    const flag = await run(["run", "--local-cpu", "y"], { env: { GIANTVM_LOCAL_CPU: "x" } });
+    expect(flag.stderr).toContain('--local-cpu "y"');
+  });
+});
+
+describe("the compiled program in another folder", () => {
+  test("prints help and version without reading what lies there", async () => {
+    using folder = temporaryFolder();
+    writeFileSync(join(folder.path, "bunfig.toml"), 'preload = ["./evil.ts"]\n');
+    writeFileSync(join(folder.path, ".env"), "GIANTVM_LOCAL_CPU=evil\n");
+    writeFileSync(join(folder.path, "evil.ts"), "process.exit(99);\n");
+    for (const args of [["--version"], ["version"], ["help"], ["--help"], ["run", "--help"]]) {
+      const end = await run(args, { cwd: folder.path });
+      expect({ args, code: end.code, stderr: end.stderr }).toEqual({ args, code: 0, stderr: "" });
+      expect(end.stdout).toContain("giantvm");
+    }
+    const [port] = await freePorts(1);
+    const end = await run(["run", "--peers", `127.0.0.1:${port}`, "--local-cpu", "0"], {
+      cwd: folder.path,
+    });
+    expect(end.stderr).toContain('--local-cpu "0"');
+  });
+});
