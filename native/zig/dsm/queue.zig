@@ -1,6 +1,6 @@
-//! Requests that wait at a home, as lists through one pool: a busy page has a few, all of them together
-//! a bounded number. The lists are unordered, because a Hurry may make a waiting request older; there
-//! is at most one request per node in each.
+//! Requests that wait at a home, as lists through one pool: a busy page has a few, all of them
+//! together a bounded number. The lists are unordered, because a Hurry may make a waiting request
+//! older; there is at most one request per node in each.
 
 const std = @import("std");
 const m = @import("../wire/message.zig");
