@@ -31,7 +31,7 @@ export async function doctor(
     const warned = findings.filter((finding) => finding.level === "warn").length;
     const end =
       failed.length === 0
-        ? `This host can run giantvm${warned === 0 ? "" : `; ${warned} remarks above`}.`
+        ? `This host can run giantvm${warned === 0 ? "" : `; remarks: ${warned}`}.`
         : `This host cannot run giantvm yet: ${failed.length} of ${findings.length} failed.`;
     process.stdout.write(`${[...findings.map(findingText), "", end].join("\n")}\n`);
   }
