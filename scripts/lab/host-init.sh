@@ -35,6 +35,7 @@ echo "LAB-UP $(uname -r)"
 value run | base64 -d >/tmp/run.sh
 # setsid -c: the second console is the command's controlling terminal, as a shell's would be.
 setsid -c sh -c 'sh /tmp/run.sh 2>/dev/ttyS0; echo $? >/tmp/code' </dev/hvc0 >/dev/hvc0
+[ -f /tmp/report ] && echo "LAB-REPORT $(tr -d '\n' </tmp/report)"
 echo "LAB-EXIT $(cat /tmp/code)"
 sync
 poweroff -f

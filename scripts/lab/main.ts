@@ -14,12 +14,12 @@ const usage = `usage: bun scripts/lab/main.ts [--logs] [--runs N] ${names}\n`;
 /** Shown for each node at the end: what tells how the coherence engine fared. */
 const shown = [
   "exits",
-  "faults_read",
-  "faults_write",
-  "pages_received",
+  "faultsRead",
+  "faultsWrite",
+  "pagesReceived",
   "invalidations",
-  "ipis_sent",
-  "io_forwarded",
+  "ipisSent",
+  "ioForwarded",
   "retransmissions",
 ];
 
@@ -32,7 +32,10 @@ function summary(outcome: Outcome): string {
   for (const [node, counters] of outcome.counters.entries()) {
     const values = shown.filter((name) => name in counters);
     const text = values.map((name) => `${name} ${counters[name]}`).join(", ");
-    if (text !== "") lines.push(`node ${node}: ${text}`);
+    const remote = counters["faultRemoteCount"] ?? 0;
+    const mean = remote === 0 ? 0 : (counters["faultRemoteNs"] ?? 0) / remote / 1e6;
+    if (text !== "")
+      lines.push(`node ${node}: ${text}; ${remote} remote faults of ${mean.toFixed(1)} ms`);
   }
   return `${lines.join("\n")}\n`;
 }

@@ -37,7 +37,7 @@ if (behaviour === "hangs") {
       open: (socket) => void socket.write("GUEST-UP 6.12 cpus 2\r\n\r\nguest# "),
       data: (socket, bytes) => {
         if (bytes.toString().startsWith("poweroff")) {
-          log('counters {"exits": 7}');
+          log('LAB-REPORT {"node": 0, "counters": {"exits": 7}}');
           log("LAB-EXIT 0");
           process.exit(0);
         }
