@@ -11,11 +11,20 @@ pub const Config = struct {
     shares: []const u32,
     guards: Guards = .{},
     gathers: gather.Options = .{},
+    elide: Elide = .{},
     /// Requests and Puts one node may have outstanding: R and P, the same on all nodes. One request
     /// is kept for each thread.
     requests: u32 = limits.requests_max,
     puts: u32 = limits.puts_max,
     threads: u16 = limits.threads_max,
+};
+
+/// Answers of a home that need no bytes; each can be off, to be measured.
+pub const Elide = packed struct {
+    /// A page nobody ever wrote is zero.
+    zero: bool = true,
+    /// The requester still has the bytes of this version.
+    same: bool = true,
 };
 
 pub const Stats = struct {

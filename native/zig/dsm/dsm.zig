@@ -42,6 +42,7 @@ pub const Dsm = struct {
     node: m.NodeId,
     nodes: u8,
     guards: Guards,
+    elide: config_room.Elide,
     /// First page of each node's share, and one past the last.
     starts: [limits.nodes_max + 1]m.Page,
     local: []Local,
@@ -81,6 +82,7 @@ pub const Dsm = struct {
             .node = config.node,
             .nodes = @intCast(nodes),
             .guards = config.guards,
+            .elide = config.elide,
             .starts = starts,
             .local = local,
             .entries = entries,

@@ -38,6 +38,19 @@ test "an untouched page travels without bytes, a written one with them, a known 
     try testing.expectEqual(1, w.nodes[1].stats.pages_received);
 }
 
+test "elision can be off, and an upgrade still needs no bytes" {
+    const w = try World.init(2);
+    defer w.deinit();
+    w.nodes[0].elide = .{ .zero = false, .same = false };
+    w.fault(1, 3, .read, 0);
+    w.rest();
+    try testing.expectEqual(1, w.nodes[1].stats.pages_received);
+    w.fault(1, 3, .write, 0);
+    w.rest();
+    try testing.expectEqual(1, w.nodes[1].stats.pages_received);
+    try w.expectStates(3, &.{ .invalid, .modified });
+}
+
 test "a forwarded read: owner answers, bytes go home, home stays busy for both" {
     const w = try World.init(3);
     defer w.deinit();
@@ -133,26 +146,35 @@ test "an eviction brings the bytes home and frees its credit" {
     try testing.expectEqual(0, w.letters.items.len);
 }
 
-test "a page of a live gather waits for its thread, unless an older one asks" {
-    const w = try World.init(2);
+test "a page of a live gather waits for its thread, until an older one asks behind it" {
+    const w = try World.init(4);
     defer w.deinit();
-    // Node 1's thread is older and holds nothing; node 0's holds page 3 and waits for page 130.
-    w.fault(1, 200, .write, 1);
-    w.fault(1, 130, .write, 0);
-    w.rest();
-    w.fault(1, 131, .read, 2);
+    // Node 3's gather is the oldest: its Lamport counter has not moved yet.
+    w.fault(3, 192, .write, 0);
+    w.now_ns += 1;
+    w.fault(3, 65, .read, 0);
+    // Node 0 holds page 3 and waits for page 64; it has heard of a later age than node 3's.
+    w.nodes[0].gathers.observe(100 << 16);
     w.fault(0, 3, .write, 0);
-    w.fault(0, 130, .write, 0);
-    w.fault(1, 3, .write, 0);
-    try w.deliver(1, .get);
+    w.fault(0, 64, .write, 0);
+    // Node 2 is younger than both: deferred, with no end in sight.
+    w.nodes[2].gathers.observe(200 << 16);
+    w.fault(2, 3, .write, 0);
     try w.deliver(0, .get);
-    // Younger: deferred, and due only when the gather goes on.
     try testing.expectEqual(.modified, w.nodes[0].state(3));
     try testing.expectEqual(1, w.nodes[0].stats.deferred);
     try testing.expectEqual(null, w.nodes[0].deadline());
+    // Node 3 queues behind node 2, and its age frees the page at once.
+    try w.deliver(1, .get);
+    try w.deliver(1, .get);
+    try w.deliver(3, .data);
+    w.fault(3, 3, .read, 0);
+    try w.deliver(0, .get);
+    try testing.expectEqual(.invalid, w.nodes[0].state(3));
+    try testing.expectEqual(1, w.nodes[0].stats.hurries);
     w.rest();
-    try w.expectStates(3, &.{ .invalid, .modified });
-    try w.expectStates(130, &.{ .modified, .invalid });
+    try w.expectStates(3, &.{ .invalid, .invalid, .shared, .shared });
+    try w.expectStates(64, &.{ .modified, .invalid, .invalid, .invalid });
 }
 
 test "several local threads are one request, and all are woken" {

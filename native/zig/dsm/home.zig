@@ -137,13 +137,7 @@ fn forward(d: *Dsm, host: anytype, busy: *Busy, entry: *Entry) void {
 
 fn sendData(d: *Dsm, host: anytype, busy: *Busy, entry: *Entry, acks: u64, version: u64) void {
     const r = busy.current;
-    const holds = r.requester == d.node or
-        (d.guards.version_check and r.version == entry.version) or
-        (!d.guards.version_check and r.version != 0);
-    const content: m.Content = if (holds) .same else if (entry.version == version_untouched)
-        .zero
-    else
-        .bytes;
+    const content = contentFor(d, entry, &r);
     d.dispatch(host, r.requester, .{ .data = .{
         .page = busy.page,
         .tx = r.tx,
@@ -153,6 +147,14 @@ fn sendData(d: *Dsm, host: anytype, busy: *Busy, entry: *Entry, acks: u64, versi
         .content = content,
         .bytes = if (content == .bytes) host.bytes(busy.page) else &.{},
     } });
+}
+
+fn contentFor(d: *const Dsm, entry: *const Entry, r: *const Request) m.Content {
+    const mapped = entry.sharers & bit(r.requester) != 0 and r.version == entry.version;
+    if (r.requester == d.node or mapped) return .same;
+    const equal = r.version == entry.version or (!d.guards.version_check and r.version != 0);
+    if (equal and d.elide.same) return .same;
+    return if (entry.version == version_untouched and d.elide.zero) .zero else .bytes;
 }
 
 pub fn onDone(d: *Dsm, host: anytype, from: m.NodeId, done: m.Done) void {

@@ -78,6 +78,7 @@ pub const Sim = struct {
                 .node = @intCast(index),
                 .shares = shares,
                 .guards = options.guards,
+                .elide = options.elide,
                 .requests = options.threads + options.extra,
                 .threads = options.threads,
                 .puts = 2,

@@ -3,6 +3,7 @@
 const std = @import("std");
 const channel = @import("channel.zig");
 const network = @import("network.zig");
+const Elide = @import("../dsm/config.zig").Elide;
 const Guards = @import("../dsm/guards.zig").Guards;
 
 pub const Options = struct {
@@ -17,6 +18,7 @@ pub const Options = struct {
     /// Instructions each thread retires.
     instructions: u32 = 40,
     guards: Guards = .{},
+    elide: Elide = .{},
     /// Production links over lossy datagrams instead of the bare channel.
     links: bool = false,
     net: ?network.Options = null,
@@ -53,6 +55,7 @@ pub fn drawn(seed: u64) Options {
         .write_percent = 10 + r.uintLessThan(u8, 70),
         .instructions = 30,
         .links = seed % 64 == 0,
+        .elide = .{ .zero = r.uintLessThan(u8, 4) != 0, .same = r.uintLessThan(u8, 4) != 0 },
         .extra = r.uintLessThan(u32, 3),
     };
 }
