@@ -6,6 +6,7 @@ comptime {
     _ = @import("dsm/local.zig");
     _ = @import("dsm/guards.zig");
     _ = @import("dsm/queue.zig");
+    _ = @import("dsm/shares.zig");
     _ = @import("dsm/dsm_test.zig");
     _ = @import("sim/channel.zig");
     _ = @import("sim/instructions.zig");

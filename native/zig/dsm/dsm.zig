@@ -27,6 +27,7 @@ const local_room = @import("local.zig");
 const Queue = @import("queue.zig").Queue;
 const PageMap = @import("page_map.zig").PageMap;
 const requester = @import("requester.zig");
+const Shares = @import("shares.zig").Shares;
 const assert = std.debug.assert;
 
 pub const State = local_room.State;
@@ -43,8 +44,7 @@ pub const Dsm = struct {
     nodes: u8,
     guards: Guards,
     elide: config_room.Elide,
-    /// First page of each node's share, and one past the last.
-    starts: [limits.nodes_max + 1]m.Page,
+    shares: Shares,
     local: []Local,
     entries: []home.Entry,
     busy: PageMap(home.Busy),
@@ -68,12 +68,10 @@ pub const Dsm = struct {
     pub fn init(allocator: std.mem.Allocator, config: Config) !Dsm {
         const nodes = config.shares.len;
         assert(nodes >= 1 and nodes <= limits.nodes_max and config.node < nodes);
-        var starts: [limits.nodes_max + 1]m.Page = @splat(0);
-        for (config.shares, 0..) |pages, i| starts[i + 1] = starts[i] + pages;
-        for (nodes..limits.nodes_max) |i| starts[i + 1] = starts[nodes];
+        const shares: Shares = .init(config.shares);
         // Each node's R requests and P Puts may all be for pages of this home.
         const table: u32 = @intCast(nodes * (config.requests + config.puts));
-        const local = try local_room.alloc(starts[nodes]);
+        const local = try local_room.alloc(shares.pages());
         errdefer local_room.free(local);
         const entries = try std.heap.page_allocator.alloc(home.Entry, config.shares[config.node]);
         errdefer std.heap.page_allocator.free(entries);
@@ -83,7 +81,7 @@ pub const Dsm = struct {
             .nodes = @intCast(nodes),
             .guards = config.guards,
             .elide = config.elide,
-            .starts = starts,
+            .shares = shares,
             .local = local,
             .entries = entries,
             .busy = try .init(allocator, table),
@@ -118,13 +116,7 @@ pub const Dsm = struct {
     /// The node whose memory holds the page.
     pub fn homeOf(self: *const Dsm, page: m.Page) m.NodeId {
         assert(page < self.local.len);
-        var low: usize = 0;
-        var high: usize = self.nodes;
-        while (high - low > 1) {
-            const middle = (low + high) / 2;
-            if (self.starts[middle] <= page) low = middle else high = middle;
-        }
-        return @intCast(low);
+        return self.shares.homeOf(page);
     }
 
     /// Thread `thread` of this node faulted; repeated events are normal.
@@ -198,7 +190,7 @@ pub const Dsm = struct {
 
     pub fn entryOf(self: *Dsm, page: m.Page) *home.Entry {
         assert(self.homeOf(page) == self.node);
-        return &self.entries[page - self.starts[self.node]];
+        return &self.entries[page - self.shares.starts[self.node]];
     }
 
     pub fn newTx(self: *Dsm) m.Tx {

@@ -48,13 +48,13 @@ pub fn drawn(seed: u64) Options {
     const r = prng.random();
     return .{
         .seed = seed,
-        .nodes = 2 + r.uintLessThan(u8, 4),
+        .nodes = 2 + r.uintLessThan(u8, if (r.uintLessThan(u8, 8) == 0) 7 else 3),
         .threads = 1 + r.uintLessThan(u8, 3),
         .pages = 6 + r.uintLessThan(u32, 58),
         .k_max = 1 + r.uintLessThan(u32, if (r.uintLessThan(u8, 8) == 0) 40 else 8),
         .write_percent = 10 + r.uintLessThan(u8, 70),
         .instructions = 30,
-        .links = seed % 64 == 0,
+        .links = seed % 256 == 0,
         .elide = .{ .zero = r.uintLessThan(u8, 4) != 0, .same = r.uintLessThan(u8, 4) != 0 },
         .extra = r.uintLessThan(u32, 3),
     };
