@@ -64,6 +64,16 @@ function makeCli(argv: readonly string[]) {
       const { probeHost } = await import("./native/probe.ts");
       return doctor(flags, probeHost);
     });
+  cli
+    .command("bench [what]", "Measure the memory of the cluster: dsm")
+    .option("--json", "The figures as one JSON object")
+    .option("--rounds <N>", "Faults of each kind (2000)")
+    .action(async (what: string | undefined, flags: Flags) =>
+      (await import("./cli/bench.ts")).bench(what, flags),
+    );
+  if (argv[0] === "bench-peer") {
+    cli.command("bench-peer", "").action(async () => (await import("./cli/bench.ts")).benchPeer());
+  }
   cli.command("version", "Version and build").action(() => {
     process.stdout.write(`giantvm ${version} (${buildId})\n`);
     return 0;
@@ -97,7 +107,7 @@ async function main(argv: readonly string[]): Promise<number> {
     cli.globalCommand.outputHelp();
     return exitCode.usage;
   }
-  if (cli.args.length > 0 && cli.matchedCommandName !== "help") {
+  if (cli.args.length > 0 && !["help", "bench"].includes(cli.matchedCommandName ?? "")) {
     throw new Failure(exitCode.usage, `"${cli.args.join(" ")}": not understood; see giantvm help`);
   }
   const result: unknown = await cli.runMatchedCommand();

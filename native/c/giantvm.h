@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0xf4a4800a3eb5ad65)
+#define GVM_ABI UINT64_C(0x8e2f9470b6c69d32)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);
@@ -43,6 +43,12 @@ int32_t gvm_counters(uint64_t, uint8_t *, uint32_t);
 int32_t gvm_registers(uint64_t, uint32_t, uint8_t *, uint64_t);
 /* Frees everything; the vCPUs must have stopped (else -EBUSY). */
 int32_t gvm_close(uint64_t);
+/* Node 0 or 1 of `bench dsm` -> handle, data port, command port (three u64 in out). */
+int32_t gvm_bench_open(uint32_t, uint8_t *);
+/* The peer's data and command port, and rounds of each kind. Runs on its own thread. */
+int32_t gvm_bench_start(uint64_t, uint32_t, uint32_t, uint32_t);
+/* Result as JSON; -EAGAIN until it is there; returns bytes. */
+int32_t gvm_bench_result(uint64_t, uint8_t *, uint64_t);
 /* Sets a socket's receive buffer to bytes; returns what the kernel granted. */
 int32_t gvm_socket_buffer(int32_t, uint32_t);
 

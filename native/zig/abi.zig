@@ -243,6 +243,21 @@ pub const functions = [_]Function{
         .doc = "Frees everything; the vCPUs must have stopped (else -EBUSY).",
     },
     .{
+        .name = "gvm_bench_open",
+        .type = fn (u32, Out) callconv(.c) i32,
+        .doc = "Node 0 or 1 of `bench dsm` -> handle, data port, command port (three u64 in out).",
+    },
+    .{
+        .name = "gvm_bench_start",
+        .type = fn (Handle, u32, u32, u32) callconv(.c) i32,
+        .doc = "The peer's data and command port, and rounds of each kind. Runs on its own thread.",
+    },
+    .{
+        .name = "gvm_bench_result",
+        .type = fn (Handle, Out, u64) callconv(.c) i32,
+        .doc = "Result as JSON; -EAGAIN until it is there; returns bytes.",
+    },
+    .{
         .name = "gvm_socket_buffer",
         .type = fn (i32, u32) callconv(.c) i32,
         .doc = "Sets a socket's receive buffer to bytes; returns what the kernel granted.",

@@ -12,6 +12,7 @@ pub fn negativeErrno(err: anyerror) i32 {
         error.AddressInUse => .ADDRINUSE,
         error.AddressNotAvailable => .ADDRNOTAVAIL,
         error.Busy => .BUSY,
+        error.Again => .AGAIN,
         error.Unsupported => .OPNOTSUPP,
         error.BadState => .ALREADY,
         error.OutOfRange => .RANGE,

@@ -6,6 +6,7 @@ const abi = @import("abi.zig");
 const codec = @import("wire/codec.zig");
 const errors = @import("errors.zig");
 const panics = @import("panic.zig");
+const Bench = @import("engine/bench.zig").Bench;
 const Node = @import("node.zig").Node;
 const probe = @import("sys/probe.zig");
 const udp = @import("sys/udp.zig");
@@ -141,6 +142,29 @@ const exports = struct {
 
     fn gvm_close(handle: abi.Handle) callconv(.c) i32 {
         return result(node(handle).close());
+    }
+
+    fn gvm_bench_open(role: u32, out: abi.Out) callconv(.c) i32 {
+        return result(benchOpen(role, out));
+    }
+
+    fn benchOpen(role: u32, out: abi.Out) anyerror!void {
+        if (role > 1) return error.OutOfRange;
+        const bench = try Bench.open(allocator, @intCast(role));
+        const ports = try bench.ports();
+        std.mem.writeInt(u64, out[0..8], @intFromPtr(bench), .little);
+        std.mem.writeInt(u64, out[8..16], ports[0], .little);
+        std.mem.writeInt(u64, out[16..24], ports[1], .little);
+    }
+
+    fn gvm_bench_start(handle: abi.Handle, data: u32, plain: u32, rounds: u32) callconv(.c) i32 {
+        const bench: *Bench = @ptrFromInt(handle);
+        return result(bench.start(.{ @truncate(data), @truncate(plain) }, rounds));
+    }
+
+    fn gvm_bench_result(handle: abi.Handle, out: abi.Out, length: u64) callconv(.c) i32 {
+        const bench: *Bench = @ptrFromInt(handle);
+        return count(bench.result(out[0..length]));
     }
 
     fn gvm_socket_buffer(fd: i32, bytes: u32) callconv(.c) i32 {

@@ -8,4 +8,5 @@ comptime {
     _ = @import("engine/events.zig");
     _ = @import("engine/fabric.zig");
     _ = @import("engine/engine.zig");
+    _ = @import("engine/samples.zig");
 }

@@ -3,7 +3,7 @@
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 
-export const abiHashU64 = 0xf4a4800a3eb5ad65n;
+export const abiHashU64 = 0x8e2f9470b6c69d32n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -53,6 +53,15 @@ export const symbols = {
   },
   /** Frees everything; the vCPUs must have stopped (else -EBUSY). */
   gvm_close: { args: [FFIType.u64], returns: FFIType.i32 },
+  /** Node 0 or 1 of `bench dsm` -> handle, data port, command port (three u64 in out). */
+  gvm_bench_open: { args: [FFIType.u32, FFIType.ptr], returns: FFIType.i32 },
+  /** The peer's data and command port, and rounds of each kind. Runs on its own thread. */
+  gvm_bench_start: {
+    args: [FFIType.u64, FFIType.u32, FFIType.u32, FFIType.u32],
+    returns: FFIType.i32,
+  },
+  /** Result as JSON; -EAGAIN until it is there; returns bytes. */
+  gvm_bench_result: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
   /** Sets a socket's receive buffer to bytes; returns what the kernel granted. */
   gvm_socket_buffer: { args: [FFIType.i32, FFIType.u32], returns: FFIType.i32 },
 } as const;

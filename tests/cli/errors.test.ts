@@ -24,7 +24,11 @@ const cases: readonly {
   { args: ["run", "--peers", "host.invalid"], code: 4, says: "cannot be resolved" },
   { args: ["run", "--peers", "198.51.100.1,198.51.100.2"], code: 2, says: "give --self" },
   { args: ["run", "--peers", "127.0.0.1:1,127.0.0.1:2"], code: 2, says: "give --self" },
-  { args: ["run", "--peers", "198.51.100.1:7", "--self", "elsewhere"], code: 2, says: "is none of" },
+  {
+    args: ["run", "--peers", "198.51.100.1:7", "--self", "elsewhere"],
+    code: 2,
+    says: "is none of",
+  },
   { args: ["run", "--kernel", "/no/such/bzImage"], code: 2, says: "there is no such file" },
   { args: ["run", "--initrd", "/dev/null"], code: 2, says: "--initrd without --kernel" },
   { args: ["run", "--config", "/no/such.toml"], code: 2, says: "there is no such file" },

@@ -1,0 +1,139 @@
+/**
+ * @module `giantvm bench dsm`: the cost of page faults between two processes of this program, against
+ * the bare network round trip of the same run and placement.
+ */
+
+import { count } from "../config/values.ts";
+import { type BenchPorts, NativeBench } from "../native/bench.ts";
+import { selfCommand } from "./children.ts";
+import { exitCode, Failure, hostFailure } from "./failure.ts";
+
+const roundsDefault = 2000;
+const roundsMax = 20_000;
+
+export const benchRows = {
+  udp_rtt_64_us: "UDP round trip, 64 -> 64 bytes",
+  udp_rtt_us: "UDP round trip, 64 -> 4160 bytes",
+  local_fault_us: "local fault, first touch at home",
+  remote_read_us: "remote read fault, one page moves",
+  remote_write_us: "remote write fault, one page moves",
+  upgrade_us: "upgrade, read copy -> writable",
+  ping_pong_us: "ping-pong, one turn of one page",
+} as const;
+
+type Row = {
+  readonly p50: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly count: number;
+  readonly histogram: readonly number[];
+};
+type Rows = Record<keyof typeof benchRows, Row>;
+
+const placement = "node 0 on one CPU, node 1 on another, all waits blocking";
+
+function readPorts(text: string): BenchPorts {
+  const [data, command] = text.trim().split(" ").map(Number);
+  if (!data || !command) throw new Failure(exitCode.internal, `bench: "${text}" are no ports`);
+  return { data, command };
+}
+
+function open(node: 0 | 1): NativeBench {
+  return new NativeBench(node);
+}
+
+/** Node 1: says its ports, is told node 0's, serves until node 0 has measured. */
+export async function benchPeer(): Promise<number> {
+  const bench = open(1);
+  process.stdout.write(`${bench.ports.data} ${bench.ports.command}\n`);
+  const lines = console[Symbol.asyncIterator]();
+  const first = await lines.next();
+  bench.start(readPorts(String(first.value)), roundsMax);
+  await Promise.race([bench.result(), lines.next()]);
+  return exitCode.done;
+}
+
+async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.includes("\n")) break;
+  }
+  return text;
+}
+
+async function measure(rounds: number): Promise<Rows> {
+  const child = Bun.spawn([...selfCommand(), "bench-peer"], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  try {
+    const bench = open(0);
+    const peer = readPorts(await firstLine(child.stdout));
+    child.stdin.write(`${bench.ports.data} ${bench.ports.command}\n`);
+    await child.stdin.flush();
+    bench.start(peer, rounds);
+    const early = child.exited.then(() => bench.result());
+    const parsed: unknown = JSON.parse(await Promise.race([bench.result(), early]));
+    if (typeof parsed === "object" && parsed !== null && "error" in parsed) {
+      throw new Failure(exitCode.internal, `bench: ${String(parsed.error)}`);
+    }
+    return parsed as Rows;
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    throw hostFailure(new Error(message.replace("gvm_bench_start", "gvm_configure")), "127.0.0.1");
+  } finally {
+    child.stdin.end();
+    child.kill();
+    await child.exited;
+  }
+}
+
+function row(name: string, r: Row): string {
+  const cells = [r.p50, r.p99, r.p999].map((value) => value.toFixed(1).padStart(10));
+  return `${name.padEnd(38)}${cells.join("")}`;
+}
+
+function histogramText(name: string, r: Row): string {
+  const last = r.histogram.findLastIndex((value) => value > 0);
+  const cells = r.histogram
+    .slice(0, last + 1)
+    .flatMap((value, k) => (value > 0 ? [`<${2 ** k}us:${value}`] : []));
+  return `  ${name}: ${cells.join(" ")}`;
+}
+
+export async function bench(
+  what: string | undefined,
+  flags: Readonly<Record<string, unknown>>,
+): Promise<number> {
+  if (what !== "dsm") {
+    throw new Failure(exitCode.usage, `bench ${what ?? ""}: give what to measure: dsm`);
+  }
+  const given = flags["rounds"];
+  const rounds =
+    given === undefined ? roundsDefault : count("--rounds", String(given), 10, roundsMax);
+  const rows = await measure(rounds);
+  const ratio = (rows.remote_read_us.p50 - rows.local_fault_us.p50) / rows.udp_rtt_us.p50;
+  if (flags["json"] === true) {
+    process.stdout.write(`${JSON.stringify({ placement, rounds, ...rows, ratio })}\n`);
+    return exitCode.done;
+  }
+  const names = Object.entries(benchRows) as [keyof Rows, string][];
+  const head = `${"us".padEnd(38)}${["p50", "p99", "p99.9"].map((h) => h.padStart(10)).join("")}`;
+  process.stdout.write(
+    `${[
+      `placement: ${placement}; ${rounds} rounds`,
+      head,
+      ...names.map(([key, name]) => row(name, rows[key])),
+      "",
+      `(remote read - local fault) / round trip 64 -> 4160 = ${ratio.toFixed(2)}`,
+      "",
+      "how many took less than (and more than half of):",
+      ...names.map(([key]) => histogramText(key, rows[key])),
+    ].join("\n")}\n`,
+  );
+  return exitCode.done;
+}
