@@ -214,7 +214,7 @@ pub const Bench = struct {
 
     /// Turns of one page between the nodes; a sample is a turn there and back, halved.
     fn timeBounce(self: *Bench, page: u64, n: usize) !Samples {
-        const turns = 2 * @min(n, 500);
+        const turns: usize = 2 * @as(usize, @min(n, 500));
         var samples = try Samples.init(self.allocator, turns / 2);
         const w = self.word(page);
         w.* = 0;
