@@ -8,5 +8,6 @@ comptime {
     _ = @import("engine/events.zig");
     _ = @import("engine/fabric.zig");
     _ = @import("engine/engine.zig");
+    _ = @import("engine/rests.zig");
     _ = @import("engine/samples.zig");
 }

@@ -183,6 +183,11 @@ pub const Local = struct {
         self.accept(@truncate(entry), false);
     }
 
+    /// The timer's interrupt has arrived and is not served yet: another expiry adds nothing.
+    pub fn timerWaits(self: *const Local) bool {
+        return self.irr.isSet(@as(u8, @truncate(self.lvt[0])));
+    }
+
     /// When the timer next fires; null = never.
     pub fn deadline(self: *const Local) ?u64 {
         return self.timer.deadline();
@@ -439,7 +444,9 @@ test "the timer fires once or again and again, masked means silent" {
     apic.tick(6000);
     try testing.expectEqual(0x55, apic.deliverable().?);
     try testing.expectEqual(null, apic.deadline());
+    try testing.expect(apic.timerWaits());
     apic.acknowledge(0x55);
+    try testing.expect(!apic.timerWaits());
     apic.mmioWrite(reg_lvt_timer, 0x2_0055, 0, &effects);
     apic.mmioWrite(reg_timer_initial, 1000, 10_000, &effects);
     apic.tick(13_500);

@@ -157,11 +157,13 @@ pub const Gathers = struct {
         return if (self.record(held).age < self.record(new).age) held else new;
     }
 
-    /// The thread's gather is over and needs no residency: a device has copied what it wanted.
+    /// The thread needs nothing of what it gathered, lately or before: a device has copied what it
+    /// wanted, a vCPU has halted.
     pub fn end(self: *Gathers, thread: u8, now_ns: u64) void {
-        const r = self.record(self.current(thread));
-        r.live_until_ns = @min(r.live_until_ns, now_ns);
-        r.resident_until_ns = @min(r.resident_until_ns, now_ns);
+        for (&self.threads[thread].records) |*r| {
+            r.live_until_ns = @min(r.live_until_ns, now_ns);
+            r.resident_until_ns = @min(r.resident_until_ns, now_ns);
+        }
     }
 
     /// A thread faults on a page that another node took from this one: nodes steal from each other.

@@ -52,6 +52,20 @@ test "a gather's pages keep their residency when its thread begins the next" {
     try testing.expectEqual(0, g.holdUntil(held, age + 1, resident));
 }
 
+test "a thread that rests keeps nothing back, of this gather or an earlier one" {
+    var g: gather.Gathers = try .init(testing.allocator, 0, .{});
+    defer g.deinit(testing.allocator);
+    _ = g.fault(0, 1, 1000);
+    const first = g.granted(0, 1, 900_000);
+    _ = g.fault(0, 2, 5_000_000);
+    const second = g.granted(0, 2, 5_900_000);
+    try testing.expect(g.holdUntil(second, gather.age_youngest, 5_900_000) > 5_900_000);
+    g.end(0, 5_900_000);
+    for ([_]gather.Holder{ first, second }) |holder| {
+        try testing.expectEqual(0, g.holdUntil(holder, gather.age_youngest, 5_900_000));
+    }
+}
+
 test "a gather ends at its page limit" {
     var g: gather.Gathers = try .init(testing.allocator, 0, .{});
     defer g.deinit(testing.allocator);

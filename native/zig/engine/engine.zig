@@ -22,6 +22,7 @@ const Fabric = @import("fabric.zig").Fabric;
 const Item = @import("fabric.zig").Item;
 const Link = @import("../transport/link.zig").Link;
 const Memory = @import("memory.zig").Memory;
+const Rests = @import("rests.zig").Rests;
 const Trace = @import("trace.zig").Trace;
 const os = linux.os;
 const assert = std.debug.assert;
@@ -70,6 +71,7 @@ pub const Engine = struct {
     stopping: std.atomic.Value(bool) = .init(false),
     tid: std.atomic.Value(u32) = .init(0),
     tids: [limits.threads_max]std.atomic.Value(u32) = @splat(.init(0)),
+    rests: Rests = .{},
     now_ns: u64 = 0,
     /// Links that have something to send.
     dirty: u64 = 0,
@@ -200,6 +202,8 @@ pub const Engine = struct {
 
     /// Everything that is ready, once; false when nothing was.
     fn turn(self: *Engine) bool {
+        defer self.rests.deferring.store(self.dsm.deadline() != null, .seq_cst);
+        self.rests.take(self, endGather);
         var busy = self.takeFaults();
         if (self.takeDatagrams()) busy = true;
         if (self.fabric.drain(self, forward)) busy = true;
@@ -210,6 +214,15 @@ pub const Engine = struct {
         self.pollLinks();
         if (self.now_ns >= self.next_watch_ns) self.watch();
         return busy;
+    }
+
+    /// The thread under this slot sleeps until an event comes: it needs its pages no longer.
+    pub fn threadRests(self: *Engine, slot: u8) void {
+        if (self.rests.add(slot)) self.fabric.wake();
+    }
+
+    fn endGather(self: *Engine, slot: u8) void {
+        self.dsm.endGather(slot, self.now_ns);
     }
 
     fn takeFaults(self: *Engine) bool {

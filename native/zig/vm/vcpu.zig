@@ -132,7 +132,9 @@ pub const Vcpu = struct {
         }
         run_page.request_interrupt_window = @intFromBool(self.apic.deliverable() != null);
         run_page.cr8 = self.apic.tpr >> 4;
-        alarm.set(deadline);
+        // No signal for a tick that would change nothing: it would throw a vCPU that waits in a
+        // page fault out of it, only to fault again.
+        alarm.set(if (self.apic.timerWaits()) null else deadline);
         return deadline;
     }
 
@@ -212,6 +214,7 @@ pub const Vcpu = struct {
         self.lock.lock();
         self.activity = .halted;
         self.lock.unlock();
+        self.machine.engine.threadRests(self.slot);
     }
 
     fn mmio(self: *Vcpu, write: bool, address: u64, data: []u8) void {
