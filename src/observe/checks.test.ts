@@ -36,11 +36,11 @@ test("lines survive any cut of the stream", () => {
 
 function counters(pages: number, faults: number) {
   return {
-    pages_received: pages,
-    fault_remote_count: faults,
-    fault_remote_ns: faults * 40_000,
+    pagesReceived: pages,
+    faultRemoteCount: faults,
+    faultRemoteNs: faults * 40_000,
     retransmissions: 1,
-    ipis_sent: 5,
+    ipisSent: 5,
   };
 }
 

@@ -85,7 +85,8 @@ test("giantvm's command line on each host", () => {
   const pair = scenarios.get("pair")!;
   expect(hostCommand(pair, 1)).toBe(
     "giantvm run -v --local-cpu 1 --local-memory 128M --kernel /images/vmlinuz " +
-      "--initrd /images/guest.cpio --silence 30000 --report /tmp/report --peers 10.99.0.1,10.99.0.2 --self 10.99.0.2",
+      "--initrd /images/guest.cpio --silence 30000 --report /tmp/report " +
+      "--peers 10.99.0.1,10.99.0.2 --self 10.99.0.2",
   );
   expect(hostCommand({ ...short, append: "a 'b'" }, 0)).toContain(`--append 'a '\\''b'\\'''`);
 });

@@ -1,5 +1,5 @@
-//! The home map: each node is home of one contiguous range of pages, in node order, so that homes are
-//! the NUMA nodes the guest sees. Agreed before the start and never changed.
+//! The home map: each node is home of one contiguous range of pages, in node order, so that homes
+//! are the NUMA nodes the guest sees. Agreed before the start and never changed.
 
 const std = @import("std");
 const limits = @import("../limits.zig");

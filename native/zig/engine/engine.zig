@@ -183,6 +183,10 @@ pub const Engine = struct {
         linux.blockSignals(0);
         linux.nameThread("gvm-engine");
         self.tid.store(linux.threadId(), .monotonic);
+        // A vCPU that spins for a page shares its CPU with the engine that must fetch it: without
+        // preference the engine waits for the end of the vCPU's time slice, milliseconds. An engine
+        // that spins itself would in turn starve the vCPUs.
+        if (self.config.spin_ns == 0) _ = linux.preferThread();
         var idle_since = linux.nowNs();
         while (!self.stopping.load(.acquire)) {
             self.now_ns = linux.nowNs();

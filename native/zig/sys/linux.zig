@@ -77,6 +77,15 @@ pub fn nameThread(name: [*:0]const u8) void {
     _ = os.prctl(@intFromEnum(os.PR.SET_NAME), @intFromPtr(name), 0, 0, 0);
 }
 
+/// Lets the calling thread run as soon as it wakes, before any ordinary thread (SCHED_RR, lowest
+/// priority); false where that is not permitted. Only for threads that sleep most of the time.
+pub fn preferThread() bool {
+    const round_robin = 2;
+    const priority: i32 = 1;
+    const rc = os.syscall3(.sched_setscheduler, 0, round_robin, @intFromPtr(&priority));
+    return os.errno(rc) == .SUCCESS;
+}
+
 /// Sleeps while the word equals `expected`, at most until `deadline_ns` (CLOCK_MONOTONIC).
 /// Returns early on wakes and signals: the caller looks again.
 pub fn futexWait(word: *const std.atomic.Value(u32), expected: u32, deadline_ns: ?u64) void {
