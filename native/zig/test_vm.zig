@@ -2,5 +2,6 @@
 
 comptime {
     _ = @import("vm/exit.zig");
+    _ = @import("vm/exit_test.zig");
     _ = @import("vm/cpuid.zig");
 }

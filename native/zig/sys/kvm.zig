@@ -120,12 +120,15 @@ const MsrEntry = extern struct { index: u32, reserved: u32 = 0, data: u64 };
 const Msrs = extern struct { count: u32 = 1, padding: u32 = 0, entry: MsrEntry };
 const DeviceAttr = extern struct { flags: u32 = 0, group: u32, attr: u64, address: u64 };
 
-pub const VcpuEvents = extern struct { bytes: [64]u8 };
+/// struct kvm_vcpu_events; `head` = exception, interrupt and NMI, `tail` = SMM and what came later.
+const VcpuEvents = extern struct { head: [16]u8, sipi_vector: u32, flags: u32, tail: [40]u8 };
 
 comptime {
     assert(@sizeOf(Regs) == 144);
     assert(@sizeOf(Segment) == 24);
     assert(@sizeOf(Sregs) == 312);
+    assert(@sizeOf(VcpuEvents) == 64);
+    assert(@offsetOf(VcpuEvents, "flags") == 20);
     assert(@offsetOf(Run, "exit") == 32);
     assert(@offsetOf(Run, "kvm_valid_regs") == 288);
     assert(@offsetOf(Run, "sync_sregs") == 304 + 144);
@@ -315,9 +318,12 @@ pub const Vcpu = struct {
 
     /// Forgets pending exceptions and interrupts, as INIT does.
     pub fn clearEvents(self: Vcpu) Error!void {
-        var events: VcpuEvents = .{ .bytes = @splat(0) };
+        var events: VcpuEvents = std.mem.zeroes(VcpuEvents);
+        // Reading makes KVM count the NMIs on their way; without the flags some fields stay.
         _ = try linux.check(os.ioctl(self.fd, get_vcpu_events, @intFromPtr(&events)));
-        @memset(&events.bytes, 0);
+        const nmi_pending_and_shadow_valid = 1 | 4;
+        events = std.mem.zeroes(VcpuEvents);
+        events.flags = nmi_pending_and_shadow_valid;
         _ = try linux.check(os.ioctl(self.fd, set_vcpu_events, @intFromPtr(&events)));
     }
 
