@@ -1,6 +1,6 @@
 /**
- * @module `giantvm bench dsm`: the cost of page faults between two processes of this program, against
- * the bare network round trip of the same run and placement.
+ * @module `giantvm bench dsm`: the cost of page faults between two processes of this program,
+ * against the bare network round trip of the same run and placement.
  */
 
 import { count } from "../config/values.ts";

@@ -1,7 +1,7 @@
-//! `giantvm bench dsm`: what a page fault costs on this machine, against the network's own round trip,
-//! both taken in one run and in one placement: node 0 on one CPU, node 1 on another, every wait
-//! blocking. Node 0 measures; node 1 answers commands on a plain socket, which is also the echo that
-//! the round trips are taken with.
+//! `giantvm bench dsm`: what a page fault costs on this machine, against the network's own round
+//! trip, both taken in one run and in one placement: node 0 on one CPU, node 1 on another, every
+//! wait blocking. Node 0 measures; node 1 answers commands on a plain socket, which is also the
+//! echo that the round trips are taken with.
 
 const std = @import("std");
 const limits = @import("../limits.zig");

@@ -1,9 +1,9 @@
 //! Threads that sleep until an event comes, a halted vCPU above all: what they gathered is of no
 //! use to them now, so whoever waits for it gets it at once instead of after a residency.
 //!
-//! `deferring` keeps the wake-up cheap and loses none: a thread raises its flag first and then looks
-//! whether the engine owes somebody a page; the engine says so first and looks for flags in its
-//! next turn, before it sleeps.
+//! `deferring` keeps the wake-up cheap and loses none: a thread raises its flag first and then
+//! looks whether the engine owes somebody a page; the engine says so first and looks for flags in
+//! its next turn, before it sleeps.
 
 const std = @import("std");
 const limits = @import("../limits.zig");
