@@ -5,6 +5,7 @@
  * Long because every effect and every event of the data plane is answered here.
  */
 
+import { ScratchPorts } from "../devices/scratch.ts";
 import { decode, encode } from "../protocol/cbor.ts";
 import { Cluster, type Effect, type Event } from "../protocol/cluster.ts";
 import { headerBytes, readHeader, writeHeader } from "../protocol/header.ts";
@@ -59,6 +60,7 @@ export class Daemon {
   readonly #links: ReliableLink[];
   readonly #outcome = Promise.withResolvers<Outcome>();
   readonly #input: Uint8Array[] = [];
+  readonly #scratch = new ScratchPorts();
   #packet = 1n;
   #epoch = 1;
   #dataPlane: DataPlane;
@@ -366,8 +368,7 @@ export class Daemon {
           how: `its engine was silent for ${this.#o.silenceMs} ms`,
         });
       case "io":
-        // No slow device is routed here yet, so none can ask.
-        this.#dataPlane.ioReply(event.id, new Uint8Array(event.size * event.count).fill(0xff));
+        this.#dataPlane.ioReply(event.id, this.#scratch.access(event));
         return;
       case "loaded":
       case "stopped":

@@ -1,5 +1,6 @@
 /** @module The routing table of port and MMIO accesses: which node's devices answer where. */
 
+import { scratchPorts } from "../devices/scratch.ts";
 import { probe } from "../machine/builtin.ts";
 import * as map from "../machine/map.ts";
 import type { PortRange } from "./dataplane.ts";
@@ -24,6 +25,7 @@ export function deviceRoutes(node: number): readonly PortRange[] {
     fast("port", 0x70, 0x71, node),
     fast("port", 0xf4, 0xf4, node),
     fast("port", probe.port, probe.port + probe.ports - 1, node),
+    { ...fast("port", scratchPorts.first, scratchPorts.last, node), speed: "slow" },
     fast("port", map.pm1aEvent, map.pmTimer + 3, node),
     fast("port", map.resetPort, map.resetPort, node),
     fast("mmio", map.ioApicGpa, map.ioApicGpa + 0xfff, node),

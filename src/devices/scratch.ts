@@ -1,0 +1,36 @@
+/**
+ * @module Eight bytes of scratch ports, answered by TypeScript: the slow path of the routing table in
+ * its smallest form. What is written is read back; anything else routed slow reads as all ones.
+ */
+
+export const scratchPorts = { first: 0x508, last: 0x50f } as const;
+
+export type SlowAccess = {
+  readonly space: "port" | "mmio";
+  readonly write: boolean;
+  readonly addressU64: bigint;
+  readonly size: number;
+  readonly count: number;
+  readonly data: Uint8Array;
+};
+
+export class ScratchPorts {
+  readonly #bytes = new Uint8Array(scratchPorts.last - scratchPorts.first + 1);
+
+  /** Executes one access; returns what a read gives, nothing for a write. */
+  access(access: SlowAccess): Uint8Array {
+    const offset = Number(access.addressU64) - scratchPorts.first;
+    const here =
+      access.space === "port" && offset >= 0 && offset + access.size <= this.#bytes.length;
+    if (access.write) {
+      // `rep outs` sends count units to the same port: the last one stays.
+      if (here) this.#bytes.set(access.data.slice(-access.size), offset);
+      return new Uint8Array();
+    }
+    const out = new Uint8Array(access.size * access.count).fill(0xff);
+    if (!here) return out;
+    const unit = this.#bytes.slice(offset, offset + access.size);
+    for (let at = 0; at < out.length; at += access.size) out.set(unit, at);
+    return out;
+  }
+}

@@ -1,0 +1,90 @@
+/** @module The data plane through FFI on a real /dev/kvm: a few bytes of real-mode code each. */
+
+import { describe, expect, test } from "bun:test";
+import { ScratchPorts } from "../../src/devices/scratch.ts";
+import { openDataPlane } from "../../src/native/index.ts";
+import type { DataEvent } from "../../src/node/dataplane.ts";
+import { deviceRoutes } from "../../src/node/routes.ts";
+import { kvmMissing } from "../program.ts";
+
+const missing = kvmMissing();
+if (missing !== undefined) console.warn(`SKIPPED: data plane over FFI: ${missing}`);
+
+/** Runs code at 0x1000 in real mode until the guest says it is done; returns what it did. */
+async function guest(code: readonly number[]) {
+  const dataPlane = openDataPlane({ address: "127.0.0.1" });
+  const facts = dataPlane.facts();
+  const done = Promise.withResolvers<DataEvent>();
+  const scratch = new ScratchPorts();
+  let output = "";
+  let slow = 0;
+  dataPlane.onEvent((event) => {
+    if (event.kind === "console") output += new TextDecoder().decode(event.bytes);
+    else if (event.kind === "io") {
+      slow += 1;
+      dataPlane.ioReply(event.id, scratch.access(event));
+    } else if (event.kind === "debug-exit" || event.kind === "crash") done.resolve(event);
+  });
+  dataPlane.configure({
+    node: 0,
+    vmIdU64: 1n,
+    epoch: 1,
+    nodes: [{ address: "127.0.0.1", dataPort: dataPlane.dataPort, cpus: 1, ramPages: 1024 }],
+    cpuid: facts.cpuid,
+    tscKhz: facts.tscKhz,
+    deviceNode: 0,
+    routesVersion: 1,
+    routes: deviceRoutes(0),
+    silenceMs: 2000,
+    spinUs: 0,
+    guardOff: "",
+  });
+  await dataPlane.load(0x1000n, Uint8Array.from(code));
+  dataPlane.boot({
+    mode: "real",
+    ripU64: 0x1000n,
+    rsiU64: 0n,
+    rspU64: 0n,
+    cr3U64: 0n,
+    gdtU64: 0n,
+  });
+  dataPlane.run(process.hrtime.bigint());
+  const end = await done.promise;
+  await dataPlane.stop();
+  const counters = dataPlane.counters();
+  await dataPlane.close();
+  return { end, output, slow, counters };
+}
+
+describe.skipIf(missing !== undefined)("data plane", () => {
+  test("loads, runs, prints, exits, stops and closes", async () => {
+    // mov dx,0x3f8; mov al,'H'; out dx,al; mov al,'i'; out dx,al; mov al,7; out 0xf4,al; hlt
+    const code = [0xba, 0xf8, 0x03, 0xb0, 0x48, 0xee, 0xb0, 0x69, 0xee, 0xb0, 7, 0xe6, 0xf4, 0xf4];
+    const { end, output, counters } = await guest(code);
+    expect(output).toBe("Hi");
+    expect(end).toEqual({ kind: "debug-exit", code: 7 });
+    expect(counters["faultsWrite"]).toBeGreaterThan(0n);
+  });
+
+  test("an access routed slow is executed once by TypeScript", async () => {
+    // mov dx,0x50a; mov al,0x2a; out dx,al; mov al,0; in al,dx; out 0xf4,al; hlt
+    const code = [0xba, 0x0a, 0x05, 0xb0, 0x2a, 0xee, 0xb0, 0, 0xec, 0xe6, 0xf4, 0xf4];
+    const { end, slow } = await guest(code);
+    expect(end).toEqual({ kind: "debug-exit", code: 0x2a });
+    expect(slow).toBe(2);
+  });
+
+  test("an unlisted port reads as all ones", async () => {
+    // mov dx,0x2fd; in al,dx; out 0xf4,al; hlt
+    const { end } = await guest([0xba, 0xfd, 0x02, 0xec, 0xe6, 0xf4, 0xf4]);
+    expect(end).toEqual({ kind: "debug-exit", code: 0xff });
+  });
+
+  test("a triple fault is reported with the vCPU's registers", async () => {
+    // mov bx,0x1234; lidt cs:[0x10], which is all zero; ud2
+    const code = [0xbb, 0x34, 0x12, 0x2e, 0x0f, 0x01, 0x1e, 0x10, 0x00, 0x0f, 0x0b];
+    const { end } = await guest([...code, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    expect(end.kind).toBe("crash");
+    if (end.kind === "crash") expect(end.reason).toContain("cr0=");
+  });
+});
