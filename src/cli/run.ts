@@ -1,6 +1,7 @@
 /** @module `giantvm run`: one node of a virtual machine, from its options to its exit code. */
 
 import { readFileSync, writeFileSync } from "node:fs";
+import { peerLabel } from "../config/peers.ts";
 import { readRunConfig, type RunConfig } from "../config/run.ts";
 import { builtinImages } from "../machine/builtin.ts";
 import { cpuidTable } from "../machine/cpuid.ts";
@@ -123,7 +124,7 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
   );
   const order = peers.map((peer) => `${peer.address}:${peer.port}`).join(",");
   if (peers.length > 1) {
-    log.info(
+    log.warn(
       `node ${node} of ${peers.length} on ${self.address}:${self.port}; ` +
         "there is no authentication yet: keep this network to yourself",
     );
@@ -131,7 +132,7 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
   const vmIdU64 = crypto.getRandomValues(new BigUint64Array(1))[0] ?? 1n;
   daemon = new Daemon({
     node,
-    peers: peers.map((peer) => ({ ...peer, name: `${peer.host}:${peer.port}` })),
+    peers: peers.map((peer) => ({ ...peer, name: peerLabel(peer) })),
     silenceMs: config.silenceMs,
     joinMs: config.joinMs,
     deviceNode,

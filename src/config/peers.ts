@@ -7,6 +7,11 @@ const nodesMax = 64;
 
 export type Peer = { readonly host: string; readonly port: number };
 
+/** As the user would write it: IPv6 in brackets. */
+export function peerLabel({ host, port }: Peer): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 function parsePeer(text: string): Peer {
   const bracketed = /^\[([0-9a-fA-F:.%\w]+)\](?::(\d+))?$/.exec(text);
   const plain = /^([^:[\]\s]+)(?::(\d+))?$/.exec(text);
@@ -33,7 +38,7 @@ export function parsePeers(text: string): readonly Peer[] {
   }
   const seen = new Set<string>();
   for (const peer of peers) {
-    const key = `${peer.host}:${peer.port}`;
+    const key = peerLabel(peer);
     if (seen.has(key)) {
       throw new Failure(
         exitCode.usage,

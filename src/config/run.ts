@@ -6,7 +6,7 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { Failure, exitCode } from "../cli/failure.ts";
-import { parsePeers, type Peer } from "./peers.ts";
+import { parsePeers, type Peer, peerLabel } from "./peers.ts";
 import { count, size } from "./values.ts";
 
 export type RunOption = {
@@ -126,7 +126,7 @@ function expandOriginal(values: Values): void {
       `${cpu.where} start=${start}: with ${cpus} vCPUs a node this is none of iplist; give --self`,
     );
   }
-  values.set("self", { value: `${peer.host}:${peer.port}`, where: `${cpu.where} start` });
+  values.set("self", { value: peerLabel(peer), where: `${cpu.where} start` });
 }
 
 function existing(entry: { value: string; where: string } | undefined): string | undefined {

@@ -3,7 +3,7 @@
 import { lookup } from "node:dns/promises";
 import { networkInterfaces } from "node:os";
 import { Failure, exitCode } from "../cli/failure.ts";
-import type { Peer } from "../config/peers.ts";
+import { type Peer, peerLabel } from "../config/peers.ts";
 
 export type ResolvedPeer = Peer & { readonly address: string };
 
@@ -31,7 +31,7 @@ function ownAddresses(): ReadonlySet<string> {
 
 /** Index of this node among the peers: by --self, else by the one address that is this host's. */
 export function findSelf(peers: readonly ResolvedPeer[], self: string | undefined): number {
-  const label = (peer: ResolvedPeer) => `${peer.host}:${peer.port}`;
+  const label = peerLabel;
   if (self !== undefined) {
     const matches = peers.flatMap((peer, index) =>
       self === peer.host || self === label(peer) || self === peer.address ? [index] : [],

@@ -24,6 +24,8 @@ export type Peer = { readonly name: string; readonly address: string; readonly p
 
 export type Log = {
   info(text: string): void;
+  /** Said without -v, too. */
+  warn(text: string): void;
   debug(text: string): void;
   error(text: string): void;
 };

@@ -4,13 +4,13 @@
 import { createConsola } from "consola";
 import type { Log } from "../node/daemon.ts";
 
-const levels = { error: 0, info: 3, debug: 4 } as const;
+const levels = { warn: 1, info: 3, debug: 4 } as const;
 
 export type LogOptions = { readonly verbose: boolean; readonly json: boolean };
 
 export function makeLog(options: LogOptions, write: (line: string) => void): Log {
   const consola = createConsola({
-    level: options.verbose ? levels.debug : levels.error,
+    level: options.verbose ? levels.debug : levels.warn,
     reporters: [
       {
         log: (entry) => {
@@ -25,9 +25,10 @@ export function makeLog(options: LogOptions, write: (line: string) => void): Log
     ],
   });
   // The environment (CI, TEST, CONSOLA_LEVEL) must not change what an operator asked for.
-  consola.level = options.verbose ? levels.debug : levels.error;
+  consola.level = options.verbose ? levels.debug : levels.warn;
   return {
     info: (text) => consola.info(text),
+    warn: (text) => consola.warn(text),
     debug: (text) => consola.debug(text),
     error: (text) => consola.error(text),
   };
