@@ -54,7 +54,8 @@ export function start(
   return { process: child, finished, logged: (text) => log.contains(text) };
 }
 
-class Log {
+/** Text of a stream as it comes, with a way to wait for words in it. */
+export class Log {
   text = "";
   #done = false;
   readonly #waiting: (() => void)[] = [];
