@@ -69,7 +69,14 @@ test.skipIf(reason !== undefined)(
       const nodes = namespaces.map((name, index) =>
         Bun.spawn(
           [
-            ...["ip", "netns", "exec", name, executable, "run", "--local-memory", "64M"],
+            "ip",
+            "netns",
+            "exec",
+            name,
+            executable,
+            "run",
+            "--local-memory",
+            "64M",
             "--peers",
             addresses.join(","),
             "--self",
