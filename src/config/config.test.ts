@@ -1,0 +1,73 @@
+/** @module Sizes, peers, the original's form, and which source of a value wins. */
+
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parsePeers } from "./peers.ts";
+import { readRunConfig } from "./run.ts";
+import { count, size } from "./values.ts";
+
+test("sizes are whole pages, plain numbers MiB", () => {
+  expect(size("--x", "10G")).toBe(10 * 2 ** 30);
+  expect(size("--x", "512M")).toBe(512 * 2 ** 20);
+  expect(size("--x", "8KiB")).toBe(8192);
+  expect(size("--x", "64")).toBe(64 * 2 ** 20);
+  for (const bad of ["", "0", "1K", "ten", "-1G", "1.5G", "17T", "1P"]) {
+    expect(() => size("--x", bad)).toThrow("--x");
+  }
+});
+
+test("counts are whole and within bounds", () => {
+  expect(count("--x", "007", 1, 255)).toBe(7);
+  for (const bad of ["", "0", "256", "1e2", " ", "9999999999", "x"]) {
+    expect(() => count("--x", bad, 1, 255)).toThrow("from 1 to 255");
+  }
+});
+
+test("peers by name, IPv4 and IPv6, with and without port", () => {
+  expect(parsePeers("a, b:8000 10.0.0.1,[fe80::1]:9000,[::1],fe80::2")).toEqual([
+    { host: "a", port: 7777 },
+    { host: "b", port: 8000 },
+    { host: "10.0.0.1", port: 7777 },
+    { host: "fe80::1", port: 9000 },
+    { host: "::1", port: 7777 },
+    { host: "fe80::2", port: 7777 },
+  ]);
+  for (const bad of ["", "a:0", "a:b", "[::1", "a:70000", "a,a"]) {
+    expect(() => parsePeers(bad)).toThrow("--peers");
+  }
+});
+
+test("the original's form names peers and this node", () => {
+  const config = readRunConfig({ "local-cpu": '16,start=16,iplist="10.0.0.1 10.0.0.2"' }, {});
+  expect(config.cpus).toBe(16);
+  expect(config.peers.map((peer) => peer.host)).toEqual(["10.0.0.1", "10.0.0.2"]);
+  expect(config.self).toBe("10.0.0.2:7777");
+});
+
+test("--memory is split into equal shares of whole pages", () => {
+  const config = readRunConfig({ memory: "1G", peers: "a,b,c" }, {});
+  expect(config.memoryBytes % 4096).toBe(0);
+  expect(3 * config.memoryBytes).toBeLessThanOrEqual(2 ** 30);
+  expect(3 * config.memoryBytes).toBeGreaterThan(2 ** 30 - 3 * 4096);
+});
+
+test("flag before environment before file, TOML and JSON", () => {
+  const folder = mkdtempSync(join(tmpdir(), "giantvm-config-"));
+  try {
+    const toml = join(folder, "vm.toml");
+    writeFileSync(toml, 'local-cpu = 3\nsilence = 500\npeers = ["a", "b"]\nspin = 7\n');
+    const environment = { GIANTVM_CONFIG: toml, GIANTVM_LOCAL_CPU: "4", GIANTVM_SILENCE: "600" };
+    const config = readRunConfig({ "local-cpu": "5" }, environment);
+    expect([config.cpus, config.silenceMs, config.spinUs]).toEqual([5, 600, 7]);
+    expect(config.peers.map((peer) => peer.host)).toEqual(["a", "b"]);
+    const json = join(folder, "vm.json");
+    writeFileSync(json, '{"local-cpu": 9}');
+    expect(readRunConfig({ config: json }, {}).cpus).toBe(9);
+    writeFileSync(json, "{");
+    expect(() => readRunConfig({ config: json }, {})).toThrow("cannot be read as JSON");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
