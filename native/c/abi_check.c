@@ -23,6 +23,8 @@ SAME(KVM_SET_CPUID2, 0x4008ae90);
 SAME(KVM_NMI, 0xae9a);
 SAME(KVM_GET_TSC_KHZ, 0xaea3);
 SAME(KVM_SET_TSC_KHZ, 0xaea2);
+SAME(KVM_SET_DEBUGREGS, 0x4080aea2);
+SAME(offsetof(struct kvm_debugregs, dr7), 40);
 SAME(KVM_ENABLE_CAP, 0x4068aea3);
 SAME(KVM_SET_DEVICE_ATTR, 0x4018aee1);
 SAME(sizeof(struct kvm_regs), 144);

@@ -3,5 +3,7 @@
 comptime {
     _ = @import("vm/exit.zig");
     _ = @import("vm/exit_test.zig");
+    _ = @import("vm/machine_test.zig");
     _ = @import("vm/cpuid.zig");
+    _ = @import("vm/clock.zig");
 }

@@ -116,6 +116,14 @@ pub const Cpuid = extern struct {
 
 const MemoryRegion = extern struct { slot: u32, flags: u32, gpa: u64, bytes: u64, address: u64 };
 const EnableCap = extern struct { cap: u32, flags: u32, args: [4]u64, padding: [64]u8 };
+/// struct kvm_debugregs with the values after RESET and INIT.
+const DebugRegs = extern struct {
+    db: [4]u64 = @splat(0),
+    dr6: u64 = 0xffff_0ff0,
+    dr7: u64 = 0x400,
+    flags: u64 = 0,
+    reserved: [9]u64 = @splat(0),
+};
 const MsrEntry = extern struct { index: u32, reserved: u32 = 0, data: u64 };
 const Msrs = extern struct { count: u32 = 1, padding: u32 = 0, entry: MsrEntry };
 const DeviceAttr = extern struct { flags: u32 = 0, group: u32, attr: u64, address: u64 };
@@ -134,6 +142,7 @@ comptime {
     assert(@offsetOf(Run, "sync_sregs") == 304 + 144);
     assert(ioctl_set_sregs == 0x4138ae84);
     assert(ioctl_enable_cap == 0x4068aea3);
+    assert(set_debugregs == 0x4080aea2);
 }
 
 const get_api_version = os.IOCTL.IO(0xae, 0x00);
@@ -156,6 +165,7 @@ const set_cpuid2: u32 = 0x4008ae90;
 const set_vcpu_events = os.IOCTL.IOW(0xae, 0xa0, VcpuEvents);
 const get_vcpu_events = os.IOCTL.IOR(0xae, 0x9f, VcpuEvents);
 const inject_nmi = os.IOCTL.IO(0xae, 0x9a);
+const set_debugregs = os.IOCTL.IOW(0xae, 0xa2, DebugRegs);
 const get_tsc_khz = os.IOCTL.IO(0xae, 0xa3);
 const set_tsc_khz = os.IOCTL.IO(0xae, 0xa2);
 const ioctl_enable_cap = os.IOCTL.IOW(0xae, 0xa3, EnableCap);
@@ -168,8 +178,9 @@ const cap_tsc_control = 60;
 const api_version_wanted = 12;
 const msr_tsc = 0x10;
 
-pub const sync_regs: u64 = 1;
-pub const sync_sregs: u64 = 2;
+const sync_regs = 1;
+const sync_sregs = 2;
+pub const exit_shutdown = 8;
 
 pub const System = struct {
     fd: i32,
@@ -325,6 +336,11 @@ pub const Vcpu = struct {
         events = std.mem.zeroes(VcpuEvents);
         events.flags = nmi_pending_and_shadow_valid;
         _ = try linux.check(os.ioctl(self.fd, set_vcpu_events, @intFromPtr(&events)));
+    }
+
+    pub fn resetDebugRegisters(self: Vcpu) Error!void {
+        const regs: DebugRegs = .{};
+        _ = try linux.check(os.ioctl(self.fd, set_debugregs, @intFromPtr(&regs)));
     }
 
     pub fn tscKhz(self: Vcpu) Error!u32 {

@@ -99,7 +99,9 @@ pub const Bare = struct {
     /// A port write of these bytes.
     pub fn expectOut(self: *Bare, port: u16, size: u8, data: []const u8) !void {
         const count: u32 = @intCast(data.len / size);
-        try self.expect(.{ .port = .{ .write = true, .port = port, .size = size, .count = count } });
+        try self.expect(.{
+            .port = .{ .write = true, .port = port, .size = size, .count = count },
+        });
         try std.testing.expectEqualSlices(u8, data, self.vcpu.ioData());
     }
 

@@ -66,11 +66,15 @@ pub const Bus = struct {
             return self.execute(a, data);
         }
         vcpu.io_seq += 1;
-        const posted = route.posted and a.write;
+        // TypeScript answers every access it is handed, so that a guest cannot pile them up.
+        const posted = route.posted and a.write and !route.slow;
         vcpu.answer.seq = vcpu.io_seq;
         vcpu.answer.ready.store(0, .release);
         if (route.node == self.machine.node) {
-            self.handUp(self.machine.node, vcpu.index, vcpu.io_seq, a, data);
+            if (!self.handUp(self.machine.node, vcpu.index, vcpu.io_seq, a, data)) {
+                if (!a.write) @memset(data, 0xff);
+                return;
+            }
         } else {
             self.machine.counters.add(.io_forwarded, 1);
             self.machine.engine.fabric.send(route.node, .{ .io_request = .{
@@ -133,7 +137,10 @@ pub const Bus = struct {
         }
         var data: [data_max]u8 = undefined;
         if (a.write) @memcpy(data[0..bytes], request.data);
-        if (route.?.slow) return self.handUp(from, request.vcpu, request.seq, a, data[0..bytes]);
+        if (route.?.slow) {
+            if (self.handUp(from, request.vcpu, request.seq, a, data[0..bytes])) return;
+            return self.reply(from, request.vcpu, request.seq, status_failed, &.{});
+        }
         self.execute(a, data[0..bytes]);
         if (request.posted) return;
         const answer: []const u8 = if (a.write) &.{} else data[0..bytes];
@@ -162,15 +169,11 @@ pub const Bus = struct {
         linux.futexWake(&answer.ready);
     }
 
-    /// A slow device: TypeScript answers through slowReply.
-    fn handUp(self: *Bus, node: m.NodeId, vcpu: u8, seq: u64, a: Access, data: []const u8) void {
-        self.lock.lock();
-        const id = for (&self.slow, 0..) |*slot, i| {
-            if (slot.used) continue;
-            slot.* = .{ .used = true, .node = node, .vcpu = vcpu, .seq = seq };
-            break i;
-        } else unreachable;
-        self.lock.unlock();
+    /// A slow device: TypeScript answers through slowReply. False when too many wait already, which
+    /// only a peer that posts more than one access per vCPU can bring about.
+    fn handUp(self: *Bus, node: m.NodeId, vcpu: u8, seq: u64, a: Access, data: []const u8) bool {
+        const id = self.reserve(.{ .used = true, .node = node, .vcpu = vcpu, .seq = seq }) orelse
+            return false;
         const packed_access = @as(u64, a.size) | @as(u64, a.count) << 8 |
             @as(u64, @intFromBool(a.write)) << 32 | @as(u64, @intFromBool(a.space == .mmio)) << 33;
         self.machine.events.push(.{
@@ -181,6 +184,18 @@ pub const Bus = struct {
             .b = a.address,
             .c = packed_access,
         }, if (a.write) data else &.{});
+        return true;
+    }
+
+    fn reserve(self: *Bus, access_under_way: Slow) ?u64 {
+        self.lock.lock();
+        defer self.lock.unlock();
+        for (&self.slow, 0..) |*slot, i| {
+            if (slot.used) continue;
+            slot.* = access_under_way;
+            return i;
+        }
+        return null;
     }
 
     /// JS thread.

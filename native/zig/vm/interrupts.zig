@@ -89,7 +89,10 @@ pub fn arrive(machine: *Machine, ipi: *const m.Ipi) void {
         const vcpu = machine.local(index) orelse continue;
         vcpu.lock.lock();
         switch (mode) {
-            .fixed, .lowest, .extint => vcpu.apic.accept(ipi.vector, ipi.level),
+            // The sender's copy of our state may be older than an INIT.
+            .fixed, .lowest, .extint => if (vcpu.apic.enabled() and vcpu.apic.softwareEnabled()) {
+                vcpu.apic.accept(ipi.vector, ipi.level);
+            },
             .nmi => vcpu.apic.nmi(),
             .init => vcpu.apic.requestInit(),
             .sipi => vcpu.apic.requestSipi(ipi.vector),

@@ -3,7 +3,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
-const destination = @import("../apic/destination.zig");
+const clock = @import("clock.zig");
 const interrupts = @import("interrupts.zig");
 const kvm = @import("../sys/kvm.zig");
 const linux = @import("../sys/linux.zig");
@@ -43,6 +43,8 @@ pub const Machine = struct {
     bus: Bus,
     alive: std.atomic.Value(u32) = .init(0),
     stopping: std.atomic.Value(bool) = .init(false),
+    reported: std.atomic.Value(bool) = .init(false),
+    host_tsc_khz: u32 = 0,
 
     pub fn init(
         allocator: std.mem.Allocator,
@@ -105,6 +107,7 @@ pub const Machine = struct {
         defer self.allocator.destroy(table);
         cpuid.fill(table, plan.cpuid, vcpu.index, self.states.count);
         try vcpu.kvm.setCpuid(table);
+        self.host_tsc_khz = try vcpu.kvm.tscKhz();
         // Refused where the hardware cannot scale; then the rates are equal anyway (agreed before).
         vcpu.kvm.setTscKhz(plan.tsc_khz) catch {};
         vcpu.kvm.run.apic_base = vcpu.apic.base;
@@ -141,7 +144,8 @@ pub const Machine = struct {
             try vcpu.kvm.setSregs(&state.longMode(b, vcpu.apic.base));
             try vcpu.kvm.setRegs(&state.longModeRegs(b));
         } else {
-            try vcpu.kvm.setSregs(&state.realMode(@intCast(b.rip >> 12), vcpu.apic.base));
+            const page = std.math.cast(u8, b.rip >> 12) orelse return error.OutOfRange;
+            try vcpu.kvm.setSregs(&state.realMode(page, vcpu.apic.base));
             try vcpu.kvm.setRegs(&state.realModeRegs());
         }
         vcpu.activity = .running;
@@ -150,37 +154,46 @@ pub const Machine = struct {
     /// Starts all local vCPUs. `tsc_zero_ns`: CLOCK_MONOTONIC at which the guest's TSC reads 0.
     pub fn run(self: *Machine, tsc_zero_ns: u64, tsc_khz: u32) !void {
         self.alive.store(@intCast(self.vcpus.len), .release);
-        for (self.vcpus) |*vcpu| setClock(vcpu, tsc_zero_ns, tsc_khz);
-        for (self.vcpus) |*vcpu| {
-            vcpu.thread = try std.Thread.spawn(.{ .stack_size = 1 << 20 }, Vcpu.run, .{vcpu});
+        for (self.vcpus) |*vcpu| clock.set(&vcpu.kvm, tsc_zero_ns, tsc_khz, self.host_tsc_khz);
+        for (self.vcpus, 0..) |*vcpu, i| {
+            const stack: std.Thread.SpawnConfig = .{ .stack_size = 1 << 20 };
+            vcpu.thread = std.Thread.spawn(stack, Vcpu.run, .{vcpu}) catch |err| {
+                const missing: u32 = @intCast(self.vcpus.len - i);
+                _ = self.alive.fetchSub(missing, .acq_rel);
+                return err;
+            };
         }
-    }
-
-    fn setClock(vcpu: *Vcpu, zero_ns: u64, khz: u32) void {
-        const elapsed: u128 = linux.nowNs() -| zero_ns;
-        const wanted: u64 = @truncate(elapsed * khz / 1_000_000);
-        // By offset where the attribute exists: it cannot be taken for a guest's own adjustment.
-        vcpu.kvm.setTscOffset(wanted -% rdtsc()) catch {
-            vcpu.kvm.setTsc(wanted) catch {};
-        };
     }
 
     /// Asks every vCPU to leave the guest; `stopped` is reported when all have.
     pub fn stop(self: *Machine) void {
-        self.stopping.store(true, .release);
-        if (self.alive.load(.acquire) == 0) {
-            return self.events.simple(.stopped, self.node, 0);
-        }
+        self.stopping.store(true, .seq_cst);
         for (self.vcpus) |*vcpu| {
             vcpu.mailbox.tell(.stop, vcpu.kvm.run);
             linux.futexWake(&vcpu.answer.ready);
             linux.futexWake(&vcpu.acks_left);
         }
+        self.reportStopped();
     }
 
+    /// The last act of a vCPU's thread.
     pub fn vcpuEnded(self: *Machine) void {
-        if (self.alive.fetchSub(1, .acq_rel) != 1) return;
-        if (self.stopping.load(.acquire)) self.events.simple(.stopped, self.node, 0);
+        _ = self.alive.fetchSub(1, .seq_cst);
+        self.reportStopped();
+    }
+
+    /// Once, whoever comes last: stop() or the last vCPU.
+    fn reportStopped(self: *Machine) void {
+        if (!self.stopping.load(.seq_cst) or self.alive.load(.seq_cst) != 0) return;
+        if (self.reported.swap(true, .seq_cst)) return;
+        self.events.simple(.stopped, self.node, 0);
+    }
+
+    /// Holds every local vCPU outside the guest, or lets it go on. Does not wait: a vCPU that waits
+    /// for a page or an answer stops when it has it.
+    pub fn pause(self: *Machine, hold: bool) void {
+        assert(!self.stopping.load(.acquire));
+        for (self.vcpus) |*vcpu| vcpu.mailbox.tell(if (hold) .pause else .run, vcpu.kvm.run);
     }
 
     /// Effects of a vCPU's access to its own local APIC, in its thread.
@@ -260,19 +273,22 @@ pub const Machine = struct {
         }
     }
 
-    /// Registers of a local vCPU as of its last exit.
+    /// Registers of a local vCPU as of its last exit, and how long ago that was. Asks for a newer
+    /// exit, which the next call shows; never waits.
     pub fn registers(self: *Machine, index: u32, out: []u8) usize {
         const vcpu = self.local(index) orelse return 0;
-        return state.describe(&vcpu.last_regs, &vcpu.last_sregs, out).len;
+        vcpu.lock.lock();
+        const regs = vcpu.last_regs;
+        const sregs = vcpu.last_sregs;
+        const age_ms = (linux.nowNs() -| vcpu.last_ns) / limits.ns_per_ms;
+        const activity = vcpu.activity;
+        vcpu.lock.unlock();
+        vcpu.kick();
+        const head = std.fmt.bufPrint(out, "vCPU {d} {t}, last exit {d} ms ago\n", .{
+            index,
+            activity,
+            age_ms,
+        }) catch return 0;
+        return head.len + state.describe(&regs, &sregs, out[head.len..]).len;
     }
 };
-
-fn rdtsc() u64 {
-    var low: u32 = undefined;
-    var high: u32 = undefined;
-    asm volatile ("rdtsc"
-        : [low] "={eax}" (low),
-          [high] "={edx}" (high),
-    );
-    return @as(u64, high) << 32 | low;
-}

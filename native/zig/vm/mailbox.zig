@@ -18,6 +18,8 @@ pub const Mailbox = struct {
     kicks: std.atomic.Value(u32) = .init(0),
     /// The vCPU is in KVM_RUN, or about to enter it.
     inside: std.atomic.Value(bool) = .init(false),
+    /// The vCPU obeys a pause: it is outside the guest and stays there.
+    held: std.atomic.Value(bool) = .init(false),
     tid: std.atomic.Value(u32) = .init(0),
 
     pub fn read(self: *const Mailbox) Command {

@@ -1,10 +1,16 @@
 //! One vCPU: the loop around KVM_RUN. Three things are kept apart: this loop, the pure decoder
 //! (exit.zig) and the mailbox by which others reach it (mailbox.zig).
 //!
-//! The order at the top of the loop is what loses no wake-up: clear immediate_exit, read the kick
-//! count, look at the mailbox, INIT, NMI, timer and interrupts, and only then enter or sleep.
+//! The order at the top of the loop is what loses no wake-up: clear immediate_exit, say that a kick
+//! must now signal, read the kick count, look at the mailbox, INIT, NMI, timer and interrupts, and
+//! only then enter or sleep.
+//!
+//! The lock guards what other threads touch: the local APIC, the activity and the registers shown.
+//! It is never held across KVM_RUN: that may wait for a page, and the engine thread, which brings
+//! the page, takes the lock to deliver interrupts.
 
 const std = @import("std");
+const apic_access = @import("apic_access.zig");
 const kvm = @import("../sys/kvm.zig");
 const linux = @import("../sys/linux.zig");
 const exits = @import("exit.zig");
@@ -16,8 +22,8 @@ const Machine = @import("machine.zig").Machine;
 const Mailbox = mailbox_room.Mailbox;
 const assert = std.debug.assert;
 
-const apic_page: u64 = 0xfee0_0000;
-const interrupt_flag = 1 << 9;
+/// Exits one instruction may cause: KVM cuts an access of up to 64 bytes at 8 bytes and pages.
+const parts_max = 16;
 
 pub const Activity = enum(u8) { wait_for_sipi, running, halted };
 
@@ -47,9 +53,9 @@ pub const Vcpu = struct {
     state_seq: u64 = 0,
     io_seq: u64 = 0,
     thread: ?std.Thread = null,
-    parked: std.atomic.Value(bool) = .init(true),
     last_regs: kvm.Regs = .{},
     last_sregs: kvm.Sregs = undefined,
+    last_ns: u64 = 0,
 
     pub fn run(self: *Vcpu) void {
         mailbox_room.enterThread(&self.mailbox, self.kvm.run);
@@ -68,22 +74,22 @@ pub const Vcpu = struct {
     fn loop(self: *Vcpu, alarm: *mailbox_room.Alarm) kvm.Error!void {
         while (true) {
             @atomicStore(u8, &self.kvm.run.immediate_exit, 0, .seq_cst);
-            const seen = self.mailbox.kicks.load(.seq_cst);
-            switch (self.mailbox.read()) {
-                .run => {},
-                .pause => {
-                    linux.futexWait(&self.mailbox.kicks, seen, null);
-                    continue;
-                },
-                .stop => return,
-            }
             self.mailbox.inside.store(true, .seq_cst);
-            const wake_ns = try self.prepare(alarm);
-            if (self.activity != .running) {
+            const seen = self.mailbox.kicks.load(.seq_cst);
+            const command = self.mailbox.read();
+            if (command == .run and self.takeInit()) {
+                try self.reset();
+                continue;
+            }
+            const wake_ns = if (command == .run) try self.prepare(alarm) else null;
+            if (command != .run or self.activity != .running) {
                 self.mailbox.inside.store(false, .seq_cst);
+                if (command == .stop) return;
                 alarm.set(null);
-                // A deliverable event made it run; here there was none when we looked.
+                self.mailbox.held.store(command == .pause, .release);
+                // Whatever would make it run kicks; here there was nothing when we looked.
                 linux.futexWait(&self.mailbox.kicks, seen, wake_ns);
+                self.mailbox.held.store(false, .release);
                 continue;
             }
             const entered = self.kvm.enter();
@@ -104,7 +110,6 @@ pub const Vcpu = struct {
         self.lock.lock();
         defer self.lock.unlock();
         self.apic.tick(now_ns);
-        if (self.apic.takeInit()) try self.reset();
         if (self.activity == .wait_for_sipi) {
             const page = self.apic.takeSipi() orelse return null;
             try self.kvm.setSregs(&state.realMode(page, self.apic.base));
@@ -138,30 +143,47 @@ pub const Vcpu = struct {
         return deadline;
     }
 
-    /// INIT: finish what the last exit left open, then the state of a processor that waits for
-    /// SIPI.
+    fn takeInit(self: *Vcpu) bool {
+        self.lock.lock();
+        defer self.lock.unlock();
+        return self.apic.takeInit();
+    }
+
+    /// INIT: the state of a processor that waits for SIPI, which sets the registers.
     fn reset(self: *Vcpu) kvm.Error!void {
-        @atomicStore(u8, &self.kvm.run.immediate_exit, 1, .seq_cst);
-        self.kvm.enter() catch |err| switch (err) {
-            error.Interrupted, error.Again => {},
-            else => return err,
-        };
-        @atomicStore(u8, &self.kvm.run.immediate_exit, 0, .seq_cst);
+        try self.finishExit();
         try self.kvm.clearEvents();
+        try self.kvm.resetDebugRegisters();
+        self.lock.lock();
         self.apic.reset();
         self.activity = .wait_for_sipi;
+        self.lock.unlock();
         self.machine.publishLocal(self);
+    }
+
+    /// Lets KVM complete what the last exit left open: it would overwrite registers set now at the
+    /// next entry. An access in several parts comes out again after each part.
+    fn finishExit(self: *Vcpu) kvm.Error!void {
+        for (0..parts_max) |_| {
+            @atomicStore(u8, &self.kvm.run.immediate_exit, 1, .seq_cst);
+            self.kvm.enter() catch |err| switch (err) {
+                error.Interrupted, error.Again => return,
+                else => return err,
+            };
+        }
     }
 
     /// What every exit brings along.
     fn after(self: *Vcpu) void {
         const run_page = self.kvm.run;
-        if (run_page.kvm_valid_regs & kvm.sync_regs != 0 and run_page.exit_reason != 8) {
-            self.last_regs = run_page.sync_regs;
-            self.last_sregs = run_page.sync_sregs;
-        }
         var effects: Effects = .{};
         self.lock.lock();
+        // A triple fault leaves nothing to show (AMD: the vCPU is reset already).
+        if (run_page.kvm_valid_regs != 0 and run_page.exit_reason != kvm.exit_shutdown) {
+            self.last_regs = run_page.sync_regs;
+            self.last_sregs = run_page.sync_sregs;
+            self.last_ns = linux.nowNs();
+        }
         const tpr: u8 = @truncate(run_page.cr8 << 4);
         if (self.apic.tpr >> 4 != tpr >> 4) self.apic.tpr = tpr;
         self.apic.setBase(run_page.apic_base, &effects);
@@ -182,9 +204,12 @@ pub const Vcpu = struct {
                     .count = p.count,
                 }, self.kvm.ioData());
             },
-            .mmio => |p| self.mmio(p.write, p.address, run_page.exit.mmio.data[0..p.length]),
-            .read_msr => |index| self.readMsr(index),
-            .write_msr => |w| self.writeMsr(w.index, w.value),
+            .mmio => |p| {
+                const data = run_page.exit.mmio.data[0..p.length];
+                apic_access.mmio(self, p.write, p.address, data);
+            },
+            .read_msr => |index| apic_access.readMsr(self, index),
+            .write_msr => |w| apic_access.writeMsr(self, w.index, w.value),
             .halt => self.halt(),
             .window, .set_tpr, .interrupted => {},
             .shutdown => {
@@ -217,53 +242,6 @@ pub const Vcpu = struct {
         self.machine.engine.threadRests(self.slot);
     }
 
-    fn mmio(self: *Vcpu, write: bool, address: u64, data: []u8) void {
-        if (address & ~@as(u64, 0xfff) != apic_page or self.apic.x2apic()) {
-            return self.machine.bus.access(self, .{
-                .space = .mmio,
-                .write = write,
-                .address = address,
-                .size = @intCast(data.len),
-                .count = 1,
-            }, data);
-        }
-        var effects: Effects = .{};
-        const offset: u12 = @truncate(address);
-        const now_ns = linux.nowNs();
-        self.lock.lock();
-        if (write) {
-            if (data.len == 4) {
-                const value = std.mem.readInt(u32, data[0..4], .little);
-                self.apic.mmioWrite(offset, value, now_ns, &effects);
-            }
-        } else {
-            const word = self.apic.mmioRead(offset, now_ns);
-            var bytes: [8]u8 = @splat(0);
-            std.mem.writeInt(u32, bytes[0..4], word, .little);
-            const shift = offset & 3;
-            for (data, 0..) |*byte, i| byte.* = if (shift + i < 4) bytes[shift + i] else 0;
-        }
-        self.lock.unlock();
-        self.machine.carryOut(self, &effects);
-    }
-
-    fn readMsr(self: *Vcpu, index: u32) void {
-        self.lock.lock();
-        defer self.lock.unlock();
-        const value = self.apic.msrRead(index, linux.nowNs());
-        self.kvm.run.exit.msr.failed = @intFromBool(value == null);
-        self.kvm.run.exit.msr.data = value orelse 0;
-    }
-
-    fn writeMsr(self: *Vcpu, index: u32, value: u64) void {
-        var effects: Effects = .{};
-        self.lock.lock();
-        const taken = self.apic.msrWrite(index, value, linux.nowNs(), &effects);
-        self.lock.unlock();
-        self.kvm.run.exit.msr.failed = @intFromBool(!taken);
-        self.machine.carryOut(self, &effects);
-    }
-
     /// Sleeps until `word` is not `value`; false when the vCPU is told to stop.
     pub fn waitWhile(self: *Vcpu, word: *const std.atomic.Value(u32), value: u32) bool {
         while (word.load(.acquire) == value) {
@@ -281,9 +259,13 @@ pub const Vcpu = struct {
     fn crash(self: *Vcpu, comptime format: []const u8, arguments: anytype) void {
         var text: [1024]u8 = undefined;
         const reason = std.fmt.bufPrint(&text, format, arguments) catch "crash";
-        if (self.kvm.run.kvm_valid_regs & kvm.sync_regs == 0 or self.kvm.run.exit_reason != 8) {
-            if (self.kvm.getRegs()) |regs| self.last_regs = regs else |_| {}
-            if (self.kvm.getSregs()) |sregs| self.last_sregs = sregs else |_| {}
+        if (self.kvm.run.exit_reason != kvm.exit_shutdown) {
+            const regs = self.kvm.getRegs() catch self.last_regs;
+            const sregs = self.kvm.getSregs() catch self.last_sregs;
+            self.lock.lock();
+            defer self.lock.unlock();
+            self.last_regs = regs;
+            self.last_sregs = sregs;
         }
         var registers: [900]u8 = undefined;
         const shown = state.describe(&self.last_regs, &self.last_sregs, &registers);
