@@ -41,7 +41,9 @@ const Relay = struct {
         if (self.chance() and self.held_count < held_max) {
             self.reordered += 1;
             const slot = &self.held[self.held_count];
-            slot.* = .{ .at_ns = now_ns + hold_ns, .to = to, .length = packet.len, .bytes = undefined };
+            slot.at_ns = now_ns + hold_ns;
+            slot.to = to;
+            slot.length = packet.len;
             @memcpy(slot.bytes[0..packet.len], packet);
             self.held_count += 1;
             return;
@@ -69,8 +71,9 @@ const Relay = struct {
 
     fn run(self: *Relay) void {
         var polls: [3]os.pollfd = undefined;
-        for (self.devices, 0..) |fd, i| polls[i] = .{ .fd = fd, .events = os.POLL.IN, .revents = 0 };
-        polls[2] = .{ .fd = 0, .events = os.POLL.IN, .revents = 0 };
+        for ([_]i32{ self.devices[0], self.devices[1], 0 }, &polls) |fd, *poll| {
+            poll.* = .{ .fd = fd, .events = os.POLL.IN, .revents = 0 };
+        }
         var packet: [packet_max]u8 = undefined;
         while (true) {
             const wait_ms: i32 = if (self.held_count > 0) 1 else -1;
@@ -123,7 +126,8 @@ pub fn main(init: std.process.Init.Minimal) !void {
     _ = os.write(1, "ready\n", 6);
     relay.run();
     var text: [160]u8 = undefined;
-    const line = try std.fmt.bufPrint(&text, "{d} packets, {d} lost, {d} doubled, {d} reordered\n", .{
+    const format = "{d} packets, {d} lost, {d} doubled, {d} reordered\n";
+    const line = try std.fmt.bufPrint(&text, format, .{
         relay.packets, relay.lost, relay.doubled, relay.reordered,
     });
     _ = os.write(1, line.ptr, line.len);

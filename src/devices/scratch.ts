@@ -1,6 +1,6 @@
 /**
- * @module Eight bytes of scratch ports, answered by TypeScript: the slow path of the routing table in
- * its smallest form. What is written is read back; anything else routed slow reads as all ones.
+ * @module Eight bytes of scratch ports, answered by TypeScript: the slow path of the routing table
+ * in its smallest form. What is written is read back; anything else routed slow reads as all ones.
  */
 
 export const scratchPorts = { first: 0x508, last: 0x50f } as const;

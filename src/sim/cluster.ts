@@ -1,7 +1,7 @@
 /**
- * @module A whole cluster in one deterministic run: the production Cluster and ReliableLink of every
- * node over a network that loses, doubles, delays and reorders. What takes time on a real node
- * (configure, load, stop) takes a random time here.
+ * @module A whole cluster in one deterministic run: the production Cluster and ReliableLink of
+ * every node over a network that loses, doubles, delays and reorders. What takes time on a real
+ * node (configure, load, stop) takes a random time here.
  */
 
 import type { HostFacts } from "../node/dataplane.ts";
