@@ -29,6 +29,8 @@ pub const rto_min_ns = 5 * ns_per_ms;
 pub const rto_max_ns = 250 * ns_per_ms;
 pub const ack_delay_ns = ns_per_ms;
 pub const ns_per_ms = 1_000_000;
+/// A device that has not answered a vCPU by then never will.
+pub const io_patience_ns = 30_000 * ns_per_ms;
 
 comptime {
     if (ack_delay_ns * 4 > rto_min_ns) @compileError("an acknowledgement must beat the time-out");

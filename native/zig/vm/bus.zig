@@ -5,6 +5,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
+const limits = @import("../limits.zig");
 const linux = @import("../sys/linux.zig");
 const m = @import("../wire/message.zig");
 const BoardEffects = @import("../devices/board.zig").Effects;
@@ -28,6 +29,7 @@ pub const Bus = struct {
     lock: linux.Lock = .{},
     version: u32 = 0,
     routes: []const Route = &.{},
+    patience_ns: u64 = limits.io_patience_ns,
     slow: [slow_max]Slow = @splat(.{}),
 
     /// Takes a newer table over.
@@ -90,16 +92,35 @@ pub const Bus = struct {
             } });
         }
         if (posted) return;
-        self.await(vcpu, a, data);
+        self.await(vcpu, route.node, a, data);
     }
 
-    fn await(self: *Bus, vcpu: *Vcpu, a: Access, data: []u8) void {
-        _ = self;
-        if (!vcpu.waitWhile(&vcpu.answer.ready, 0)) return;
+    fn await(self: *Bus, vcpu: *Vcpu, node: m.NodeId, a: Access, data: []u8) void {
+        const patience_ends_ns = linux.nowNs() + self.patience_ns;
+        if (!vcpu.waitWhile(&vcpu.answer.ready, 0, patience_ends_ns)) {
+            if (vcpu.mailbox.read() == .stop) return;
+            self.complain(vcpu, node, a);
+            // Never an invented answer: it waits on until the machine is stopped.
+            if (!vcpu.waitWhile(&vcpu.answer.ready, 0, null)) return;
+        }
         if (a.write) return;
         const answer = &vcpu.answer;
         if (answer.status != status_ok or answer.length != data.len) return @memset(data, 0xff);
         @memcpy(data, answer.data[0..data.len]);
+    }
+
+    fn complain(self: *Bus, vcpu: *const Vcpu, node: m.NodeId, a: Access) void {
+        var text: [160]u8 = undefined;
+        const format = "node {d} has not answered vCPU {d}'s access to {t} {x} for {d} s";
+        const seconds = self.patience_ns / std.time.ns_per_s;
+        const reason = std.fmt.bufPrint(&text, format, .{
+            node,
+            vcpu.index,
+            a.space,
+            a.address,
+            seconds,
+        }) catch "a device does not answer";
+        self.machine.events.text(.engine_error, vcpu.index, reason);
     }
 
     /// The device itself, on its node. Any thread.

@@ -129,7 +129,7 @@ pub fn awaitAcks(vcpu: *Vcpu) bool {
     while (true) {
         const left = vcpu.acks_left.load(.acquire);
         if (left == 0) return true;
-        if (!vcpu.waitWhile(&vcpu.acks_left, left)) return false;
+        if (!vcpu.waitWhile(&vcpu.acks_left, left, null)) return false;
     }
 }
 

@@ -195,6 +195,22 @@ test "a slow port is handed up and waits for its answer" {
     try rig.stop();
 }
 
+test "a device that never answers is told, the vCPU waits on and still stops" {
+    var rig = try Rig.init(1);
+    defer rig.deinit();
+    rig.machine().bus.patience_ns = 1_000_000;
+    rig.put(rig_room.start, &slow_read);
+    try rig.go();
+    _ = try rig.event(.io);
+    const told = try rig.event(.engine_error);
+    const text = told.text[0..told.length];
+    try testing.expectEqualStrings(
+        "node 0 has not answered vCPU 0's access to port 1000 for 0 s",
+        text,
+    );
+    try rig.stop();
+}
+
 test "stopping reaches a vCPU that waits for an answer" {
     var rig = try Rig.init(1);
     defer rig.deinit();

@@ -12,6 +12,7 @@
 const std = @import("std");
 const apic_access = @import("apic_access.zig");
 const kvm = @import("../sys/kvm.zig");
+const limits = @import("../limits.zig");
 const linux = @import("../sys/linux.zig");
 const exits = @import("exit.zig");
 const mailbox_room = @import("mailbox.zig");
@@ -242,12 +243,20 @@ pub const Vcpu = struct {
         self.machine.engine.threadRests(self.slot);
     }
 
-    /// Sleeps until `word` is not `value`; false when the vCPU is told to stop.
-    pub fn waitWhile(self: *Vcpu, word: *const std.atomic.Value(u32), value: u32) bool {
+    /// Sleeps until `word` is not `value`; false when the vCPU is told to stop, or too late.
+    pub fn waitWhile(
+        self: *Vcpu,
+        word: *const std.atomic.Value(u32),
+        value: u32,
+        until_ns: ?u64,
+    ) bool {
         while (word.load(.acquire) == value) {
             if (self.mailbox.read() == .stop) return false;
-            // The stop wakes it too (machine.stop).
-            linux.futexWait(word, value, linux.nowNs() + 100_000_000);
+            const now_ns = linux.nowNs();
+            const last_ns = until_ns orelse std.math.maxInt(u64);
+            if (now_ns >= last_ns) return false;
+            // The stop wakes it too (machine.stop), but may come before the sleep.
+            linux.futexWait(word, value, @min(now_ns + 100 * limits.ns_per_ms, last_ns));
         }
         return true;
     }
