@@ -9,5 +9,6 @@ comptime {
     _ = @import("engine/fabric.zig");
     _ = @import("engine/engine.zig");
     _ = @import("engine/rests.zig");
+    _ = @import("engine/waits.zig");
     _ = @import("engine/samples.zig");
 }

@@ -24,6 +24,7 @@ const Link = @import("../transport/link.zig").Link;
 const Memory = @import("memory.zig").Memory;
 const Rests = @import("rests.zig").Rests;
 const Trace = @import("trace.zig").Trace;
+const Waits = @import("waits.zig").Waits;
 const os = linux.os;
 const assert = std.debug.assert;
 
@@ -72,6 +73,9 @@ pub const Engine = struct {
     tid: std.atomic.Value(u32) = .init(0),
     tids: [limits.threads_max]std.atomic.Value(u32) = @splat(.init(0)),
     rests: Rests = .{},
+    waits: Waits = .{},
+    /// Slots of registered vCPU threads are below this.
+    vcpu_slots: std.atomic.Value(u32) = .init(0),
     now_ns: u64 = 0,
     /// Links that have something to send.
     dirty: u64 = 0,
@@ -167,6 +171,7 @@ pub const Engine = struct {
     /// The calling thread will fault under this slot (its gathers, dsm/gather.zig).
     pub fn registerThread(self: *Engine, slot: u8) void {
         self.tids[slot].store(linux.threadId(), .release);
+        if (slot < limits.threads_max - 2) _ = self.vcpu_slots.fetchMax(slot + 1, .release);
     }
 
     /// Whether the caller is the engine: it sends by send(), everyone else by fabric.send().
@@ -238,6 +243,7 @@ pub const Engine = struct {
             self.counters.add(if (write) .faults_write else .faults_read, 1);
             const page = self.memory.pageAt(fault.address);
             const slot = self.slotOf(fault.thread);
+            self.waits.began(slot, page);
             self.dsm.fault(self, page, if (write) .write else .read, slot, self.now_ns);
             // The request leaves before the next event is looked at.
             self.pollDirty();
@@ -396,7 +402,13 @@ pub const Engine = struct {
     }
 
     pub fn map(self: *Engine, page: m.Page, state: dsm_room.State) void {
-        self.memory.map(page, state) catch |err| self.broken("map", err);
+        self.memory.map(page, state) catch |err| return self.broken("map", err);
+        self.waits.ended(self.vcpu_slots.load(.acquire), page, self, kickSlot);
+    }
+
+    fn kickSlot(self: *Engine, slot: usize) void {
+        const tid = self.tids[slot].load(.acquire);
+        if (tid != 0) linux.kickThread(tid);
     }
 
     pub fn protect(self: *Engine, page: m.Page) void {

@@ -73,6 +73,14 @@ pub fn blockSignals(open: u6) void {
     assert(os.errno(rc) == .SUCCESS);
 }
 
+/// Real-time signal of kicks; 32-34 belong to libc, the low ones to Bun.
+pub const kick_signal = 35;
+
+/// Throws a thread out of KVM_RUN, or keeps it from entering (vm/mailbox.zig has the handler).
+pub fn kickThread(tid: u32) void {
+    _ = os.syscall3(.tgkill, @intCast(os.getpid()), tid, kick_signal);
+}
+
 pub fn nameThread(name: [*:0]const u8) void {
     _ = os.prctl(@intFromEnum(os.PR.SET_NAME), @intFromPtr(name), 0, 0, 0);
 }

@@ -169,7 +169,7 @@ pub const Machine = struct {
     pub fn stop(self: *Machine) void {
         self.stopping.store(true, .seq_cst);
         for (self.vcpus) |*vcpu| {
-            vcpu.mailbox.tell(.stop, vcpu.kvm.run);
+            vcpu.tell(.stop);
             linux.futexWake(&vcpu.answer.ready);
             linux.futexWake(&vcpu.acks_left);
         }
@@ -193,7 +193,7 @@ pub const Machine = struct {
     /// for a page or an answer stops when it has it.
     pub fn pause(self: *Machine, hold: bool) void {
         assert(!self.stopping.load(.acquire));
-        for (self.vcpus) |*vcpu| vcpu.mailbox.tell(if (hold) .pause else .run, vcpu.kvm.run);
+        for (self.vcpus) |*vcpu| vcpu.tell(if (hold) .pause else .run);
     }
 
     /// Effects of a vCPU's access to its own local APIC, in its thread.
@@ -273,8 +273,8 @@ pub const Machine = struct {
         }
     }
 
-    /// Registers of a local vCPU as of its last exit, and how long ago that was. Asks for a newer
-    /// exit, which the next call shows; never waits.
+    /// Registers of a local vCPU as of its last exit, how long ago that was, and the page it waits
+    /// for. Asks for a newer exit, which the next call shows; never waits.
     pub fn registers(self: *Machine, index: u32, out: []u8) usize {
         const vcpu = self.local(index) orelse return 0;
         vcpu.lock.lock();
@@ -284,11 +284,12 @@ pub const Machine = struct {
         const activity = vcpu.activity;
         vcpu.lock.unlock();
         vcpu.kick();
-        const head = std.fmt.bufPrint(out, "vCPU {d} {t}, last exit {d} ms ago\n", .{
-            index,
-            activity,
-            age_ms,
-        }) catch return 0;
-        return head.len + state.describe(&regs, &sregs, out[head.len..]).len;
+        const page = self.engine.waits.pageOf(vcpu.slot);
+        var writer: std.Io.Writer = .fixed(out);
+        writer.print("vCPU {d} {t}, last exit {d} ms ago", .{ index, activity, age_ms }) catch
+            return 0;
+        if (page) |p| writer.print(", waits for page {x}", .{p}) catch return 0;
+        writer.writeByte('\n') catch return 0;
+        return writer.end + state.describe(&regs, &sregs, out[writer.end..]).len;
     }
 };

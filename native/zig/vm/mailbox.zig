@@ -5,10 +5,10 @@
 const std = @import("std");
 const kvm = @import("../sys/kvm.zig");
 const linux = @import("../sys/linux.zig");
+const Waits = @import("../engine/waits.zig").Waits;
 const os = linux.os;
 
-/// Real-time signal of kicks; 32-34 belong to libc, the low ones to Bun.
-pub const kick_signal = 35;
+const kick_signal = linux.kick_signal;
 
 pub const Command = enum(u32) { run = 0, pause = 1, stop = 2 };
 
@@ -26,19 +26,16 @@ pub const Mailbox = struct {
         return @enumFromInt(self.command.load(.acquire));
     }
 
-    pub fn tell(self: *Mailbox, command: Command, run: *kvm.Run) void {
-        self.command.store(@intFromEnum(command), .release);
-        self.kick(run);
-    }
-
-    /// Any thread. A vCPU that waits in a page fault gets out when the page is there.
-    pub fn kick(self: *Mailbox, run: *kvm.Run) void {
+    /// Any thread. Gets the vCPU's attention; one that waits in a page fault gives it when the page
+    /// is there (`waits`), or at once without.
+    pub fn kick(self: *Mailbox, run: *kvm.Run, waits: ?*Waits, slot: usize) void {
         _ = self.kicks.fetchAdd(1, .seq_cst);
         linux.futexWake(&self.kicks);
         if (!self.inside.load(.seq_cst)) return;
         @atomicStore(u8, &run.immediate_exit, 1, .seq_cst);
+        if (waits) |w| if (w.takesKick(slot)) return;
         const tid = self.tid.load(.acquire);
-        if (tid != 0) _ = os.syscall3(.tgkill, @intCast(os.getpid()), tid, kick_signal);
+        if (tid != 0) linux.kickThread(tid);
     }
 };
 

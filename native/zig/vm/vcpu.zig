@@ -76,6 +76,7 @@ pub const Vcpu = struct {
         while (true) {
             @atomicStore(u8, &self.kvm.run.immediate_exit, 0, .seq_cst);
             self.mailbox.inside.store(true, .seq_cst);
+            self.machine.engine.waits.left(self.slot);
             const seen = self.mailbox.kicks.load(.seq_cst);
             const command = self.mailbox.read();
             if (command == .run and self.takeInit()) {
@@ -261,8 +262,16 @@ pub const Vcpu = struct {
         return true;
     }
 
+    /// Any thread: something has come for it.
     pub fn kick(self: *Vcpu) void {
-        self.mailbox.kick(self.kvm.run);
+        self.mailbox.kick(self.kvm.run, &self.machine.engine.waits, self.slot);
+    }
+
+    /// Any thread. A stop does not wait for a page: it may never come.
+    pub fn tell(self: *Vcpu, command: mailbox_room.Command) void {
+        self.mailbox.command.store(@intFromEnum(command), .release);
+        const waits = if (command == .stop) null else &self.machine.engine.waits;
+        self.mailbox.kick(self.kvm.run, waits, self.slot);
     }
 
     fn crash(self: *Vcpu, comptime format: []const u8, arguments: anytype) void {
