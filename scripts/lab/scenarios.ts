@@ -67,8 +67,8 @@ function scenario(name: string, title: string, nodeCpus: readonly number[]): Sce
     })),
     append: undefined,
     questions: [cpus(total), busy(total), clock],
-    bootSeconds: nodeCpus.length === 1 ? 60 : 240,
-    answerSeconds: nodeCpus.length === 1 ? 20 : 120,
+    bootSeconds: nodeCpus.length === 1 ? 120 : 480,
+    answerSeconds: nodeCpus.length === 1 ? 60 : 180,
   };
 }
 

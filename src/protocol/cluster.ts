@@ -15,7 +15,9 @@ import type { ControlMessage, End, EndCause, Hello } from "./messages.ts";
 import type { CpuidEntry } from "../node/dataplane.ts";
 
 const stages = { configured: 1, loaded: 2 } as const;
-const probesWanted = 24;
+/** Before the start, and at most: the shortest of many says most on a busy machine. */
+const probesLeast = 24;
+const probesWanted = 400;
 const probeGapNsU64 = 5_000_000n;
 /** Time between agreeing on the start and the guest's TSC being 0: none, the past is fine. */
 const endGraceNsU64 = 3_000_000_000n;
@@ -244,7 +246,8 @@ export class Cluster {
     if (this.#options.node === 0) {
       this.#broadcast({ kind: "start", epoch: this.#epoch, tscZeroNsU64: nowNsU64 });
       this.#run(nowNsU64, 0n);
-    } else if (this.#start !== undefined && this.#clock.best !== undefined) {
+    } else if (this.#start !== undefined && this.#clock.samples >= probesLeast) {
+      if (this.#clock.best === undefined) return;
       const { offsetNs, boundNs } = this.#clock.best;
       this.#run(this.#start - offsetNs, boundNs);
     }

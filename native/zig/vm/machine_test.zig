@@ -1,5 +1,7 @@
 //! A few guest bytes on the whole machine: user-space APICs, timers, INIT and SIPI, stop and pause,
 //! devices behind ports. What is awaited is an event or a word in guest memory.
+//!
+//! Long because each case is a few bytes of code with its listing.
 
 const std = @import("std");
 const abi = @import("../abi.zig");
