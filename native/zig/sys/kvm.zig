@@ -135,6 +135,15 @@ comptime {
     assert(@sizeOf(Regs) == 144);
     assert(@sizeOf(Segment) == 24);
     assert(@sizeOf(Sregs) == 312);
+    assert(@offsetOf(Segment, "type") == 14 and @offsetOf(Segment, "unusable") == 22);
+    assert(@offsetOf(Regs, "rip") == 128);
+    assert(@offsetOf(Sregs, "gdt") == 192 and @offsetOf(Sregs, "cr0") == 224);
+    assert(@offsetOf(Sregs, "apic_base") == 272);
+    assert(@offsetOf(Cpuid, "entries") == 8 and @sizeOf(CpuidEntry) == 40);
+    assert(@offsetOf(MemoryRegion, "address") == 24);
+    assert(@offsetOf(EnableCap, "args") == 8);
+    assert(@offsetOf(DeviceAttr, "address") == 16);
+    assert(@offsetOf(Msrs, "entry") == 8 and @sizeOf(MsrEntry) == 16);
     assert(@sizeOf(VcpuEvents) == 64);
     assert(@offsetOf(VcpuEvents, "flags") == 20);
     assert(@offsetOf(Run, "exit") == 32);

@@ -306,31 +306,3 @@ test "an unknown MSR is #GP" {
     try rig.expectExit(13);
     try rig.stop();
 }
-
-test "a triple fault is told with the registers of the last exit" {
-    var rig = try Rig.init(1);
-    defer rig.deinit();
-    rig.put(rig_room.start, &.{
-        0xb8, 0xef, 0xbe, 0xad, 0xde, //         mov    eax,0xdeadbeef
-        0xe6, 0x80, //                           out    0x80,al
-        0x0f, 0x0b, //                           ud2
-    });
-    const tables = [_][2]u64{ .{ 0x2000, 0x3003 }, .{ 0x3000, 0x4003 }, .{ 0x4000, 0x83 } };
-    for (tables) |t| rig.put(@intCast(t[0]), std.mem.asBytes(&t[1]));
-    try rig.node.boot(.{
-        .long_mode = true,
-        .rip = rig_room.start,
-        .rsi = 0,
-        .rsp = 0x8000,
-        .cr3 = 0x2000,
-        .gdt = 0,
-    });
-    try rig.node.run(0);
-    const crash = try rig.event(.crash);
-    const text = crash.text[0..crash.length];
-    try testing.expectEqual(0, crash.event.a);
-    try testing.expect(std.mem.startsWith(u8, text, "triple fault\n"));
-    try testing.expect(std.mem.indexOf(u8, text, "rax=00000000deadbeef") != null);
-    try testing.expect(std.mem.indexOf(u8, text, "cr3=0000000000002000") != null);
-    try rig.stop();
-}

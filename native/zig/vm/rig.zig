@@ -108,6 +108,33 @@ pub const Rig = struct {
         try self.node.run(linux.nowNs());
     }
 
+    /// 64-bit mode at `start`: the first 2 MiB and the APIC's 2 MiB mapped one to one, tables at
+    /// 0x2000 to 0x5fff, selectors 0x10 and 0x18 in a table at 0x8800, stack at 0xa000.
+    pub fn goLong(self: *Rig) !void {
+        const apic_gpa = 0xfee0_0000;
+        const large = 0x83;
+        const table = 3;
+        const entries = [_][2]u64{
+            .{ 0x2000, 0x3000 | table },
+            .{ 0x3000, 0x4000 | table },
+            .{ 0x3018, 0x5000 | table },
+            .{ 0x4000, large },
+            .{ 0x5000 + (apic_gpa >> 21 & 0x1ff) * 8, apic_gpa | large },
+            .{ 0x8810, 0x00af_9b00_0000_ffff },
+            .{ 0x8818, 0x00cf_9300_0000_ffff },
+        };
+        for (entries) |entry| self.put(@intCast(entry[0]), std.mem.asBytes(&entry[1]));
+        try self.node.boot(.{
+            .long_mode = true,
+            .rip = start,
+            .rsi = 0,
+            .rsp = 0xa000,
+            .cr3 = 0x2000,
+            .gdt = 0x8800,
+        });
+        try self.node.run(linux.nowNs());
+    }
+
     /// The next event, with its text, which must be of this kind.
     pub fn event(self: *Rig, kind: abi.EventKind) !Received {
         var result: Received = .{ .event = undefined, .text = undefined, .length = 0 };
