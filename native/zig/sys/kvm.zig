@@ -28,6 +28,13 @@ pub const Run = extern struct {
         mmio: extern struct { address: u64, data: [8]u8, length: u32, is_write: u8 },
         msr: extern struct { failed: u8, padding: [7]u8, reason: u32, index: u32, data: u64 },
         internal: extern struct { suberror: u32, ndata: u32, data: [16]u64 },
+        emulation: extern struct {
+            suberror: u32,
+            ndata: u32,
+            flags: u64,
+            instruction_size: u8,
+            instruction: [15]u8,
+        },
         padding: [256]u8,
     },
     kvm_valid_regs: u64,
@@ -190,6 +197,8 @@ const msr_tsc = 0x10;
 const sync_regs = 1;
 const sync_sregs = 2;
 pub const exit_shutdown = 8;
+pub const internal_emulation = 1;
+pub const emulation_has_instruction = 1;
 
 pub const System = struct {
     fd: i32,

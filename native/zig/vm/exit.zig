@@ -17,6 +17,8 @@ pub const Exit = union(enum) {
     shutdown,
     fail_entry: u64,
     internal: struct { suberror: u32, first: u64 },
+    /// The instruction bytes KVM's emulator does not know; zero length when it does not tell.
+    not_emulated: struct { bytes: [15]u8, length: u8 },
     unknown: u32,
 };
 
@@ -39,34 +41,83 @@ pub fn decode(run: *const kvm.Run) Exit {
         9 => .{ .fail_entry = run.exit.fail_entry.reason },
         10 => .interrupted,
         11 => .set_tpr,
-        17 => .{ .internal = .{
-            .suberror = run.exit.internal.suberror,
-            .first = if (run.exit.internal.ndata > 0) run.exit.internal.data[0] else 0,
-        } },
+        17 => internal(run),
         29 => .{ .read_msr = run.exit.msr.index },
         30 => .{ .write_msr = .{ .index = run.exit.msr.index, .value = run.exit.msr.data } },
         else => |reason| .{ .unknown = reason },
     };
 }
 
-test "exits from byte images" {
+fn internal(run: *const kvm.Run) Exit {
+    const e = &run.exit.emulation;
+    if (e.suberror != kvm.internal_emulation) return .{ .internal = .{
+        .suberror = e.suberror,
+        .first = if (e.ndata > 0) run.exit.internal.data[0] else 0,
+    } };
+    // Flags are the first word of the data, the instruction the next two.
+    const told = e.ndata >= 3 and e.flags & kvm.emulation_has_instruction != 0;
+    return .{ .not_emulated = .{
+        .bytes = e.instruction,
+        .length = if (told) @min(e.instruction_size, 15) else 0,
+    } };
+}
+
+const testing = std.testing;
+
+/// kvm_run with this reason and these bytes of its union.
+fn image(reason: u8, body: []const u8) Exit {
     var bytes: [@sizeOf(kvm.Run)]u8 align(8) = @splat(0);
-    const run: *kvm.Run = @ptrCast(&bytes);
-    bytes[8] = 2;
-    @memcpy(bytes[32..40], &[_]u8{ 1, 2, 0xf8, 0x03, 5, 0, 0, 0 });
-    try std.testing.expectEqual(
+    bytes[8] = reason;
+    @memcpy(bytes[32..][0..body.len], body);
+    return decode(@ptrCast(&bytes));
+}
+
+test "port and memory accesses from byte images" {
+    try testing.expectEqual(
         Exit{ .port = .{ .write = true, .port = 0x3f8, .size = 2, .count = 5 } },
-        decode(run),
+        image(2, "\x01\x02\xf8\x03\x05"),
     );
-    bytes[8] = 6;
-    @memset(bytes[32..80], 0);
-    bytes[32 + 3] = 0xfe;
-    bytes[32 + 16] = 4;
-    bytes[32 + 20] = 1;
-    try std.testing.expectEqual(
+    const zero: [8]u8 = @splat(0);
+    try testing.expectEqual(
         Exit{ .mmio = .{ .write = true, .address = 0xfe00_0000, .length = 4 } },
-        decode(run),
+        image(6, "\x00\x00\x00\xfe\x00\x00\x00\x00" ++ zero ++ "\x04\x00\x00\x00\x01"),
     );
-    bytes[8] = 99;
-    try std.testing.expectEqual(Exit{ .unknown = 99 }, decode(run));
+    // A length KVM never gives must not lead past the eight bytes.
+    try testing.expectEqual(8, image(6, &zero ++ &zero ++ "\xff").mmio.length);
+}
+
+test "MSR accesses from byte images" {
+    const head: [8]u8 = @splat(0);
+    const reason_and_index = "\x01\x00\x00\x00\x30\x08\x00\x00";
+    try testing.expectEqual(Exit{ .read_msr = 0x830 }, image(29, &head ++ reason_and_index));
+    try testing.expectEqual(
+        Exit{ .write_msr = .{ .index = 0x830, .value = 0x0000_0007_0000_4500 } },
+        image(30, &head ++ reason_and_index ++ "\x00\x45\x00\x00\x07\x00\x00\x00"),
+    );
+}
+
+test "exits without data, and reasons nobody knows" {
+    try testing.expectEqual(Exit.halt, image(5, ""));
+    try testing.expectEqual(Exit.window, image(7, ""));
+    try testing.expectEqual(Exit.shutdown, image(8, ""));
+    try testing.expectEqual(Exit.interrupted, image(10, ""));
+    try testing.expectEqual(Exit.set_tpr, image(11, ""));
+    try testing.expectEqual(Exit{ .unknown = 99 }, image(99, ""));
+}
+
+test "why KVM gave up" {
+    try testing.expectEqual(Exit{ .fail_entry = 0x8000_0021 }, image(9, "\x21\x00\x00\x80"));
+    try testing.expectEqual(
+        Exit{ .internal = .{ .suberror = 3, .first = 7 } },
+        image(17, "\x03\x00\x00\x00\x01\x00\x00\x00\x07"),
+    );
+    const emulation = "\x01\x00\x00\x00";
+    const silent = image(17, emulation);
+    try testing.expectEqual(0, silent.not_emulated.length);
+    const flags = "\x01\x00\x00\x00\x00\x00\x00\x00";
+    const told = image(17, emulation ++ "\x04\x00\x00\x00" ++ flags ++ "\x03\xc5\xf8\x77");
+    const got = &told.not_emulated;
+    try testing.expectEqualSlices(u8, "\xc5\xf8\x77", got.bytes[0..got.length]);
+    const long = image(17, emulation ++ "\x04\x00\x00\x00" ++ flags ++ "\xff");
+    try testing.expectEqual(15, long.not_emulated.length);
 }

@@ -62,6 +62,25 @@ test "an interrupt below the task priority waits until CR8 lets it through" {
     try rig.stop();
 }
 
+test "an instruction KVM does not emulate is told with its bytes" {
+    var rig = try Rig.init(1);
+    defer rig.deinit();
+    rig.put(rig_room.start, &.{
+        0xc5, 0xf8, 0x77, //                                           vzeroupper
+    });
+    try rig.goLong();
+    const crash = try rig.event(.crash);
+    const text = crash.text[0..crash.length];
+    // A processor runs it itself and finds it switched off: #UD, which nothing handles.
+    const on_hardware = std.mem.startsWith(u8, text, "triple fault\n");
+    const emulated = "KVM cannot emulate this instruction of the guest: c5f877";
+    try testing.expect(on_hardware or std.mem.startsWith(u8, text, emulated));
+    if (!on_hardware) {
+        try testing.expect(std.mem.indexOf(u8, text, "rip=0000000000001000") != null);
+    }
+    try rig.stop();
+}
+
 test "a triple fault is told with the registers of the last exit" {
     var rig = try Rig.init(1);
     defer rig.deinit();

@@ -223,9 +223,15 @@ pub const Vcpu = struct {
                 return false;
             },
             .internal => |e| {
-                self.crash("KVM cannot emulate the guest (suberror {d}, {x})", .{
+                self.crash("KVM gave up (internal error {d}, {x})", .{
                     e.suberror,
                     e.first,
+                });
+                return false;
+            },
+            .not_emulated => |e| {
+                self.crash("KVM cannot emulate this instruction of the guest: {x}", .{
+                    e.bytes[0..e.length],
                 });
                 return false;
             },
