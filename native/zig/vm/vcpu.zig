@@ -8,6 +8,8 @@
 //! The lock guards what other threads touch: the local APIC, the activity and the registers shown.
 //! It is never held across KVM_RUN: that may wait for a page, and the engine thread, which brings
 //! the page, takes the lock to deliver interrupts.
+//!
+//! Long because the order of events in one loop is the point, and is read in one piece.
 
 const std = @import("std");
 const apic_access = @import("apic_access.zig");
