@@ -223,6 +223,11 @@ pub const functions = [_]Function{
         .doc = "Sets the level of a global system interrupt line.",
     },
     .{
+        .name = "gvm_power_button",
+        .type = fn (Handle) callconv(.c) i32,
+        .doc = "Presses the power button of the board; the guest may shut down.",
+    },
+    .{
         .name = "gvm_routes",
         .type = fn (Handle, Bytes, u64) callconv(.c) i32,
         .doc = "Routes: a newer routing table.",

@@ -127,6 +127,10 @@ const exports = struct {
         return result(node(handle).interrupt(gsi, level != 0));
     }
 
+    fn gvm_power_button(handle: abi.Handle) callconv(.c) i32 {
+        return result(node(handle).powerButton());
+    }
+
     fn gvm_routes(handle: abi.Handle, bytes: abi.Bytes, length: u64) callconv(.c) i32 {
         return result(with(abi.Routes, bytes, length, node(handle), Node.routes));
     }

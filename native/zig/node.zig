@@ -13,6 +13,7 @@ const udp = @import("sys/udp.zig");
 const Counters = @import("engine/counters.zig").Counters;
 const Engine = @import("engine/engine.zig").Engine;
 const Events = @import("engine/events.zig").Events;
+const devices = @import("vm/devices.zig");
 const Guards = @import("dsm/guards.zig").Guards;
 const Loader = @import("engine/loader.zig").Loader;
 const Machine = @import("vm/machine.zig").Machine;
@@ -126,7 +127,7 @@ pub const Node = struct {
 
     pub fn consoleInput(self: *Node, bytes: []const u8) anyerror!usize {
         const machine = self.machine orelse return error.BadState;
-        return machine.consoleInput(bytes);
+        return devices.consoleInput(machine, bytes);
     }
 
     pub fn ioReply(self: *Node, id: u64, bytes: []const u8) anyerror!void {
@@ -136,7 +137,13 @@ pub const Node = struct {
 
     pub fn interrupt(self: *Node, gsi: u32, level: bool) anyerror!void {
         const machine = self.machine orelse return error.BadState;
-        machine.interruptLine(std.math.cast(u8, gsi) orelse return error.OutOfRange, level);
+        const pin = std.math.cast(u8, gsi) orelse return error.OutOfRange;
+        devices.interruptLine(machine, pin, level);
+    }
+
+    pub fn powerButton(self: *Node) anyerror!void {
+        const machine = self.machine orelse return error.BadState;
+        devices.pressPower(machine);
     }
 
     pub fn routes(self: *Node, table: abi.Routes) anyerror!void {

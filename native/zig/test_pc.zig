@@ -5,10 +5,13 @@ comptime {
     _ = @import("apic/timer.zig");
     _ = @import("apic/destination.zig");
     _ = @import("apic/ioapic.zig");
-    _ = @import("devices/board.zig");
+    _ = @import("devices/board_test.zig");
     _ = @import("devices/uart.zig");
     _ = @import("devices/pit.zig");
     _ = @import("devices/cmos.zig");
     _ = @import("devices/acpi_pm.zig");
     _ = @import("devices/probe.zig");
+    _ = @import("devices/pic.zig");
+    _ = @import("devices/crtc.zig");
+    _ = @import("devices/resets.zig");
 }

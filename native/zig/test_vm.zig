@@ -5,6 +5,7 @@ comptime {
     _ = @import("vm/exit_test.zig");
     _ = @import("vm/machine_test.zig");
     _ = @import("vm/long_test.zig");
+    _ = @import("vm/board_test.zig");
     _ = @import("vm/cpuid.zig");
     _ = @import("vm/clock.zig");
 }

@@ -177,6 +177,8 @@ export async function run(
         return daemon.input(action.bytes);
       case "quit":
         return daemon.end(exitCode.done, "ended from the console");
+      case "power":
+        return daemon.powerButton();
       case "help":
         return void process.stderr.write(keyHelp);
       case "status":

@@ -16,7 +16,8 @@ test("everything goes to the guest, Ctrl-C too", () => {
   expect(typed("ls\r\x03")).toEqual(["ls\r\x03"]);
 });
 
-test("Ctrl-A x ends, h helps, c shows counters, a sends itself", () => {
+test("Ctrl-A x ends, h helps, c shows counters, p is the power button, a sends itself", () => {
+  expect(typed("\x01p")).toEqual([{ kind: "power" }]);
   expect(typed("a\x01xb")).toEqual(["a", { kind: "quit" }, "b"]);
   expect(typed("\x01h\x01c")).toEqual([{ kind: "help" }, { kind: "status" }]);
   expect(typed("\x01a\x01\x01")).toEqual(["\x01\x01"]);

@@ -9,6 +9,7 @@ export type KeyAction =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | { readonly kind: "quit" }
   | { readonly kind: "help" }
+  | { readonly kind: "power" }
   | { readonly kind: "status" };
 
 /** Splits typed bytes into what the guest gets and what is meant for us. */
@@ -34,6 +35,10 @@ export class KeyReader {
           flush();
           actions.push({ kind: "quit" });
           break;
+        case "p":
+          flush();
+          actions.push({ kind: "power" });
+          break;
         case "h":
         case "?":
           flush();
@@ -56,9 +61,13 @@ export class KeyReader {
   }
 }
 
-export const keyHelp =
-  "\r\nCtrl-A x  end the VM on all nodes\r\nCtrl-A c  counters of this node\r\n" +
-  "Ctrl-A h  this help\r\nCtrl-A a  send Ctrl-A\r\n";
+export const keyHelp = `
+Ctrl-A x  end the VM on all nodes
+Ctrl-A p  press the guest's power button
+Ctrl-A c  counters of this node
+Ctrl-A h  this help
+Ctrl-A a  send Ctrl-A
+`.replaceAll("\n", "\r\n");
 
 /** Makes the terminal raw and reads it; returns what restores it. */
 export function openTerminal(

@@ -1,4 +1,9 @@
-/** @module The memory map as firmware tells it to an operating system (ACPI 6.5, 15.1; "e820"). */
+/**
+ * @module The memory map as firmware tells it to an operating system (ACPI 6.5, 15.1; "e820").
+ *
+ * 0xA0000 to 0xDFFFF is told to nobody, yet is RAM: a kernel that writes VGA text to 0xB8000 reads
+ * its characters back, without a device and without an exit.
+ */
 
 import { boot, gpaRanges, type NodeShare, ramBytes } from "./map.ts";
 

@@ -19,6 +19,7 @@ export const pitGsi = 2;
 export const ioApicGpa = 0xfec0_0000;
 export const ioApicPins = 24;
 export const localApicGpa = 0xfee0_0000;
+export const crtcPort = 0x3d4;
 export const debugExitPort = 0xf4;
 /** The test device of the built-in guest. */
 export const probeGpa = 0xfed8_0000;

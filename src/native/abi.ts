@@ -3,7 +3,7 @@
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 
-export const abiHashU64 = 0x8e2f9470b6c69d32n;
+export const abiHashU64 = 0x3947cd1c1821083n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -42,6 +42,8 @@ export const symbols = {
   },
   /** Sets the level of a global system interrupt line. */
   gvm_interrupt: { args: [FFIType.u64, FFIType.u32, FFIType.u32], returns: FFIType.i32 },
+  /** Presses the power button of the board; the guest may shut down. */
+  gvm_power_button: { args: [FFIType.u64], returns: FFIType.i32 },
   /** Routes: a newer routing table. */
   gvm_routes: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
   /** Copies up to n u64 counters out; returns how many exist. */

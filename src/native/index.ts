@@ -145,6 +145,10 @@ class NativeDataPlane implements DataPlane {
     check("gvm_interrupt", this.#library.gvm_interrupt(this.#handle, gsi, level ? 1 : 0));
   }
 
+  powerButton(): void {
+    check("gvm_power_button", this.#library.gvm_power_button(this.#handle));
+  }
+
   routes(version: number, ranges: readonly PortRange[]): void {
     this.#call(
       "gvm_routes",

@@ -114,6 +114,12 @@ export class Daemon {
     this.#feed();
   }
 
+  /** Presses the guest's power button; the devices' node has it. */
+  powerButton(): void {
+    const here = this.#o.deviceNode === this.#o.node && this.#cluster.phase === "running";
+    if (here) this.#dataPlane.powerButton();
+  }
+
   get node(): number {
     return this.#o.node;
   }

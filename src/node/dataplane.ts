@@ -116,6 +116,8 @@ export interface DataPlane {
   consoleInput(bytes: Uint8Array): number;
   ioReply(id: number, data: Uint8Array): void;
   interrupt(gsi: number, level: boolean): void;
+  /** Presses the power button; only on the device node. */
+  powerButton(): void;
   routes(version: number, ranges: readonly PortRange[]): void;
   counters(): Counters;
   /** Human-readable registers of a local vCPU, or why it cannot answer. */

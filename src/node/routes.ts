@@ -20,9 +20,14 @@ function fast(space: "port" | "mmio", first: number, last: number, node: number)
 export function deviceRoutes(node: number): readonly PortRange[] {
   return [
     fast("port", map.uartPort, map.uartPort + 7, node),
+    fast("port", 0x20, 0x21, node),
     fast("port", 0x40, 0x43, node),
     fast("port", 0x60, 0x64, node),
     fast("port", 0x70, 0x71, node),
+    fast("port", 0x92, 0x92, node),
+    fast("port", 0xa0, 0xa1, node),
+    fast("port", map.crtcPort, map.crtcPort + 1, node),
+    fast("port", 0x4d0, 0x4d1, node),
     fast("port", 0xf4, 0xf4, node),
     fast("port", probe.port, probe.port + probe.ports - 1, node),
     { ...fast("port", scratchPorts.first, scratchPorts.last, node), speed: "slow" },

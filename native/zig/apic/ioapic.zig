@@ -99,6 +99,11 @@ pub const IoApic = struct {
         out.add(requestOf(entry.*));
     }
 
+    /// Whether nothing that happens on the pin is seen.
+    pub fn isMasked(self: *const IoApic, pin: u8) bool {
+        return self.entries[pin] & masked != 0;
+    }
+
     /// A local APIC ended this vector.
     pub fn eoi(self: *IoApic, vector: u8, out: *Requests) void {
         for (&self.entries, 0..) |*entry, pin| {

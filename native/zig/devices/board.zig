@@ -7,10 +7,13 @@ const m = @import("../wire/message.zig");
 const probe_room = @import("probe.zig");
 const AcpiPm = @import("acpi_pm.zig").AcpiPm;
 const Cmos = @import("cmos.zig").Cmos;
+const Crtc = @import("crtc.zig").Crtc;
 const IoApic = @import("../apic/ioapic.zig").IoApic;
+const Pic = @import("pic.zig").Pic;
 const Pit = @import("pit.zig").Pit;
 const Probe = probe_room.Probe;
 const Request = @import("../apic/destination.zig").Request;
+const Resets = @import("resets.zig").Resets;
 const Uart = @import("uart.zig").Uart;
 const assert = std.debug.assert;
 
@@ -22,6 +25,8 @@ pub const Effects = struct {
     poweroff: bool = false,
     reset: bool = false,
     exit_code: ?u32 = null,
+    /// The board's deadline is another now.
+    rearm: bool = false,
 
     pub fn requests(self: *const Effects) []const Request {
         return self.interrupts.slice();
@@ -40,6 +45,9 @@ pub const Effects = struct {
 pub const Board = struct {
     uart: Uart = .{},
     pit: Pit = .{},
+    pic: Pic = .{},
+    crtc: Crtc = .{},
+    resets: Resets = .{},
     cmos: Cmos,
     pm: AcpiPm = .{},
     probe: Probe = .{},
@@ -60,11 +68,39 @@ pub const Board = struct {
         effects: *Effects,
     ) void {
         assert(data.len >= 1 and data.len <= 8);
+        const before = self.deadline();
         switch (space) {
             .mmio => self.memory(address, write, data, effects),
             .port => self.port(@truncate(address), write, data, now_ns, effects),
         }
+        // Rises from when nobody could see them are not made up for.
+        if (before == null and self.deadline() != null) _ = self.pit.tick(now_ns);
+        if (before != self.deadline()) effects.rearm = true;
+        self.updateLines(effects);
+    }
+
+    fn updateLines(self: *Board, effects: *Effects) void {
         self.io_apic.line(map.uart_irq, self.uart.line(), &effects.interrupts);
+        self.io_apic.line(map.sci_irq, self.pm.line(), &effects.interrupts);
+    }
+
+    /// What has come due: the interval timer's interrupt.
+    pub fn tick(self: *Board, now_ns: u64, effects: *Effects) void {
+        if (!self.pit.tick(now_ns)) return;
+        self.io_apic.line(map.pit_gsi, true, &effects.interrupts);
+        self.io_apic.line(map.pit_gsi, false, &effects.interrupts);
+    }
+
+    /// When tick has to be called next. Never while the timer's pin is masked: Linux leaves the
+    /// timer running when it has found a better one.
+    pub fn deadline(self: *const Board) ?u64 {
+        return if (self.io_apic.isMasked(map.pit_gsi)) null else self.pit.deadline();
+    }
+
+    /// The user presses the power button: the guest hears of it and may shut down.
+    pub fn pressPower(self: *Board, effects: *Effects) void {
+        self.pm.pressPower();
+        self.updateLines(effects);
     }
 
     fn memory(self: *Board, address: u64, write: bool, data: []u8, effects: *Effects) void {
@@ -119,24 +155,33 @@ pub const Board = struct {
                 // Four bytes at 0xCF8 are PCI's configuration address, which is not there; the
                 // reset register within answers only to an access of its own.
                 if (write and at == map.reset_port and at != number) continue;
-                if (write) self.out(at, byte.*, now_ns, effects) else byte.* = self.in(at, now_ns);
+                if (write) {
+                    self.outByte(at, byte.*, now_ns, effects);
+                } else {
+                    byte.* = self.inByte(at, now_ns);
+                }
             },
         }
     }
 
-    fn in(self: *Board, number: u16, now_ns: u64) u8 {
+    fn inByte(self: *Board, number: u16, now_ns: u64) u8 {
         return switch (number) {
             map.uart_port...map.uart_port + 7 => self.uart.read(@intCast(number - map.uart_port)),
             0x40...0x43 => self.pit.read(@intCast(number - 0x40), now_ns),
             0x61 => self.pit.readControl(now_ns),
             0x71 => self.cmos.read(now_ns),
-            // Keyboard controller: input buffer empty, nothing to read.
-            0x64 => 0x1c,
+            0x20, 0x21 => self.pic.read(0, @truncate(number)),
+            0xa0, 0xa1 => self.pic.read(1, @truncate(number)),
+            0x4d0, 0x4d1 => self.pic.trigger[number & 1],
+            0x60, 0x64 => self.resets.readKeyboard(number),
+            0x92 => self.resets.system,
+            map.reset_port => self.resets.control,
+            map.crtc_port, map.crtc_port + 1 => self.crtc.read(@truncate(number)),
             else => 0xff,
         };
     }
 
-    fn out(self: *Board, number: u16, value: u8, now_ns: u64, effects: *Effects) void {
+    fn outByte(self: *Board, number: u16, value: u8, now_ns: u64, effects: *Effects) void {
         switch (number) {
             map.uart_port...map.uart_port + 7 => {
                 const sent = self.uart.write(@intCast(number - map.uart_port), value);
@@ -146,11 +191,17 @@ pub const Board = struct {
             0x61 => self.pit.writeControl(value, now_ns),
             0x70 => self.cmos.select(value),
             0x71 => self.cmos.write(value),
-            // Pulse of the reset line, the oldest way to reboot a PC.
-            0x64 => if (value == 0xfe) {
+            0x20, 0x21 => self.pic.write(0, @truncate(number), value),
+            0xa0, 0xa1 => self.pic.write(1, @truncate(number), value),
+            0x4d0, 0x4d1 => self.pic.writeTrigger(@truncate(number), value),
+            map.crtc_port, map.crtc_port + 1 => self.crtc.write(@truncate(number), value),
+            0x60, 0x64 => if (self.resets.writeKeyboard(number, value)) {
                 effects.reset = true;
             },
-            map.reset_port => if (value & 4 != 0) {
+            0x92 => if (self.resets.writeSystem(value)) {
+                effects.reset = true;
+            },
+            map.reset_port => if (self.resets.writeControl(value)) {
                 effects.reset = true;
             },
             else => {},
@@ -184,37 +235,4 @@ fn fill(data: []u8, value: u64) void {
     var bytes: [8]u8 = undefined;
     std.mem.writeInt(u64, &bytes, value, .little);
     @memcpy(data, bytes[0..data.len]);
-}
-
-const testing = std.testing;
-
-test "ports reach their devices, nothing reads as all ones" {
-    var board: Board = .init(0, 0);
-    var effects: Effects = .{};
-    var byte: [1]u8 = .{'h'};
-    board.access(.port, map.uart_port, true, &byte, 0, &effects);
-    try testing.expectEqualStrings("h", effects.console());
-    board.access(.port, 0x2f8 + 5, false, &byte, 0, &effects);
-    try testing.expectEqual(0xff, byte[0]);
-    var word: [2]u8 = .{ 0, (5 << 2 | 0x20) };
-    board.access(.port, map.pm1a_control, true, &word, 0, &effects);
-    try testing.expect(effects.poweroff);
-    byte = .{6};
-    board.access(.port, map.reset_port, true, &byte, 0, &effects);
-    try testing.expect(effects.reset);
-    effects = .{};
-    var address: [4]u8 = @splat(0xff);
-    board.access(.port, 0xcf8, true, &address, 0, &effects);
-    try testing.expect(!effects.reset);
-}
-
-test "a received byte raises the programmed interrupt" {
-    var board: Board = .init(0, 0);
-    board.io_apic.entries[map.uart_irq] = 0x34;
-    board.uart.mcr = 8;
-    board.uart.ier = 1;
-    var effects: Effects = .{};
-    try testing.expectEqual(16, board.input("0123456789abcdefgh", &effects));
-    try testing.expectEqual(1, effects.requests().len);
-    try testing.expectEqual(0x34, effects.requests()[0].vector);
 }

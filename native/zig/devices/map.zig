@@ -14,6 +14,7 @@ pub const pit_gsi = 2;
 pub const io_apic_gpa = 0xfec0_0000;
 pub const io_apic_pins = 24;
 pub const local_apic_gpa = 0xfee0_0000;
+pub const crtc_port = 0x3d4;
 pub const debug_exit_port = 0xf4;
 /// The test device of the built-in guest.
 pub const probe_gpa = 0xfed8_0000;

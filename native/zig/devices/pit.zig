@@ -17,6 +17,8 @@ const Channel = struct {
     write_low: ?u8 = null,
     read_high: bool = false,
     loaded: bool = false,
+    /// Rises of the output that were told, of those since the start.
+    told: u64 = 0,
 
     fn ticks(self: *const Channel, now_ns: u64) u64 {
         const elapsed: u128 = now_ns -| self.start_ns;
@@ -40,6 +42,27 @@ const Channel = struct {
             3, 7 => t % self.reload < (self.reload + 1) / 2,
             else => self.loaded and t >= self.reload,
         };
+    }
+
+    /// How often the output has risen by itself since the start: at each end of a period in modes
+    /// 2 and 3, once at the end of the count in the others.
+    fn rises(self: *const Channel, now_ns: u64) u64 {
+        if (!self.loaded) return 0;
+        const periods = self.ticks(now_ns) / self.reload;
+        return if (self.periodic()) periods else @min(periods, 1);
+    }
+
+    fn periodic(self: *const Channel) bool {
+        return self.mode & 2 != 0;
+    }
+
+    /// When the next rise that nobody was told of happens.
+    fn nextRise(self: *const Channel) ?u64 {
+        if (!self.loaded or (!self.periodic() and self.told > 0)) return null;
+        const ticks_then: u128 = @as(u128, self.told + 1) * self.reload;
+        const after_ns = std.math.divCeil(u128, ticks_then * std.time.ns_per_s, rate_hz) catch
+            unreachable;
+        return self.start_ns + @as(u64, @intCast(after_ns));
     }
 
     fn command(self: *Channel, value: u8, now_ns: u64) void {
@@ -68,6 +91,7 @@ const Channel = struct {
         self.reload = if (reload == 0) 0x1_0000 else reload;
         self.start_ns = now_ns;
         self.loaded = true;
+        self.told = 0;
     }
 
     fn read(self: *Channel, now_ns: u64) u8 {
@@ -117,6 +141,20 @@ pub const Pit = struct {
         }
     }
 
+    /// Whether channel 0's output has risen since the last call; several rises count as one, since
+    /// a line can only be raised once at a time.
+    pub fn tick(self: *Pit, now_ns: u64) bool {
+        const channel = &self.channels[0];
+        const rises = channel.rises(now_ns);
+        defer channel.told = @max(channel.told, rises);
+        return rises > channel.told;
+    }
+
+    /// When tick has something to tell next.
+    pub fn deadline(self: *const Pit) ?u64 {
+        return self.channels[0].nextRise();
+    }
+
     pub fn readControl(self: *Pit, now_ns: u64) u8 {
         self.refresh = !self.refresh;
         const out: u8 = if (self.channels[2].output(now_ns)) 0x20 else 0;
@@ -158,4 +196,52 @@ test "a latched count stays until both bytes are read" {
     try testing.expectEqual(0x10, pit.read(0, 5_000_000));
     pit.write(3, 0xe2, 0);
     try testing.expectEqual(0x34 & 0x3e, pit.read(0, 0) & 0x3e);
+}
+
+test "channel 0 rises once a period, late calls are told once" {
+    var pit: Pit = .{};
+    try testing.expectEqual(null, pit.deadline());
+    // 100 Hz as kernels program it: mode 2, 11932.
+    pit.write(3, 0x34, 1000);
+    pit.write(0, 0x9c, 1000);
+    try testing.expectEqual(null, pit.deadline());
+    pit.write(0, 0x2e, 1000);
+    const first = pit.deadline().?;
+    try testing.expectEqual(10_000_151 + 1000, first);
+    try testing.expect(!pit.tick(first - 1));
+    try testing.expect(pit.tick(first));
+    try testing.expect(!pit.tick(first));
+    const second = pit.deadline().?;
+    try testing.expectEqual(first + 10_000_151, second);
+    // Five periods late: one interrupt, and the next is in the future.
+    const late = second + 50_000_000;
+    try testing.expect(pit.tick(late));
+    try testing.expect(pit.deadline().? > late);
+}
+
+test "modes 0 and 4 rise once a count" {
+    for ([_]u8{ 0x30, 0x38 }) |mode| {
+        var pit: Pit = .{};
+        pit.write(3, mode, 0);
+        pit.write(0, 0xff, 0);
+        pit.write(0, 0x00, 0);
+        const at = pit.deadline().?;
+        try testing.expect(pit.tick(at));
+        try testing.expectEqual(null, pit.deadline());
+        try testing.expect(!pit.tick(at * 100));
+        pit.write(0, 0xff, at);
+        pit.write(0, 0x00, at);
+        try testing.expectEqual(2 * at, pit.deadline().?);
+    }
+}
+
+test "reprogramming forgets the old period" {
+    var pit: Pit = .{};
+    pit.write(3, 0x34, 0);
+    pit.write(0, 0x00, 0);
+    pit.write(0, 0x10, 0);
+    try testing.expect(pit.tick(pit.deadline().?));
+    pit.write(3, 0x30, 5_000_000);
+    try testing.expectEqual(null, pit.deadline());
+    try testing.expect(!pit.tick(900_000_000));
 }

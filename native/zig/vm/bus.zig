@@ -5,6 +5,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
+const devices = @import("devices.zig");
 const limits = @import("../limits.zig");
 const linux = @import("../sys/linux.zig");
 const m = @import("../wire/message.zig");
@@ -133,7 +134,7 @@ pub const Bus = struct {
             const unit = data[done..][0..a.size];
             machine.board.access(a.space, a.address, a.write, unit, linux.nowNs(), &effects);
             machine.board_lock.unlock();
-            machine.boardEffects(&effects);
+            devices.carryOut(machine, &effects);
         }
     }
 

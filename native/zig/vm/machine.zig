@@ -4,6 +4,7 @@
 const std = @import("std");
 const abi = @import("../abi.zig");
 const clock = @import("clock.zig");
+const devices = @import("devices.zig");
 const interrupts = @import("interrupts.zig");
 const kvm = @import("../sys/kvm.zig");
 const linux = @import("../sys/linux.zig");
@@ -14,11 +15,11 @@ const state = @import("state.zig");
 const cpuid = @import("cpuid.zig");
 const ApicEffects = @import("../apic/local.zig").Effects;
 const Board = @import("../devices/board.zig").Board;
-const BoardEffects = @import("../devices/board.zig").Effects;
 const Bus = @import("bus.zig").Bus;
 const Counters = @import("../engine/counters.zig").Counters;
 const Engine = @import("../engine/engine.zig").Engine;
 const Events = @import("../engine/events.zig").Events;
+const Ticker = @import("ticker.zig").Ticker;
 const Vcpu = @import("vcpu.zig").Vcpu;
 const assert = std.debug.assert;
 
@@ -40,6 +41,7 @@ pub const Machine = struct {
     board: Board,
     board_node: m.NodeId,
     board_lock: linux.Lock = .{},
+    ticker: Ticker = .{},
     bus: Bus,
     alive: std.atomic.Value(u32) = .init(0),
     stopping: std.atomic.Value(bool) = .init(false),
@@ -121,6 +123,7 @@ pub const Machine = struct {
     pub fn deinit(self: *Machine) void {
         assert(self.alive.load(.acquire) == 0);
         self.stopping.store(true, .release);
+        self.ticker.join();
         for (self.vcpus) |*vcpu| {
             if (vcpu.thread) |thread| thread.join();
             vcpu.kvm.close();
@@ -153,6 +156,7 @@ pub const Machine = struct {
 
     /// Starts all local vCPUs. `tsc_zero_ns`: CLOCK_MONOTONIC at which the guest's TSC reads 0.
     pub fn run(self: *Machine, tsc_zero_ns: u64, tsc_khz: u32) !void {
+        if (self.board_node == self.node) try self.ticker.start(self);
         self.alive.store(@intCast(self.vcpus.len), .release);
         for (self.vcpus) |*vcpu| clock.set(&vcpu.kvm, tsc_zero_ns, tsc_khz, self.host_tsc_khz);
         for (self.vcpus, 0..) |*vcpu, i| {
@@ -168,6 +172,7 @@ pub const Machine = struct {
     /// Asks every vCPU to leave the guest; `stopped` is reported when all have.
     pub fn stop(self: *Machine) void {
         self.stopping.store(true, .seq_cst);
+        self.ticker.poke();
         for (self.vcpus) |*vcpu| {
             vcpu.tell(.stop);
             linux.futexWake(&vcpu.answer.ready);
@@ -214,46 +219,7 @@ pub const Machine = struct {
         if (self.board_node != self.node) {
             return self.engine.fabric.send(self.board_node, .{ .eoi = .{ .vector = vector } });
         }
-        self.boardEoi(vector, .queue);
-    }
-
-    fn boardEoi(self: *Machine, vector: u8, way: interrupts.Way) void {
-        var effects: BoardEffects = .{};
-        self.board_lock.lock();
-        self.board.eoi(vector, &effects);
-        self.board_lock.unlock();
-        self.boardEffectsBy(&effects, way);
-    }
-
-    pub fn boardEffects(self: *Machine, effects: *const BoardEffects) void {
-        const on_engine = self.engine.onThisThread();
-        self.boardEffectsBy(effects, if (on_engine) .engine else .queue);
-    }
-
-    fn boardEffectsBy(self: *Machine, effects: *const BoardEffects, way: interrupts.Way) void {
-        for (effects.requests()) |*request| interrupts.deliver(self, null, request, way);
-        if (effects.console().len > 0) self.events.text(.console, 0, effects.console());
-        if (effects.poweroff) self.events.simple(.poweroff, self.node, 0);
-        if (effects.reset) self.events.simple(.reset, self.node, 0);
-        if (effects.exit_code) |code| self.events.simple(.debug_exit, self.node, code);
-    }
-
-    pub fn consoleInput(self: *Machine, bytes: []const u8) usize {
-        var effects: BoardEffects = .{};
-        self.board_lock.lock();
-        const taken = self.board.input(bytes, &effects);
-        self.board_lock.unlock();
-        self.boardEffectsBy(&effects, .queue);
-        return taken;
-    }
-
-    /// A line of a device that TypeScript emulates.
-    pub fn interruptLine(self: *Machine, gsi: u8, level: bool) void {
-        var effects: BoardEffects = .{};
-        self.board_lock.lock();
-        self.board.line(gsi, level, &effects);
-        self.board_lock.unlock();
-        self.boardEffectsBy(&effects, .queue);
+        devices.endOfInterrupt(self, vector, .queue);
     }
 
     /// Everything that is not coherence; engine thread.
@@ -266,7 +232,7 @@ pub const Machine = struct {
             },
             .apic_state => |*s| interrupts.onState(self, from, s),
             .apic_ack => |*ack| interrupts.onAck(self, ack),
-            .eoi => |eoi| self.boardEoi(eoi.vector, .engine),
+            .eoi => |eoi| devices.endOfInterrupt(self, eoi.vector, .engine),
             .io_request => |*request| self.bus.serve(from, request),
             .io_reply => |*reply| self.bus.answered(reply),
             else => unreachable,

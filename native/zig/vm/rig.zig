@@ -59,6 +59,16 @@ pub const Rig = struct {
             .routes_version = 1,
             .routes = &.{
                 port(0xf4, 0xf4, false),
+                port(0x40, 0x43, false),
+                port(0x600, 0x60b, false),
+                .{
+                    .space = 1,
+                    .first = 0xfec0_0000,
+                    .last = 0xfec0_0fff,
+                    .node = 0,
+                    .slow = false,
+                    .posted = false,
+                },
                 port(0x3f8, 0x3ff, false),
                 port(slow_port, slow_port + 7, true),
             },
@@ -108,10 +118,11 @@ pub const Rig = struct {
         try self.node.run(linux.nowNs());
     }
 
-    /// 64-bit mode at `start`: the first 2 MiB and the APIC's 2 MiB mapped one to one, tables at
+    /// 64-bit mode at `start`: the first 2 MiB and the APICs' mapped one to one, tables at
     /// 0x2000 to 0x5fff, selectors 0x10 and 0x18 in a table at 0x8800, stack at 0xa000.
     pub fn goLong(self: *Rig) !void {
         const apic_gpa = 0xfee0_0000;
+        const io_apic_gpa = 0xfec0_0000;
         const large = 0x83;
         const table = 3;
         const entries = [_][2]u64{
@@ -120,6 +131,7 @@ pub const Rig = struct {
             .{ 0x3018, 0x5000 | table },
             .{ 0x4000, large },
             .{ 0x5000 + (apic_gpa >> 21 & 0x1ff) * 8, apic_gpa | large },
+            .{ 0x5000 + (io_apic_gpa >> 21 & 0x1ff) * 8, io_apic_gpa | large },
             .{ 0x8810, 0x00af_9b00_0000_ffff },
             .{ 0x8818, 0x00cf_9300_0000_ffff },
         };

@@ -4,8 +4,8 @@ import { Fields } from "../bytes.ts";
 import { pm1aControl, pm1aEvent, pmTimer, resetPort, resetValue, sciIrq } from "../map.ts";
 import { table } from "./table.ts";
 
-/** WBINVD, C1, no fixed power and sleep buttons nor RTC alarm, 32-bit PM timer, reset register. */
-const flags = (1 << 0) | (1 << 2) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 8) | (1 << 10);
+/** WBINVD, C1, no fixed sleep button nor RTC alarm, 32-bit PM timer, reset register. */
+const flags = (1 << 0) | (1 << 2) | (1 << 5) | (1 << 6) | (1 << 8) | (1 << 10);
 /** IAPC_BOOT_ARCH: legacy devices, but neither keyboard controller nor VGA to look for. */
 const bootArchitecture = (1 << 0) | (1 << 2);
 const profileServer = 4;

@@ -5,7 +5,7 @@ import { ioApicGpa, localApicGpa, pitGsi, sciIrq } from "../map.ts";
 import { table } from "./table.ts";
 
 const enabled = 1;
-/** 8259s are told to be there, as on every PC; they read 0xFF and are masked. */
+/** 8259s are there, as on every PC, but interrupt nobody. */
 const pcatCompatible = 1;
 /** The id 255 means "all" to an xAPIC: from there on only the x2APIC entry can say it. */
 const xapicIds = 255;

@@ -1,0 +1,100 @@
+//! The board as a guest's accesses see it: which port is whose, and which interrupt follows.
+
+const std = @import("std");
+const board_room = @import("board.zig");
+const map = @import("map.zig");
+const Board = board_room.Board;
+const Effects = board_room.Effects;
+const testing = std.testing;
+
+test "ports reach their devices, nothing reads as all ones" {
+    var board: Board = .init(0, 0);
+    var effects: Effects = .{};
+    var byte: [1]u8 = .{'h'};
+    board.access(.port, map.uart_port, true, &byte, 0, &effects);
+    try testing.expectEqualStrings("h", effects.console());
+    board.access(.port, 0x2f8 + 5, false, &byte, 0, &effects);
+    try testing.expectEqual(0xff, byte[0]);
+    var word: [2]u8 = .{ 0, (5 << 2 | 0x20) };
+    board.access(.port, map.pm1a_control, true, &word, 0, &effects);
+    try testing.expect(effects.poweroff);
+    byte = .{6};
+    board.access(.port, map.reset_port, true, &byte, 0, &effects);
+    try testing.expect(effects.reset);
+    effects = .{};
+    var address: [4]u8 = @splat(0xff);
+    board.access(.port, 0xcf8, true, &address, 0, &effects);
+    try testing.expect(!effects.reset);
+}
+
+test "a received byte raises the programmed interrupt" {
+    var board: Board = .init(0, 0);
+    board.io_apic.entries[map.uart_irq] = 0x34;
+    board.uart.mcr = 8;
+    board.uart.ier = 1;
+    var effects: Effects = .{};
+    try testing.expectEqual(16, board.input("0123456789abcdefgh", &effects));
+    try testing.expectEqual(1, effects.requests().len);
+    try testing.expectEqual(0x34, effects.requests()[0].vector);
+}
+
+test "the timer interrupts through its pin, and only while that is open" {
+    var board: Board = .init(0, 0);
+    var effects: Effects = .{};
+    out(&board, 0x43, 0x34, 0, &effects);
+    out(&board, 0x40, 0x9c, 0, &effects);
+    out(&board, 0x40, 0x2e, 0, &effects);
+    try testing.expect(!effects.rearm);
+    try testing.expectEqual(null, board.deadline());
+    // The kernel opens the pin long after: what the line did before is not told.
+    openPin(&board, map.pit_gsi, 0x30, 1_000_000_000, &effects);
+    try testing.expect(effects.rearm);
+    try testing.expect(board.deadline().? > 1_000_000_000);
+    effects = .{};
+    board.tick(board.deadline().?, &effects);
+    board.tick(board.deadline().?, &effects);
+    try testing.expectEqual(2, effects.requests().len);
+    try testing.expectEqual(0x30, effects.requests()[0].vector);
+}
+
+test "the power button is an interrupt of level 9 until its status is cleared" {
+    var board: Board = .init(0, 0);
+    var effects: Effects = .{};
+    openPin(&board, map.sci_irq, 0x8039, 0, &effects);
+    var word: [2]u8 = .{ 0, 1 };
+    board.access(.port, map.pm1a_event + 2, true, &word, 0, &effects);
+    board.pressPower(&effects);
+    try testing.expectEqual(1, effects.requests().len);
+    try testing.expect(effects.requests()[0].level);
+    word = .{ 0, 1 };
+    board.access(.port, map.pm1a_event, true, &word, 0, &effects);
+    board.eoi(0x39, &effects);
+    try testing.expectEqual(1, effects.requests().len);
+}
+
+test "the 8259s, the cursor and the reset register read back" {
+    var board: Board = .init(0, 0);
+    var effects: Effects = .{};
+    for ([_][2]u16{ .{ 0x21, 0xfb }, .{ 0xa1, 0xff }, .{ map.crtc_port, 14 } }) |pair| {
+        out(&board, pair[0], @truncate(pair[1]), 0, &effects);
+        var byte: [1]u8 = undefined;
+        board.access(.port, pair[0], false, &byte, 0, &effects);
+        try testing.expectEqual(pair[1], byte[0]);
+    }
+    out(&board, map.reset_port, 2, 0, &effects);
+    try testing.expect(!effects.reset);
+    out(&board, 0x92, 1, 0, &effects);
+    try testing.expect(effects.reset);
+}
+
+fn out(board: *Board, port: u16, value: u8, now_ns: u64, effects: *Effects) void {
+    var byte: [1]u8 = .{value};
+    board.access(.port, port, true, &byte, now_ns, effects);
+}
+
+fn openPin(board: *Board, pin: u32, entry: u32, now_ns: u64, effects: *Effects) void {
+    for ([_][2]u32{ .{ 0, 0x10 + 2 * pin }, .{ 0x10, entry } }) |pair| {
+        var word = std.mem.toBytes(pair[1]);
+        board.access(.mmio, map.io_apic_gpa + pair[0], true, &word, now_ns, effects);
+    }
+}

@@ -1,0 +1,79 @@
+//! Devices of the board that act by themselves, seen by guest bytes: the interval timer's interrupt
+//! and the power button. What is awaited is an interrupt.
+
+const std = @import("std");
+const rig_room = @import("rig.zig");
+const Rig = rig_room.Rig;
+const testing = std.testing;
+
+/// The table's limit and base for lidt at 0x6800, gates from 0x6000 on.
+fn gate(rig: *Rig, vector: usize, address: u64) void {
+    const bytes = [2]u64{ address & 0xffff | 0x10 << 16 | 0x8e00 << 32, 0 };
+    rig.put(0x6000 + vector * 16, std.mem.asBytes(&bytes));
+    rig.put(0x6800, &.{ 0xff, 0x07, 0x00, 0x60, 0, 0, 0, 0, 0, 0 });
+}
+
+/// APIC on, and the I/O APIC's register `select` = `low`, its upper half 0: APIC id 0.
+fn prologue(comptime pin: u8, comptime entry: u32) [41]u8 {
+    return [_]u8{
+        0x0f, 0x01, 0x1c, 0x25, 0x00, 0x68, 0x00, 0x00, //             lidt [0x6800]
+        0xbf, 0x00, 0x00, 0xe0, 0xfe, //                               mov  edi,0xfee00000
+        0xc7, 0x87, 0xf0, 0x00, 0x00, 0x00, 0xff, 0x01, 0x00, 0x00, // mov  [rdi+0xf0],0x1ff
+        0xbe, 0x00, 0x00, 0xc0, 0xfe, //                               mov  esi,0xfec00000
+        0xc7, 0x06, 0x10 + 2 * pin, 0x00, 0x00, 0x00, //               mov  [rsi],select
+        0xc7, 0x46, 0x10, //                                           mov  [rsi+0x10],entry
+    } ++ std.mem.toBytes(entry);
+}
+
+test "the interval timer wakes HLT three times through pin 2" {
+    var rig = try Rig.init(1);
+    defer rig.deinit();
+    rig.put(rig_room.start, &(prologue(2, 0x40) ++ [_]u8{
+        0xb0, 0x34, 0xe6, 0x43, //               mode 2, both bytes
+        0xb0, 0x9c, 0xe6, 0x40, //               11932: 10 ms
+        0xb0, 0x2e, 0xe6, 0x40,
+        0xfb, //                         0:      sti
+        0xf4, //                                 hlt
+        0xeb, 0xfc, //                           jmp    0
+    }));
+    rig.put(0x7000, &.{
+        0xc7, 0x87, 0xb0, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, // EOI
+        0xfe, 0x0c, 0x25, 0x00, 0x50, 0x00, 0x00, //             dec  byte [0x5000]
+        0x75, 0x04, //                                           jne  1
+        0xb0, 0x33, //                                           mov  al,0x33
+        0xe6, 0xf4, //                                           out  0xf4,al
+        0x48, 0xcf, //                                   1:      iretq
+    });
+    gate(&rig, 0x40, 0x7000);
+    rig.put(0x5000, &.{3});
+    try rig.goLong();
+    try rig.expectExit(0x33);
+    try rig.stop();
+}
+
+test "the power button arrives as the system control interrupt" {
+    var rig = try Rig.init(1);
+    defer rig.deinit();
+    rig.put(rig_room.start, &(prologue(9, 0x8041) ++ [_]u8{
+        0x66, 0xba, 0x02, 0x06, //               mov  dx,0x602
+        0x66, 0xb8, 0x00, 0x01, //               mov  ax,0x100
+        0x66, 0xef, //                           out  dx,ax: enable the button
+        0xb0, 0x01, 0xe6, 0xf4, //               ready
+        0xfb, //                         0:      sti
+        0xf4, //                                 hlt
+        0xeb, 0xfc, //                           jmp    0
+    }));
+    rig.put(0x7000, &.{
+        0x66, 0xba, 0x01, 0x06, //               mov  dx,0x601
+        0xec, //                                 in   al,dx: status, upper half
+        0x04, 0x20, //                           add  al,0x20
+        0xe6, 0xf4, //                           out  0xf4,al
+        0xf4, //                                 hlt
+    });
+    gate(&rig, 0x41, 0x7000);
+    try rig.goLong();
+    try rig.expectExit(1);
+    try rig.node.powerButton();
+    try rig.expectExit(0x21);
+    try rig.stop();
+}

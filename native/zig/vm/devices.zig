@@ -1,0 +1,58 @@
+//! The board from outside: whoever touches it takes its lock, and carries out what it asks for
+//! after letting go, because interrupts and events may wait for others.
+
+const BoardEffects = @import("../devices/board.zig").Effects;
+const interrupts = @import("interrupts.zig");
+const Machine = @import("machine.zig").Machine;
+
+/// A local APIC ended a level-triggered interrupt; device node only.
+pub fn endOfInterrupt(machine: *Machine, vector: u8, way: interrupts.Way) void {
+    var effects: BoardEffects = .{};
+    machine.board_lock.lock();
+    machine.board.eoi(vector, &effects);
+    machine.board_lock.unlock();
+    carryOutBy(machine, &effects, way);
+}
+
+/// Any thread, without the board's lock.
+pub fn carryOut(machine: *Machine, effects: *const BoardEffects) void {
+    const on_engine = machine.engine.onThisThread();
+    carryOutBy(machine, effects, if (on_engine) .engine else .queue);
+}
+
+fn carryOutBy(machine: *Machine, effects: *const BoardEffects, way: interrupts.Way) void {
+    for (effects.requests()) |*request| interrupts.deliver(machine, null, request, way);
+    if (effects.console().len > 0) machine.events.text(.console, 0, effects.console());
+    if (effects.poweroff) machine.events.simple(.poweroff, machine.node, 0);
+    if (effects.reset) machine.events.simple(.reset, machine.node, 0);
+    if (effects.exit_code) |code| machine.events.simple(.debug_exit, machine.node, code);
+    if (effects.rearm) machine.ticker.poke();
+}
+
+/// Bytes typed at the console; returns how many the serial port took.
+pub fn consoleInput(machine: *Machine, bytes: []const u8) usize {
+    var effects: BoardEffects = .{};
+    machine.board_lock.lock();
+    const taken = machine.board.input(bytes, &effects);
+    machine.board_lock.unlock();
+    carryOut(machine, &effects);
+    return taken;
+}
+
+/// The user presses the power button.
+pub fn pressPower(machine: *Machine) void {
+    var effects: BoardEffects = .{};
+    machine.board_lock.lock();
+    machine.board.pressPower(&effects);
+    machine.board_lock.unlock();
+    carryOut(machine, &effects);
+}
+
+/// A line of a device that TypeScript emulates.
+pub fn interruptLine(machine: *Machine, gsi: u8, level: bool) void {
+    var effects: BoardEffects = .{};
+    machine.board_lock.lock();
+    machine.board.line(gsi, level, &effects);
+    machine.board_lock.unlock();
+    carryOut(machine, &effects);
+}
