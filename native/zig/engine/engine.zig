@@ -239,6 +239,7 @@ pub const Engine = struct {
         const got = uffd.read(self.memory.uffd, &messages);
         for (got) |*fault| {
             assert(fault.event == uffd.event_pagefault);
+            self.now_ns = linux.nowNs();
             const write = fault.flags & (uffd.flag_write | uffd.flag_wp) != 0;
             self.counters.add(if (write) .faults_write else .faults_read, 1);
             const page = self.memory.pageAt(fault.address);
@@ -256,6 +257,8 @@ pub const Engine = struct {
         for (0..datagrams_per_turn) |_| {
             const got = udp.receive(self.socket, self.buffer) orelse break;
             any = true;
+            // A turn may take longer than a round trip, and what is measured must not say so.
+            self.now_ns = linux.nowNs();
             const head = header.Header.read(got.bytes) catch {
                 self.counters.add(.dropped, 1);
                 continue;
@@ -269,6 +272,9 @@ pub const Engine = struct {
             const link = &self.links[head.source].?;
             var receiver: Receiver = .{ .engine = self, .from = head.source };
             link.receive(got.bytes, self.now_ns, &receiver);
+            // An acknowledgement may have made room for what waits: else that would stay until the
+            // next heartbeat.
+            self.dirty |= @as(u64, 1) << @intCast(head.source);
             self.pollDirty();
         }
         return any;
@@ -366,6 +372,9 @@ pub const Engine = struct {
         c.set(.invalidations, s.invalidations);
         c.set(.fault_remote_count, s.completed);
         c.set(.fault_remote_ns, s.completed_ns);
+        c.set(.requests_ganged, s.ganged);
+        c.set(.deferred_count, s.deferred);
+        c.set(.deferred_ns, s.deferred_ns);
     }
 
     fn forward(self: *Engine, item: *const Item) void {
