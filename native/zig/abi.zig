@@ -4,6 +4,8 @@
 //!
 //! Functions return 0 (or a count) or a negative errno, never block, never call back, and copy what
 //! they keep. Configuration crosses as one CBOR byte string: nested arrays, fields in this order.
+//!
+//! Long because it is one contract, and all of it is generated from here.
 
 const std = @import("std");
 
@@ -77,6 +79,11 @@ pub const Counter = enum(u16) {
     io_served,
     exits,
     interrupts_injected,
+    /// Requests for pages of a gang, beside those for faults.
+    requests_ganged,
+    /// Orders that waited here for this node's own threads.
+    deferred_count,
+    deferred_ns,
 };
 
 pub const OpenOptions = struct {

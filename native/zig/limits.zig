@@ -38,9 +38,14 @@ comptime {
     if (link_packets & (link_packets - 1) != 0) @compileError("the window is indexed by mask");
 }
 
-/// Requests one node may have outstanding: one kept for each local thread, the loader and devices
-/// included, and as many again for faults that a signal withdrew while their request was out.
+/// Requests for faults that one node may have outstanding: one kept for each local thread, the
+/// loader and devices included, and as many again for faults that a signal withdrew while their
+/// request was out.
 pub const requests_max = 2 * threads_max;
+/// Requests beside them for the other pages of gangs.
+pub const gang_requests_max = 256;
+/// Pages a thread's gang remembers.
+pub const gang_members_max = 256;
 /// Write-backs of evicted pages one node may have outstanding.
 pub const puts_max = 64;
 /// Pages one gather may be granted: more than one instruction with its kernel entry needs.

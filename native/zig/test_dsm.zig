@@ -2,6 +2,8 @@
 
 comptime {
     _ = @import("dsm/page_map.zig");
+    _ = @import("dsm/credit.zig");
+    _ = @import("dsm/gang.zig");
     _ = @import("dsm/gather_test.zig");
     _ = @import("dsm/local.zig");
     _ = @import("dsm/guards.zig");

@@ -17,7 +17,9 @@ const shown = [
   "faultsRead",
   "faultsWrite",
   "pagesReceived",
+  "requestsGanged",
   "invalidations",
+  "deferredCount",
   "ipisSent",
   "ioForwarded",
   "retransmissions",
@@ -34,8 +36,13 @@ function summary(outcome: Outcome): string {
     const text = values.map((name) => `${name} ${counters[name]}`).join(", ");
     const remote = counters["faultRemoteCount"] ?? 0;
     const mean = remote === 0 ? 0 : (counters["faultRemoteNs"] ?? 0) / remote / 1e6;
-    if (text !== "")
-      lines.push(`node ${node}: ${text}; ${remote} remote faults of ${mean.toFixed(1)} ms`);
+    const deferred = (counters["deferredNs"] ?? 0) / 1e9;
+    if (text !== "") {
+      lines.push(
+        `node ${node}: ${text}; ${remote} remote requests of ${mean.toFixed(1)} ms, ` +
+          `deferred ${deferred.toFixed(1)} s`,
+      );
+    }
   }
   return `${lines.join("\n")}\n`;
 }

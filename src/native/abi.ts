@@ -3,7 +3,7 @@
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 
-export const abiHashU64 = 0x3947cd1c1821083n;
+export const abiHashU64 = 0xb89615d891d67605n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -109,6 +109,9 @@ export const counter = {
   ioServed: 22,
   exits: 23,
   interruptsInjected: 24,
+  requestsGanged: 25,
+  deferredCount: 26,
+  deferredNs: 27,
 } as const;
 
 export type OpenOptions = {

@@ -15,6 +15,8 @@ pub const Config = struct {
     /// Requests and Puts one node may have outstanding: R and P, the same on all nodes. One request
     /// is kept for each thread.
     requests: u32 = limits.requests_max,
+    /// Requests for other pages of gangs, beside these; 0 switches gangs off.
+    gang_requests: u32 = limits.gang_requests_max,
     puts: u32 = limits.puts_max,
     threads: u16 = limits.threads_max,
 };
@@ -29,13 +31,17 @@ pub const Elide = packed struct {
 
 pub const Stats = struct {
     requests: u64 = 0,
+    /// Of them: pages of a gang that nobody had faulted on yet.
+    ganged: u64 = 0,
     local: u64 = 0,
     completed: u64 = 0,
     completed_ns: u64 = 0,
     pages_received: u64 = 0,
     pages_sent: u64 = 0,
     invalidations: u64 = 0,
+    /// Inv and Fwd that waited here for this node's own threads, and how long.
     deferred: u64 = 0,
+    deferred_ns: u64 = 0,
     hurries: u64 = 0,
     evictions: u64 = 0,
     /// Answers that needed no bytes: the version was equal, or the page untouched.

@@ -19,6 +19,8 @@ const std = @import("std");
 const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
 const config_room = @import("config.zig");
+const Credit = @import("credit.zig").Credit;
+const gang = @import("gang.zig");
 const gather = @import("gather.zig");
 const guards_room = @import("guards.zig");
 const holder = @import("holder.zig");
@@ -53,8 +55,9 @@ pub const Dsm = struct {
     deferred: PageMap(holder.Deferred),
     evicting: PageMap(holder.Evicting),
     parked: PageMap(requester.Parked),
-    credit: requester.Credit,
+    credit: Credit,
     gathers: gather.Gathers,
+    gangs: []gang.Gang,
     inbox: []m.Message,
     inbox_head: u32 = 0,
     inbox_length: u32 = 0,
@@ -69,8 +72,9 @@ pub const Dsm = struct {
         const nodes = config.shares.len;
         assert(nodes >= 1 and nodes <= limits.nodes_max and config.node < nodes);
         const shares: Shares = .init(config.shares);
+        const requests = config.requests + config.gang_requests;
         // Each node's R requests and P Puts may all be for pages of this home.
-        const table: u32 = @intCast(nodes * (config.requests + config.puts));
+        const table: u32 = @intCast(nodes * (requests + config.puts));
         const local = try local_room.alloc(shares.pages());
         errdefer local_room.free(local);
         const entries = try std.heap.page_allocator.alloc(home.Entry, config.shares[config.node]);
@@ -86,12 +90,13 @@ pub const Dsm = struct {
             .entries = entries,
             .busy = try .init(allocator, table),
             .queue = try .init(allocator, table),
-            .pending = try .init(allocator, config.requests),
+            .pending = try .init(allocator, requests),
             .deferred = try .init(allocator, table),
             .evicting = try .init(allocator, config.puts),
-            .credit = .{ .extra_max = config.requests - config.threads },
+            .credit = .init(&config),
             .parked = try .init(allocator, limits.parked_max),
             .gathers = try .init(allocator, config.node, config.gathers),
+            .gangs = try gang.alloc(allocator, config.threads),
             .inbox = try allocator.alloc(m.Message, limits.inbox_max),
         };
     }
@@ -104,6 +109,7 @@ pub const Dsm = struct {
         self.evicting.deinit(allocator);
         self.parked.deinit(allocator);
         self.gathers.deinit(allocator);
+        allocator.free(self.gangs);
         allocator.free(self.inbox);
         local_room.free(self.local);
         std.heap.page_allocator.free(self.entries);

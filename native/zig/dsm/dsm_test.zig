@@ -155,8 +155,8 @@ test "a page of a live gather waits for its thread, until an older one asks behi
     w.fault(3, 65, .read, 0);
     // Node 0 holds page 3 and waits for page 64; it has heard of a later age than node 3's.
     w.nodes[0].gathers.observe(100 << 16);
-    w.fault(0, 3, .write, 0);
     w.fault(0, 64, .write, 0);
+    w.fault(0, 3, .write, 0);
     // Node 2 is younger than both: deferred, with no end in sight.
     w.nodes[2].gathers.observe(200 << 16);
     w.fault(2, 3, .write, 0);
@@ -175,6 +175,27 @@ test "a page of a live gather waits for its thread, until an older one asks behi
     w.rest();
     try w.expectStates(3, &.{ .invalid, .invalid, .shared, .shared });
     try w.expectStates(64, &.{ .modified, .invalid, .invalid, .invalid });
+}
+
+test "a set of pages that nodes take from each other comes back on one fault" {
+    const w = try World.init(2);
+    defer w.deinit();
+    const set = [_]m.Page{ 3, 4, 5, 6 };
+    // Node 1 learns that it needs them together: lost and wanted again in two gathers.
+    for (0..3) |_| for ([_]m.NodeId{ 1, 0 }) |node| {
+        w.now_ns += std.time.ns_per_s;
+        for (set) |page| {
+            w.fault(node, page, .write, 0);
+            w.rest();
+        }
+    };
+    const before = w.nodes[1].stats.ganged;
+    w.now_ns += std.time.ns_per_s;
+    w.fault(1, 5, .write, 0);
+    w.rest();
+    try testing.expectEqual(before + 3, w.nodes[1].stats.ganged);
+    for (set) |page| try w.expectStates(page, &.{ .invalid, .modified });
+    try testing.expect(w.nodes[1].idle() and w.nodes[1].credit.gang == 0);
 }
 
 test "several local threads are one request, and all are woken" {

@@ -36,9 +36,12 @@ const Record = struct {
 const Thread = struct {
     current: u5 = 0,
     waits_for: ?Page = null,
+    /// Gathers begun.
+    begun: u32 = 0,
     /// Residency as a multiple of the gather's cost; grows while nodes steal from each other.
     multiple: u32 = 1,
     stolen: bool = false,
+    resting: bool = false,
     stolen_ns: u64 = 0,
     /// Records with deferred > 0, one bit each.
     deferring: u32 = 0,
@@ -49,11 +52,11 @@ pub const Options = struct {
     /// Bounds of the time after a wake in which a next fault still belongs to the gather.
     gap_min_ns: u64 = 20_000,
     gap_max_ns: u64 = 20 * limits.ns_per_ms,
-    multiple_max: u32 = 1024,
+    multiple_max: u32 = 2,
     /// The residency is at most this many fault costs per page of the gather: what a large gather
     /// would lose is much, a single page is soon regained.
     cap_faults: u64 = 8,
-    cap_max_ns: u64 = 300 * limits.ns_per_ms,
+    cap_max_ns: u64 = 100 * limits.ns_per_ms,
 };
 
 pub const Gathers = struct {
@@ -85,7 +88,7 @@ pub const Gathers = struct {
         return &self.threads[holder.thread].records[holder.index];
     }
 
-    fn current(self: *const Gathers, thread: u8) Holder {
+    pub fn current(self: *const Gathers, thread: u8) Holder {
         return .{ .thread = thread, .index = self.threads[thread].current };
     }
 
@@ -117,6 +120,7 @@ pub const Gathers = struct {
     pub fn fault(self: *Gathers, thread: u8, page: Page, now_ns: u64) Age {
         if (!self.continues(thread, now_ns)) self.begin(thread, now_ns);
         self.threads[thread].waits_for = page;
+        self.threads[thread].resting = false;
         return self.record(self.current(thread)).age;
     }
 
@@ -127,6 +131,7 @@ pub const Gathers = struct {
         if (now_ns -| t.stolen_ns > quiet_ns) t.multiple = @max(1, t.multiple / 2);
         t.stolen = false;
         t.current +%= 1;
+        t.begun +%= 1;
         const r = &t.records[t.current];
         assert(r.deferred == 0);
         self.counter += 1;
@@ -144,11 +149,34 @@ pub const Gathers = struct {
         const r = self.record(holder);
         assert(r.age != age_youngest);
         if (t.waits_for == page) t.waits_for = null;
+        self.took(holder, now_ns);
+        return holder;
+    }
+
+    pub fn sequence(self: *const Gathers, thread: u8) u32 {
+        return self.threads[thread].begun;
+    }
+
+    /// A page that only this node uses was mapped: it goes with the gather there is.
+    pub fn alone(self: *Gathers, thread: u8, page: Page) Holder {
+        const t = &self.threads[thread];
+        if (t.waits_for == page) t.waits_for = null;
+        return self.current(thread);
+    }
+
+    /// A page of the thread's gang came that it had not faulted on (gang.zig).
+    pub fn brought(self: *Gathers, thread: u8, now_ns: u64) Holder {
+        const holder = self.current(thread);
+        if (!self.threads[thread].resting) self.took(holder, now_ns);
+        return holder;
+    }
+
+    fn took(self: *Gathers, holder: Holder, now_ns: u64) void {
+        const r = self.record(holder);
         r.pages += 1;
         r.last_wake_ns = now_ns;
         r.live_until_ns = now_ns + self.gap(r);
-        r.resident_until_ns = now_ns + self.residency(r, t.multiple);
-        return holder;
+        r.resident_until_ns = now_ns + self.residency(r, self.threads[holder.thread].multiple);
     }
 
     /// A page held already is granted again: it stays with the older gather while that one lives.
@@ -160,6 +188,7 @@ pub const Gathers = struct {
     /// The thread needs nothing of what it gathered, lately or before: a device has copied what it
     /// wanted, a vCPU has halted.
     pub fn end(self: *Gathers, thread: u8, now_ns: u64) void {
+        self.threads[thread].resting = true;
         for (&self.threads[thread].records) |*r| {
             r.live_until_ns = @min(r.live_until_ns, now_ns);
             r.resident_until_ns = @min(r.resident_until_ns, now_ns);
@@ -179,8 +208,11 @@ pub const Gathers = struct {
     /// When a page may be given to a transaction of this age: 0 = now, `never` = not before the
     /// gather goes on or an older transaction asks, else a time.
     pub fn holdUntil(self: *const Gathers, holder: Holder, age: Age, now_ns: u64) u64 {
-        const alive = self.live(holder, now_ns);
-        if (alive and age < self.record(holder).age) return 0;
+        const t = &self.threads[holder.thread];
+        // A thread that waits cannot use what it has: all of it yields to whoever is older than
+        // what it waits with, else both would wait for the end of a residency.
+        const alive = t.waits_for != null or self.live(holder, now_ns);
+        if (alive and age < t.records[t.current].age) return 0;
         const end_ns = self.until(holder);
         return if (now_ns >= end_ns) 0 else end_ns;
     }

@@ -46,9 +46,13 @@ test "a gather's pages keep their residency when its thread begins the next" {
     try testing.expectEqual(now + 2_000_000, resident);
     now = g.record(held).live_until_ns + 1;
     const age = g.fault(0, 500, now);
-    // Older or younger: the gather is over, its time is not.
-    try testing.expectEqual(resident, g.holdUntil(held, 0, now));
+    // The gather is over, its time is not; but the thread waits and cannot use it, so an older
+    // transaction takes it.
     try testing.expectEqual(resident, g.holdUntil(held, age + 1, now));
+    try testing.expectEqual(0, g.holdUntil(held, age - 1, now));
+    _ = g.granted(0, 500, now);
+    now = g.record(g.current(0)).live_until_ns;
+    try testing.expectEqual(resident, g.holdUntil(held, age - 1, now));
     try testing.expectEqual(0, g.holdUntil(held, age + 1, resident));
 }
 

@@ -17,6 +17,7 @@ pub const Deferred = struct {
     /// The gather it waits for.
     holder: gather.Holder,
     order: Order,
+    since_ns: u64,
 };
 
 const Order = union(enum) { inv: m.Inv, fwd: m.Fwd };
@@ -59,7 +60,13 @@ pub fn onFwd(d: *Dsm, host: anytype, fwd: m.Fwd, now_ns: u64) void {
 fn postpone(d: *Dsm, host: anytype, page: m.Page, age: u64, order: Order) void {
     if (d.deferred.has(page)) return d.refuse(host, "two transactions for one page");
     const holder = d.local[page].holder;
-    _ = d.deferred.put(.{ .page = page, .age = age, .holder = holder, .order = order });
+    _ = d.deferred.put(.{
+        .page = page,
+        .age = age,
+        .holder = holder,
+        .order = order,
+        .since_ns = d.now_ns,
+    });
     d.gathers.count(holder, true);
     d.stats.deferred += 1;
 }
@@ -86,11 +93,26 @@ fn keeps(d: *const Dsm, page: m.Page, age: u64, now_ns: u64) bool {
 pub fn release(d: *Dsm, host: anytype, page: m.Page) void {
     const waiting = d.deferred.get(page) orelse return;
     const order = waiting.order;
+    d.stats.deferred_ns += d.now_ns -| waiting.since_ns;
     d.gathers.count(waiting.holder, false);
     d.deferred.remove(page);
     switch (order) {
         .inv => |inv| answerInv(d, host, inv),
         .fwd => |fwd| answerFwd(d, host, fwd),
+    }
+}
+
+/// The thread begins to wait: what it holds yields to older ones (gather.zig, holdUntil).
+pub fn yieldOf(d: *Dsm, host: anytype, thread: u8, now_ns: u64) void {
+    if (!d.gathers.deferring.isSet(thread)) return;
+    var i: usize = 0;
+    while (i < d.deferred.length) {
+        const item = &d.deferred.items[i];
+        if (item.holder.thread == thread and
+            d.gathers.holdUntil(item.holder, item.age, now_ns) == 0)
+        {
+            release(d, host, item.page);
+        } else i += 1;
     }
 }
 

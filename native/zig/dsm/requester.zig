@@ -6,6 +6,7 @@ const std = @import("std");
 const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
 const Dsm = @import("dsm.zig").Dsm;
+const gang = @import("gang.zig");
 const holder = @import("holder.zig");
 const home = @import("home.zig");
 const assert = std.debug.assert;
@@ -17,8 +18,8 @@ pub const Pending = struct {
     tx: m.Tx,
     access: m.Access,
     age: u64,
-    /// The thread whose credit it uses.
-    asker: u8,
+    /// The thread whose credit it uses; null for a page of a gang.
+    asker: ?u8,
     /// The thread with the oldest gather: the page is counted to it.
     thread: u8,
     /// Every local thread that waits.
@@ -35,75 +36,47 @@ pub const Pending = struct {
 /// credit. One item per page, whichever threads wait.
 pub const Parked = struct { page: m.Page, access: m.Access, threads: Threads };
 
-/// One request is kept for each thread, because a thread that waited for the request of another
-/// would be a wait that does not end at an older gather. A thread may have several: a signal takes
-/// it out of a fault whose request stays; these share what is left.
-pub const Credit = struct {
-    out: [limits.threads_max]u16 = @splat(0),
-    extra: u32 = 0,
-    extra_max: u32,
-
-    fn allows(self: *const Credit, thread: u8) bool {
-        return self.out[thread] == 0 or self.extra < self.extra_max;
-    }
-
-    fn take(self: *Credit, thread: u8) void {
-        assert(self.allows(thread));
-        if (self.out[thread] > 0) self.extra += 1;
-        self.out[thread] += 1;
-    }
-
-    fn give(self: *Credit, thread: u8) void {
-        self.out[thread] -= 1;
-        if (self.out[thread] > 0) self.extra -= 1;
-    }
-};
-
 /// A local thread touched a page it may not use that way.
 pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8, now_ns: u64) void {
     const local = &d.local[page];
+    const held = local.state == .modified or (local.state == .shared and access == .read);
+    if (!held and alone(d, host, page, access, thread)) return;
     if (d.gathers.crowded(thread, now_ns)) |gather| holder.releaseGather(d, host, gather);
     const age = d.gathers.fault(thread, page, now_ns);
-    if (local.state == .modified or (local.state == .shared and access == .read)) {
+    if (held) {
         // The kernel repeats events: reclaim, a withdrawn event, two threads at once.
         const granted = d.gathers.granted(thread, page, now_ns);
         local.holder = d.gathers.older(local.holder, granted, now_ns);
         return host.map(page, local.state);
     }
+    const taken = local.lost or local.state == .shared;
     if (local.lost) {
         local.lost = false;
         d.gathers.stolen(thread, now_ns);
     }
     if (d.pending.get(page)) |pending| {
+        // A page of a gang that is on its way.
+        if (pending.threads.count() == 0) gang.noteFault(d, page, access, thread);
         pending.threads.set(thread);
         if (age < pending.age) older(d, host, pending, age, thread);
         return;
     }
     if (d.evicting.has(page)) return park(d, host, page, access, thread);
-    if (d.homeOf(page) == d.node and alone(d, host, page, access, thread, now_ns)) return;
     if (!d.credit.allows(thread)) return park(d, host, page, access, thread);
-    request(d, host, page, access, thread, age, now_ns);
-}
-
-fn request(
-    d: *Dsm,
-    host: anytype,
-    page: m.Page,
-    access: m.Access,
-    thread: u8,
-    age: u64,
-    now_ns: u64,
-) void {
+    d.credit.take(thread);
+    if (taken) {
+        gang.noteFault(d, page, access, thread);
+        // Before the page itself: when that one wakes the thread, the others are there.
+        gang.fetch(d, host, page, thread, age, now_ns);
+    }
     // The home serves our request only after the transaction we hold up here: else two sharers
     // that both upgrade wait for each other.
     if (d.guards.answer_before_request) holder.release(d, host, page);
     var threads: Threads = .initEmpty();
     threads.set(thread);
-    const tx = d.newTx();
-    d.credit.take(thread);
-    _ = d.pending.put(.{
+    request(d, host, .{
         .page = page,
-        .tx = tx,
+        .tx = d.newTx(),
         .access = access,
         .age = age,
         .asker = thread,
@@ -111,13 +84,19 @@ fn request(
         .threads = threads,
         .start_ns = now_ns,
     });
+    holder.yieldOf(d, host, thread, now_ns);
+}
+
+/// Its credit is taken already.
+pub fn request(d: *Dsm, host: anytype, pending: Pending) void {
+    _ = d.pending.put(pending);
     d.stats.requests += 1;
-    d.dispatch(host, d.homeOf(page), .{ .get = .{
-        .page = page,
-        .tx = tx,
-        .access = access,
-        .version = d.local[page].version,
-        .age = age,
+    d.dispatch(host, d.homeOf(pending.page), .{ .get = .{
+        .page = pending.page,
+        .tx = pending.tx,
+        .access = pending.access,
+        .version = d.local[pending.page].version,
+        .age = pending.age,
     } });
 }
 
@@ -158,15 +137,16 @@ fn ready(d: *const Dsm, item: *const Parked) ?u8 {
     return null;
 }
 
-/// Home memory nobody else uses costs no message.
+/// Home memory nobody else uses costs no message. Nor does it prolong a gather, in which a thread
+/// that walks through fresh memory would keep what others need for as long as it walks.
 fn alone(
     d: *Dsm,
     host: anytype,
     page: m.Page,
     access: m.Access,
     thread: u8,
-    now_ns: u64,
 ) bool {
+    if (d.homeOf(page) != d.node or d.pending.has(page)) return false;
     const entry = d.entryOf(page);
     const self = @as(u64, 1) << @intCast(d.node);
     if (entry.owner != home.nobody or d.busy.has(page)) return false;
@@ -183,7 +163,8 @@ fn alone(
         local.state = .shared;
     }
     local.version = entry.version;
-    local.holder = d.gathers.granted(thread, page, now_ns);
+    local.holder = d.gathers.alone(thread, page);
+    local.lost = false;
     d.stats.local += 1;
     host.map(page, local.state);
     return true;
@@ -242,10 +223,15 @@ fn complete(d: *Dsm, host: anytype, pending: *Pending, now_ns: u64) void {
         if (thread != done.thread) continue;
         local.holder = if (upgraded) d.gathers.older(local.holder, granted, now_ns) else granted;
     }
+    if (done.threads.count() == 0) {
+        const brought = d.gathers.brought(done.thread, now_ns);
+        local.holder = if (upgraded) d.gathers.older(local.holder, brought, now_ns) else brought;
+    }
     local.state = if (done.access == .write) .modified else .shared;
     local.version = @intCast(done.version);
     local.lost = false;
-    d.gathers.cost.add(now_ns -| done.start_ns);
+    // Pages of a gang tell nothing: many share one round trip, and nobody hurries for them.
+    if (done.asker != null) d.gathers.cost.add(now_ns -| done.start_ns);
     d.stats.completed += 1;
     d.stats.completed_ns += now_ns -| done.start_ns;
     host.map(done.page, local.state);

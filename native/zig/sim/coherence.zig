@@ -80,6 +80,7 @@ pub const Sim = struct {
                 .guards = options.guards,
                 .elide = options.elide,
                 .requests = options.threads + options.extra,
+                .gang_requests = options.gang_requests,
                 .threads = options.threads,
                 .puts = 2,
             }),

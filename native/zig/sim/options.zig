@@ -27,6 +27,8 @@ pub const Options = struct {
     mischief: bool = true,
     /// Requests a node may have out beside one per thread.
     extra: u32 = 1,
+    /// And for the pages of gangs.
+    gang_requests: u32 = 4,
     trace: bool = false,
     report: bool = true,
     /// Steps without any retirement after which a run counts as stalled.
@@ -57,5 +59,6 @@ pub fn drawn(seed: u64) Options {
         .links = seed % 256 == 0,
         .elide = .{ .zero = r.uintLessThan(u8, 4) != 0, .same = r.uintLessThan(u8, 4) != 0 },
         .extra = r.uintLessThan(u32, 3),
+        .gang_requests = if (r.boolean()) r.uintLessThan(u32, 32) else 0,
     };
 }
