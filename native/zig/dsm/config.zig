@@ -18,6 +18,9 @@ pub const Config = struct {
     /// Requests for other pages of gangs, beside these; 0 switches gangs off.
     gang_requests: u32 = limits.gang_requests_max,
     puts: u32 = limits.puts_max,
+    /// Messages to itself within one step; faults that wait for credit. Small worlds need fewer.
+    inbox: u32 = limits.inbox_max,
+    parked: u32 = limits.parked_max,
     threads: u16 = limits.threads_max,
 };
 

@@ -94,10 +94,10 @@ pub const Dsm = struct {
             .deferred = try .init(allocator, table),
             .evicting = try .init(allocator, config.puts),
             .credit = .init(&config),
-            .parked = try .init(allocator, limits.parked_max),
-            .gathers = try .init(allocator, config.node, config.gathers),
+            .parked = try .init(allocator, config.parked),
+            .gathers = try .init(allocator, config.node, config.threads, config.gathers),
             .gangs = try gang.alloc(allocator, config.threads),
-            .inbox = try allocator.alloc(m.Message, limits.inbox_max),
+            .inbox = try allocator.alloc(m.Message, config.inbox),
         };
     }
 

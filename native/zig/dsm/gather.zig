@@ -69,8 +69,8 @@ pub const Gathers = struct {
     counter: u48 = 0,
     cost: Cost = .{},
 
-    pub fn init(allocator: std.mem.Allocator, node: u8, options: Options) !Gathers {
-        const threads = try allocator.alloc(Thread, limits.threads_max);
+    pub fn init(allocator: std.mem.Allocator, node: u8, count_max: u16, options: Options) !Gathers {
+        const threads = try allocator.alloc(Thread, count_max);
         @memset(threads, .{});
         return .{ .node = node, .options = options, .threads = threads };
     }

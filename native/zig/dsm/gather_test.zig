@@ -6,7 +6,7 @@ const limits = @import("../limits.zig");
 const testing = std.testing;
 
 test "an older transaction takes at once, a younger one waits for gather and residency" {
-    var g: gather.Gathers = try .init(testing.allocator, 1, .{});
+    var g: gather.Gathers = try .init(testing.allocator, 1, 256, .{});
     defer g.deinit(testing.allocator);
     g.observe(50 << 16);
     const age = g.fault(3, 7, 1000);
@@ -20,7 +20,7 @@ test "an older transaction takes at once, a younger one waits for gather and res
 }
 
 test "faults within the gap are one gather, a later one is a new and younger one" {
-    var g: gather.Gathers = try .init(testing.allocator, 0, .{});
+    var g: gather.Gathers = try .init(testing.allocator, 0, 256, .{});
     defer g.deinit(testing.allocator);
     const first = g.fault(0, 1, 0);
     const one = g.granted(0, 1, 10_000);
@@ -33,7 +33,7 @@ test "faults within the gap are one gather, a later one is a new and younger one
 }
 
 test "a gather's pages keep their residency when its thread begins the next" {
-    var g: gather.Gathers = try .init(testing.allocator, 0, .{});
+    var g: gather.Gathers = try .init(testing.allocator, 0, 256, .{});
     defer g.deinit(testing.allocator);
     var now: u64 = 1000;
     var held: gather.Holder = .{};
@@ -57,7 +57,7 @@ test "a gather's pages keep their residency when its thread begins the next" {
 }
 
 test "a thread that rests keeps nothing back, of this gather or an earlier one" {
-    var g: gather.Gathers = try .init(testing.allocator, 0, .{});
+    var g: gather.Gathers = try .init(testing.allocator, 0, 256, .{});
     defer g.deinit(testing.allocator);
     _ = g.fault(0, 1, 1000);
     const first = g.granted(0, 1, 900_000);
@@ -71,7 +71,7 @@ test "a thread that rests keeps nothing back, of this gather or an earlier one" 
 }
 
 test "a gather ends at its page limit" {
-    var g: gather.Gathers = try .init(testing.allocator, 0, .{});
+    var g: gather.Gathers = try .init(testing.allocator, 0, 256, .{});
     defer g.deinit(testing.allocator);
     const first = g.fault(0, 0, 0);
     _ = g.granted(0, 0, 1);
@@ -83,7 +83,7 @@ test "a gather ends at its page limit" {
 }
 
 test "residency doubles once per stolen gather, is capped by pages, and decays when quiet" {
-    var g: gather.Gathers = try .init(testing.allocator, 0, .{});
+    var g: gather.Gathers = try .init(testing.allocator, 0, 256, .{});
     defer g.deinit(testing.allocator);
     for (0..3) |_| g.stolen(0, 5);
     try testing.expectEqual(2, g.threads[0].multiple);

@@ -1,16 +1,15 @@
-//! Seeded simulator of the production Dsm: 2 to 8 nodes on a bad network (wires.zig), each with
+//! Seeded simulator of the production Dsm: 2 to 64 nodes on a bad network (wires.zig), each with
 //! threads that run instructions of many pages (instructions.zig) over the same memory.
 //!
 //! After every call into a Dsm the pages it touched are checked against the truth (memory.zig);
 //! when all threads have retired, everything must come to rest and every home must know the truth.
 //! Beside the instructions it does what kernels do: repeats fault events, withdraws them, evicts
-//! pages. A seed replays a run exactly.
+//! pages. A seed replays a run exactly. Long because a run's state has one owner.
 
 const std = @import("std");
-const codec = @import("../wire/codec.zig");
+const audit = @import("audit.zig").audit;
 const m = @import("../wire/message.zig");
 const dsm_room = @import("../dsm/dsm.zig");
-const home = @import("../dsm/home.zig");
 const instructions = @import("instructions.zig");
 const memory = @import("memory.zig");
 const mischief = @import("mischief.zig");
@@ -28,6 +27,8 @@ pub const drawn = options_room.drawn;
 /// After the network has healed someone must retire within this time.
 const stall_ns: u64 = 60 * std.time.ns_per_s;
 const heal_ns: u64 = 2 * std.time.ns_per_s;
+/// What survivors do after a node's death is watched for this long; then the VM has ended.
+const aftermath_ns: u64 = std.time.ns_per_s;
 
 const Node = struct { dsm: Dsm, threads: []Thread };
 
@@ -63,7 +64,13 @@ pub const Sim = struct {
             options.nodes,
             self.now_ns,
         ) } else .{
-            .channel = try .init(allocator, r, options.channel orelse .random(r), options.pages),
+            .channel = try .init(
+                allocator,
+                r,
+                options.channel orelse .random(r, options.nodes),
+                options.nodes,
+                options.pages,
+            ),
         };
         var shares: [memory.nodes_max]u32 = @splat(options.pages / options.nodes);
         shares[options.nodes - 1] += options.pages % options.nodes;
@@ -83,6 +90,8 @@ pub const Sim = struct {
                 .gang_requests = options.gang_requests,
                 .threads = options.threads,
                 .puts = 2,
+                .inbox = 256,
+                .parked = 64,
             }),
             .threads = try self.allocator.alloc(Thread, options.threads),
         };
@@ -111,7 +120,12 @@ pub const Sim = struct {
 
     /// Until every thread has retired all its instructions and everything is at rest.
     pub fn run(self: *Sim) Failure!Result {
-        while (!self.retiredAll()) try self.step();
+        while (!self.retiredAll()) {
+            if (self.over()) return self.result;
+            try self.step();
+        }
+        if (self.options.crash_ns) |at| if (self.now_ns >= at) return self.result;
+        self.options.crash_ns = null;
         if (self.options.seed % 2 == 0) for (self.nodes, 0..) |*node, i| {
             var host: Host = .{ .sim = self, .node = @intCast(i) };
             node.dsm.hush(&host, self.now_ns);
@@ -121,6 +135,17 @@ pub const Sim = struct {
         try audit(self);
         self.result.sim_ns = self.now_ns;
         return self.result;
+    }
+
+    /// A node has died: nobody waits for it for ever, the VM ends.
+    fn over(self: *Sim) bool {
+        const at = self.options.crash_ns orelse return false;
+        return self.now_ns > at + aftermath_ns or (self.now_ns >= at and self.nextTime() == null);
+    }
+
+    pub fn crashed(self: *const Sim, node: usize) bool {
+        const at = self.options.crash_ns orelse return false;
+        return node == self.options.crash_node and self.now_ns >= at;
     }
 
     fn retiredAll(self: *Sim) bool {
@@ -136,7 +161,6 @@ pub const Sim = struct {
     }
 
     fn step(self: *Sim) Failure!void {
-        self.result.steps += 1;
         const at = self.nextTime() orelse return error.Stalled;
         self.now_ns = @max(self.now_ns + 1, at);
         if (!self.healed and self.now_ns > heal_ns) {
@@ -145,9 +169,11 @@ pub const Sim = struct {
             self.wires.heal();
         }
         for (self.nodes, 0..) |*node, i| {
+            if (self.crashed(i)) continue;
             for (0..node.threads.len) |t| try self.runThread(@intCast(i), @intCast(t));
             if ((node.dsm.deadline() orelse continue) > self.now_ns) continue;
             var host: Host = .{ .sim = self, .node = @intCast(i) };
+            self.result.steps += 1;
             node.dsm.tick(&host, self.now_ns);
             self.check(@intCast(i));
         }
@@ -161,7 +187,8 @@ pub const Sim = struct {
     fn nextTime(self: *Sim) ?u64 {
         const none = std.math.maxInt(u64);
         var at = self.wires.nextTime() orelse none;
-        for (self.nodes) |*node| {
+        for (self.nodes, 0..) |*node, i| {
+            if (self.crashed(i)) continue;
             at = @min(at, node.dsm.deadline() orelse none);
             for (node.threads) |*thread| {
                 if (thread.left > 0 and thread.waits_for == null) at = @min(at, thread.ready_ns);
@@ -190,7 +217,8 @@ pub const Sim = struct {
 
     pub fn fault(self: *Sim, index: u8, number: u8, page: u32, write: bool) void {
         const access: m.Access = if (write) .write else .read;
-        self.log("{d} thread {d} faults {x} {t}", .{ index, number, page, access });
+        self.result.steps += 1;
+        self.log(index, "fault", page, "thread={d} {t}", .{ number, access });
         var host: Host = .{ .sim = self, .node = index };
         self.nodes[index].dsm.fault(&host, page, access, number, self.now_ns);
         self.check(index);
@@ -201,7 +229,12 @@ pub const Sim = struct {
             try self.truth.load(index, need.page);
             if (need.write) try self.truth.store(index, need.page);
         }
-        self.log("{d} retires {d} pages", .{ index, thread.count });
+        self.result.steps += 1;
+        self.log(index, "retire", thread.needs[0].page, "pages={d}", .{thread.count});
+        const threads = self.nodes[index].threads;
+        if (self.options.device and thread == &threads[threads.len - 1]) {
+            self.nodes[index].dsm.endGather(@intCast(threads.len - 1), self.now_ns);
+        }
         thread.left -= 1;
         self.result.retired += 1;
         self.progress_ns = self.now_ns;
@@ -222,12 +255,12 @@ pub const Sim = struct {
     }
 
     /// From the wires.
-    pub fn deliver(self: *Sim, from: u8, to: u8, bytes: []const u8) void {
-        if (self.failure != null) return;
-        const message = codec.decode(bytes) catch unreachable;
-        self.log("{d} hears {d} {f}", .{ to, from, message });
+    pub fn deliver(self: *Sim, from: u8, to: u8, message: *const m.Message) void {
+        if (self.failure != null or self.crashed(to)) return;
+        self.result.steps += 1;
+        self.log(to, "receive", @truncate(message.orderKey()), "from={d} {f}", .{ from, message });
         var host: Host = .{ .sim = self, .node = to };
-        self.nodes[to].dsm.receive(&host, from, message, self.now_ns);
+        self.nodes[to].dsm.receive(&host, from, message.*, self.now_ns);
         self.check(to);
     }
 
@@ -237,34 +270,26 @@ pub const Sim = struct {
 
     /// Folds an event into the run's digest, by which two runs compare.
     pub fn note(self: *Sim, node: u8, kind: u8, page: u32) void {
-        const event = [_]u64{ self.result.digest, self.now_ns, node, kind, page };
-        self.result.digest = std.hash.Wyhash.hash(0, std.mem.asBytes(&event));
+        const event = self.now_ns << 24 ^ @as(u64, page) << 16 ^ @as(u64, kind) << 8 ^ node;
+        self.result.digest = (std.math.rotl(u64, self.result.digest, 23) ^ event) *%
+            0x9e3779b97f4a7c15;
     }
 
-    pub fn log(self: *Sim, comptime format: []const u8, arguments: anytype) void {
+    /// One line, its columns in docs/simulator.md: time, step, node, event, page, detail.
+    pub fn log(
+        self: *Sim,
+        node: u8,
+        event: []const u8,
+        page: u32,
+        comptime detail: []const u8,
+        arguments: anytype,
+    ) void {
         if (!self.options.trace) return;
-        std.debug.print("{d:>12} " ++ format ++ "\n", .{self.now_ns} ++ arguments);
+        const head = .{ self.now_ns, self.result.steps, node, event, page };
+        const columns = "{d:>12} {d:>8} {d:>2} {s:<8} {x:>4} ";
+        std.debug.print(columns ++ detail ++ "\n", head ++ arguments);
     }
 };
-
-/// At rest every home must know who holds what, and hold the last store unless an owner does.
-fn audit(self: *Sim) Failure!void {
-    for (0..self.options.pages) |p| {
-        const page: u32 = @intCast(p);
-        const keeper = self.nodes[0].dsm.homeOf(page);
-        const entry = self.nodes[keeper].dsm.entryOf(page);
-        for (self.nodes, 0..) |*node, i| {
-            const state = node.dsm.state(page);
-            if ((state == .modified) != (entry.owner == i)) return error.DirectoryWrong;
-            const listed = entry.sharers >> @intCast(i) & 1 == 1;
-            if (state == .shared and !listed) return error.DirectoryWrong;
-        }
-        try self.truth.check(page);
-        if (entry.owner != home.nobody) continue;
-        const bytes = &self.truth.bytes[keeper][page];
-        if (try memory.valueOf(bytes) != self.truth.values[page]) return error.DirectoryWrong;
-    }
-}
 
 /// One whole run; says what failed, with the seed that replays it.
 pub fn runOnce(allocator: std.mem.Allocator, options: Options) !Result {

@@ -10,6 +10,7 @@ test "random instructions over a channel that reorders stay coherent" {
     for (0..120) |seed| {
         var options = coherence.drawn(seed);
         options.links = false;
+        options.instructions = @min(options.instructions, 30);
         _ = try coherence.runOnce(testing.allocator, options);
     }
 }
@@ -18,6 +19,8 @@ test "random instructions over production links and bad networks stay coherent" 
     for (1000..1012) |seed| {
         var options = coherence.drawn(seed);
         options.links = true;
+        options.nodes = @min(options.nodes, 4);
+        options.crash_ns = null;
         options.instructions = 10;
         _ = try coherence.runOnce(testing.allocator, options);
     }
@@ -65,7 +68,8 @@ test "sharers that upgrade together all retire" {
 
 test "a seed replays exactly" {
     for ([_]u64{ 5, 16 }) |seed| {
-        const options = coherence.drawn(seed);
+        var options = coherence.drawn(seed);
+        options.instructions = @min(options.instructions, 30);
         const one = try coherence.runOnce(testing.allocator, options);
         const two = try coherence.runOnce(testing.allocator, options);
         try testing.expectEqual(one, two);
@@ -81,6 +85,7 @@ fn mutate(name: []const u8, seeds_max: u64) !void {
     for (0..seeds_max) |seed| {
         var options = coherence.drawn(seed);
         options.links = false;
+        options.instructions = @min(options.instructions, 30);
         options.guards = guards.Guards.without(name).?;
         options.report = false;
         options.stall_steps = 100_000;
@@ -93,6 +98,9 @@ fn mutate(name: []const u8, seeds_max: u64) !void {
             options.k_max = 60;
             options.write_percent = 70;
             options.mischief = false;
+            options.crash_ns = null;
+            options.wake_late_ns = 500_000;
+            options.device = false;
         }
         _ = coherence.runOnce(testing.allocator, options) catch |err| switch (err) {
             error.OutOfMemory => return err,

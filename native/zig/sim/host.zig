@@ -4,8 +4,11 @@
 const std = @import("std");
 const Message = @import("../wire/message.zig").Message;
 const State = @import("../dsm/dsm.zig").State;
-const Bytes = @import("memory.zig").Bytes;
+const memory = @import("memory.zig");
+const Bytes = memory.Bytes;
 const Sim = @import("coherence.zig").Sim;
+
+const none: Bytes = @splat(0);
 
 pub const Host = struct {
     sim: *Sim,
@@ -13,7 +16,8 @@ pub const Host = struct {
 
     pub fn send(self: *Host, to: u8, message: Message) void {
         const sim = self.sim;
-        sim.log("{d} sends {d} {f}", .{ self.node, to, message });
+        const page: u32 = @truncate(message.orderKey());
+        sim.log(self.node, "send", page, "to={d} {f}", .{ to, message });
         sim.note(self.node, @intFromEnum(message), @truncate(message.orderKey()));
         sim.wires.send(self.node, to, &message, sim.now_ns);
     }
@@ -24,33 +28,32 @@ pub const Host = struct {
 
     pub fn install(self: *Host, page: u32, content: *const Bytes) void {
         if (self.mapped(page).* != .invalid) self.sim.fail(error.InstalledUnderMapping);
-        self.sim.truth.bytes[self.node][page] = content.*;
+        memory.copy(&self.sim.truth.bytes[self.node][page], content);
     }
 
     pub fn zero(self: *Host, page: u32) void {
-        const none: Bytes = @splat(0);
         self.install(page, &none);
     }
 
     pub fn map(self: *Host, page: u32, state: State) void {
         const sim = self.sim;
-        sim.log("{d} maps {x} {t}", .{ self.node, page, state });
+        sim.log(self.node, "map", page, "{t}", .{state});
         self.mapped(page).* = state;
         self.touched(page);
         for (sim.nodes[self.node].threads) |*thread| {
-            if (thread.waits_for == page) thread.wake(sim.prng.random(), sim.now_ns);
+            if (thread.waits_for == page) thread.wake(sim.prng.random(), sim.now_ns, sim.options.wake_late_ns);
         }
     }
 
     pub fn protect(self: *Host, page: u32) void {
-        self.sim.log("{d} protects {x}", .{ self.node, page });
+        self.sim.log(self.node, "protect", page, "", .{});
         if (self.mapped(page).* != .modified) self.sim.fail(error.ProtectedUnmapped);
         self.mapped(page).* = .shared;
         self.touched(page);
     }
 
     pub fn drop(self: *Host, page: u32) void {
-        self.sim.log("{d} drops {x}", .{ self.node, page });
+        self.sim.log(self.node, "drop", page, "", .{});
         self.mapped(page).* = .invalid;
         self.touched(page);
     }

@@ -59,10 +59,10 @@ pub const Thread = struct {
     }
 
     /// The page was mapped: it wakes, mostly soon, sometimes late as real schedulers have it.
-    pub fn wake(self: *Thread, random: std.Random, now_ns: u64) void {
+    pub fn wake(self: *Thread, random: std.Random, now_ns: u64, late_ns: u64) void {
         self.waits_for = null;
-        const late = random.uintLessThan(u8, 25) == 0;
-        self.ready_ns = now_ns + random.uintLessThan(u64, if (late) 500_000 else 15_000);
+        const late = late_ns > 0 and random.uintLessThan(u8, 25) == 0;
+        self.ready_ns = now_ns + random.uintLessThan(u64, if (late) late_ns else 15_000);
     }
 };
 

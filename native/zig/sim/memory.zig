@@ -21,7 +21,7 @@ pub const Failure = error{
     Stalled,
 };
 
-pub const nodes_max = 8;
+pub const nodes_max = 64;
 pub const Bytes = [4096]u8;
 
 /// The truth, by an observer who sees all nodes at once.
@@ -87,6 +87,12 @@ pub const Truth = struct {
         setValue(&self.bytes[node][page], self.values[page]);
     }
 };
+
+/// A copy of what valueOf reads; nothing else of a simulated page is ever looked at.
+pub fn copy(to: *Bytes, from: *const Bytes) void {
+    to[0..8].* = from[0..8].*;
+    to[4088..4096].* = from[4088..4096].*;
+}
 
 /// The value stands at both ends of the page, so a torn page shows.
 pub fn valueOf(bytes: *const Bytes) Failure!u64 {

@@ -10,13 +10,15 @@ pub fn maybe(self: *Sim) void {
     if (r.uintLessThan(u8, 40) != 0) return;
     const index = r.uintLessThan(u8, @intCast(self.nodes.len));
     const number = r.uintLessThan(u8, self.options.threads);
+    if (self.crashed(index)) return;
+    self.result.steps += 1;
     const node = &self.nodes[index];
     const thread = &node.threads[number];
     const page = r.uintLessThan(u32, self.options.pages);
     if (r.boolean()) {
         var host: Host = .{ .sim = self, .node = index };
         const gone = node.dsm.evict(&host, page, self.now_ns);
-        if (gone) self.log("{d} evicts {x}", .{ index, page });
+        if (gone) self.log(index, "evict", page, "", .{});
         return self.check(index);
     }
     if (thread.left == 0) return;

@@ -11,6 +11,8 @@ pub const Options = struct {
     /// Chance in a thousand per datagram that its direction is cut.
     cut_per_mille: u16 = 0,
     cut_ns: u64 = 50_000_000,
+    /// Chance in ten thousand that some nodes are not heard by the others, one way, for cut_ns.
+    partition_per_myriad: u16 = 0,
 
     /// Draws a network between perfect and terrible.
     pub fn random(r: std.Random) Options {
@@ -20,6 +22,7 @@ pub const Options = struct {
             .delay_min_ns = r.intRangeAtMost(u64, 1_000, 100_000),
             .delay_max_ns = r.intRangeAtMost(u64, 100_000, 5_000_000),
             .cut_per_mille = if (r.uintLessThan(u8, 4) == 0) 2 else 0,
+            .partition_per_myriad = if (r.uintLessThan(u8, 4) == 0) 5 else 0,
         };
     }
 };
@@ -45,6 +48,8 @@ pub const Network = struct {
     sequence: u64 = 0,
     healed: bool = false,
     cut_until_ns: [8][8]u64 = @splat(@splat(0)),
+    unheard: u8 = 0,
+    unheard_until_ns: u64 = 0,
 
     pub fn init(allocator: std.mem.Allocator, random: std.Random, options: Options) Network {
         return .{
@@ -64,7 +69,7 @@ pub const Network = struct {
         const o = self.options;
         if (!self.healed) {
             const cut = &self.cut_until_ns[from][to];
-            if (cut.* > now_ns) return;
+            if (cut.* > now_ns or self.partitioned(from, to, now_ns)) return;
             if (self.random.uintLessThan(u16, 1000) < o.cut_per_mille) cut.* = now_ns + o.cut_ns;
             if (self.random.uintLessThan(u8, 100) < o.loss_percent) return;
             if (self.random.uintLessThan(u8, 100) < o.duplicate_percent) {
@@ -72,6 +77,18 @@ pub const Network = struct {
             }
         }
         self.post(from, to, bytes, now_ns);
+    }
+
+    fn partitioned(self: *Network, from: u8, to: u8, now_ns: u64) bool {
+        const o = self.options;
+        if (now_ns >= self.unheard_until_ns and o.partition_per_myriad > 0 and
+            self.random.uintLessThan(u16, 10_000) < o.partition_per_myriad)
+        {
+            self.unheard = self.random.int(u8);
+            self.unheard_until_ns = now_ns + o.cut_ns;
+        }
+        if (now_ns >= self.unheard_until_ns) return false;
+        return self.unheard >> @intCast(from) & 1 == 1 and self.unheard >> @intCast(to) & 1 == 0;
     }
 
     fn post(self: *Network, from: u8, to: u8, bytes: []const u8, now_ns: u64) void {

@@ -29,10 +29,26 @@ pub const Options = struct {
     extra: u32 = 1,
     /// And for the pages of gangs.
     gang_requests: u32 = 4,
+    /// Wakes after a fault are late by up to this, one in 25.
+    wake_late_ns: u64 = 500_000,
+    /// The last thread of each node is a device: it ends its gather when it has its pages.
+    device: bool = false,
+    /// A node, and the simulated time, from which it neither acts nor hears.
+    crash_node: u8 = 0,
+    crash_ns: ?u64 = null,
     trace: bool = false,
     report: bool = true,
     /// Steps without any retirement after which a run counts as stalled.
     stall_steps: u64 = 1_000_000,
+
+    /// Everything else as drawn, but this many nodes and pages.
+    pub fn fix(self: *Options, nodes: u8, pages: u32) void {
+        self.nodes = nodes;
+        self.pages = pages;
+        self.links = false;
+        self.crash_ns = null;
+        self.instructions = 120;
+    }
 };
 
 pub const Result = struct {
@@ -44,21 +60,32 @@ pub const Result = struct {
     sim_ns: u64 = 0,
 };
 
-/// Node count, threads, pages, instruction sizes and network of a run, all drawn from its seed.
+/// Everything about a run is drawn from its seed, so that seeds differ in what they try.
 pub fn drawn(seed: u64) Options {
     var prng: std.Random.DefaultPrng = .init(seed ^ 0x5eed);
     const r = prng.random();
+    const links = seed % 256 == 0;
+    const many = r.uintLessThan(u8, 64) == 0;
+    const several = r.uintLessThan(u8, 8) == 0;
+    const nodes_most: u8 = if (links) 3 else if (many) 63 else if (several) 7 else 3;
+    const large = r.uintLessThan(u8, 64) == 0 and !many and !links;
+    const nodes = 2 + r.uintLessThan(u8, nodes_most);
+    const wake_late_ns = ([_]u64{ 0, 500_000, 500_000, 20_000_000 })[r.uintLessThan(u8, 4)];
     return .{
         .seed = seed,
-        .nodes = 2 + r.uintLessThan(u8, if (r.uintLessThan(u8, 8) == 0) 7 else 3),
+        .nodes = nodes,
         .threads = 1 + r.uintLessThan(u8, 3),
-        .pages = 6 + r.uintLessThan(u32, 58),
-        .k_max = 1 + r.uintLessThan(u32, if (r.uintLessThan(u8, 8) == 0) 40 else 8),
+        .pages = if (large) 420 else 6 + r.uintLessThan(u32, 59),
+        .k_max = 1 + r.uintLessThan(u32, if (large) 400 else if (several) 40 else 8),
         .write_percent = 10 + r.uintLessThan(u8, 70),
-        .instructions = 30,
-        .links = seed % 256 == 0,
+        .instructions = if (many or large) 10 else if (links) 30 else 120,
+        .links = links,
         .elide = .{ .zero = r.uintLessThan(u8, 4) != 0, .same = r.uintLessThan(u8, 4) != 0 },
         .extra = r.uintLessThan(u32, 3),
         .gang_requests = if (r.boolean()) r.uintLessThan(u32, 32) else 0,
+        .wake_late_ns = wake_late_ns,
+        .device = r.uintLessThan(u8, 4) == 0,
+        .crash_node = r.uintLessThan(u8, nodes),
+        .crash_ns = if (r.uintLessThan(u8, 32) == 0) r.uintLessThan(u64, 20_000_000) else null,
     };
 }

@@ -7,7 +7,8 @@ const Message = @import("../wire/message.zig").Message;
 const Link = @import("../transport/link.zig").Link;
 const Channel = @import("channel.zig").Channel;
 const Network = @import("network.zig").Network;
-const nodes_max = @import("memory.zig").nodes_max;
+/// Runs over links stay small: each link keeps windows of megabytes.
+pub const nodes_max = 8;
 
 pub const Wires = union(enum) {
     channel: Channel,
@@ -31,14 +32,14 @@ pub const Wires = union(enum) {
         };
     }
 
-    /// Lets everything due arrive: post.deliver(from, to, bytes).
+    /// Lets everything due arrive: post.deliver(from, to, message).
     pub fn pump(self: *Wires, now_ns: u64, post: anytype) void {
         switch (self.*) {
             .channel => |*channel| while (channel.nextTime()) |at| {
                 if (at > now_ns) break;
                 const letter = channel.pop().?;
-                defer channel.allocator.free(letter.bytes);
-                post.deliver(letter.from, letter.to, letter.bytes);
+                defer channel.release(&letter);
+                post.deliver(letter.from, letter.to, channel.messageOf(&letter));
             },
             .links => |*links| links.pump(now_ns, post),
         }
@@ -150,7 +151,8 @@ fn Deliver(comptime Post: type) type {
         to: u8,
 
         pub fn deliver(self: *@This(), bytes: []const u8) void {
-            self.post.deliver(self.from, self.to, bytes);
+            const message = codec.decode(bytes) catch unreachable;
+            self.post.deliver(self.from, self.to, &message);
         }
     };
 }
