@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { peerLabel } from "../config/peers.ts";
 import { readRunConfig, type RunConfig } from "../config/run.ts";
+import { scratchDevice, type SlowDevice } from "../devices/scratch.ts";
 import { builtinImages } from "../machine/builtin.ts";
 import { cpuidTable } from "../machine/cpuid.ts";
 import { MachineError } from "../machine/errors.ts";
@@ -61,6 +62,7 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
 
 function planOf(
   config: RunConfig,
+  devices: readonly SlowDevice[],
   node: number,
   peers: readonly ResolvedPeer[],
   agreement: Agreement,
@@ -80,7 +82,10 @@ function planOf(
     tscKhz: agreement.tscKhz,
     deviceNode,
     routesVersion: 1,
-    routes: deviceRoutes(deviceNode),
+    routes: deviceRoutes(
+      deviceNode,
+      devices.map((device) => device.place),
+    ),
     silenceMs: config.silenceMs,
     spinUs: config.spinUs,
     guardOff: config.guardOff,
@@ -130,6 +135,10 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
     );
   }
   const vmIdU64 = crypto.getRandomValues(new BigUint64Array(1))[0] ?? 1n;
+  const scratchNode = config.scratchNode;
+  if (scratchNode >= peers.length)
+    throw new Failure(exitCode.usage, "--scratch-node: no such node");
+  const devices = [scratchDevice(scratchNode, config.scratchDelayMs)];
   daemon = new Daemon({
     node,
     peers: peers.map((peer) => ({ ...peer, name: peerLabel(peer) })),
@@ -137,6 +146,7 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
     joinMs: config.joinMs,
     deviceNode,
     consoleNode,
+    devices,
     open: opener(config, order, self.address, vmIdU64),
     cpuidOf: (hellos) =>
       cpuidTable({
@@ -144,7 +154,7 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
         nodes: hellos.map(({ cpus, ramPages }) => ({ cpus, ramPages })),
         hide: [...new Set(hellos.flatMap((hello) => hello.hide))],
       }),
-    planOf: (agreement, hellos) => planOf(config, node, peers, agreement, hellos),
+    planOf: (agreement, hellos) => planOf(config, devices, node, peers, agreement, hellos),
     images: (agreement, hellos) => images(config, agreement, hellos),
     send: (bytes, to) => socket.send(bytes, to.port, to.address),
     console: (bytes) => void process.stdout.write(bytes),

@@ -33,6 +33,8 @@ export const runOptions: readonly RunOption[] = [
   { name: "config", value: "FILE", help: "options from a TOML or JSON file" },
   { name: "guard-off", value: "NAME", help: "", hidden: true },
   { name: "scale", value: "PERCENT", help: "", hidden: true },
+  { name: "scratch-node", value: "N", help: "", hidden: true },
+  { name: "scratch-delay", value: "MS", help: "", hidden: true },
 ];
 
 export type RunConfig = {
@@ -50,6 +52,9 @@ export type RunConfig = {
   readonly report: string | undefined;
   readonly guardOff: string;
   readonly scalePercent: number;
+  /** For tests: the node of the slow scratch ports, and how late they answer. */
+  readonly scratchNode: number;
+  readonly scratchDelayMs: number;
 };
 
 type Values = Map<string, { readonly value: string; readonly where: string }>;
@@ -187,5 +192,7 @@ export function readRunConfig(
     report: values.get("report")?.value,
     guardOff: values.get("guard-off")?.value ?? "",
     scalePercent: number("scale", 100, 1, 10_000),
+    scratchNode: number("scratch-node", 0, 0, 63),
+    scratchDelayMs: number("scratch-delay", 0, 0, 60_000),
   };
 }

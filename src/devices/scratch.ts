@@ -3,22 +3,41 @@
  * in its smallest form. What is written is read back; anything else routed slow reads as all ones.
  */
 
+import type { Access, Place } from "../protocol/forward.ts";
+
 export const scratchPorts = { first: 0x508, last: 0x50f } as const;
 
-export type SlowAccess = {
-  readonly space: "port" | "mmio";
-  readonly write: boolean;
-  readonly addressU64: bigint;
-  readonly size: number;
-  readonly count: number;
-  readonly data: Uint8Array;
+/** A device that TypeScript answers for, now or later. */
+export type SlowDevice = {
+  readonly place: Place;
+  /** What a read gives, nothing for a write; throws or rejects when the device fails. */
+  access(access: Access): Uint8Array | Promise<Uint8Array>;
 };
+
+/** @param delayMs for tests: the answer comes so much later. */
+export function scratchDevice(node: number, delayMs = 0): SlowDevice {
+  const ports = new ScratchPorts();
+  return {
+    place: {
+      name: "scratch",
+      space: "port",
+      firstU64: BigInt(scratchPorts.first),
+      lastU64: BigInt(scratchPorts.last),
+      node,
+      answerMs: 2000,
+    },
+    access: async (access) => {
+      if (delayMs > 0) await Bun.sleep(delayMs);
+      return ports.access(access);
+    },
+  };
+}
 
 export class ScratchPorts {
   readonly #bytes = new Uint8Array(scratchPorts.last - scratchPorts.first + 1);
 
   /** Executes one access; returns what a read gives, nothing for a write. */
-  access(access: SlowAccess): Uint8Array {
+  access(access: Access): Uint8Array {
     const offset = Number(access.addressU64) - scratchPorts.first;
     const here =
       access.space === "port" && offset >= 0 && offset + access.size <= this.#bytes.length;

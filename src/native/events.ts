@@ -83,6 +83,7 @@ function toEvent(head: Record, data: Uint8Array): DataEvent | undefined {
         kind: "io",
         id: Number(head.a),
         fromNode: head.node,
+        vcpu: Number((head.c >> 40n) & 0xffn),
         space: ((head.c >> 33n) & 1n) === 1n ? "mmio" : "port",
         write: ((head.c >> 32n) & 1n) === 1n,
         addressU64: head.b,

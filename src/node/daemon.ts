@@ -5,9 +5,10 @@
  * Long because every effect and every event of the data plane is answered here.
  */
 
-import { ScratchPorts } from "../devices/scratch.ts";
+import type { SlowDevice } from "../devices/scratch.ts";
 import { decode, encode } from "../protocol/cbor.ts";
 import { Cluster, type Effect, type Event } from "../protocol/cluster.ts";
+import { type Event as ForwardEvent, Forwarder } from "../protocol/forward.ts";
 import { headerBytes, readHeader, writeHeader } from "../protocol/header.ts";
 import { type ControlMessage, fromWire, type Hello, toWire } from "../protocol/messages.ts";
 import { ReliableLink } from "../protocol/reliable.ts";
@@ -37,6 +38,8 @@ export type DaemonOptions = {
   readonly joinMs: number;
   readonly deviceNode: number;
   readonly consoleNode: number;
+  /** All slow devices of the VM; this node executes those placed on it. */
+  readonly devices: readonly SlowDevice[];
   /** A new data plane and this node's Hello for an epoch. */
   readonly open: (epoch: number) => { readonly dataPlane: DataPlane; readonly hello: Hello };
   readonly cpuidOf: (hellos: readonly Hello[]) => readonly CpuidEntry[];
@@ -62,7 +65,8 @@ export class Daemon {
   readonly #links: ReliableLink[];
   readonly #outcome = Promise.withResolvers<Outcome>();
   readonly #input: Uint8Array[] = [];
-  readonly #scratch = new ScratchPorts();
+  /** Slow devices outlive a reset, accesses to them do not. */
+  #forwarder: Forwarder;
   #packet = 1n;
   #epoch = 1;
   #dataPlane: DataPlane;
@@ -79,6 +83,7 @@ export class Daemon {
     const { dataPlane, hello } = options.open(this.#epoch);
     this.#dataPlane = dataPlane;
     this.#cluster = this.#newCluster(hello);
+    this.#forwarder = this.#newForwarder();
   }
 
   /** Runs until the VM has ended. */
@@ -148,6 +153,45 @@ export class Daemon {
     );
   }
 
+  #newForwarder(): Forwarder {
+    const places = this.#o.devices.map((device) => device.place);
+    return new Forwarder(this.#o.node, places);
+  }
+
+  #forward(forwarder: Forwarder, event: ForwardEvent): void {
+    // What a device answers to an access of the epoch before is nobody's.
+    const { phase } = this.#cluster;
+    // Another node may run, and ask, a moment before this one does.
+    if (forwarder !== this.#forwarder || phase === "ending" || phase === "over") return;
+    for (const effect of forwarder.step(event, now())) {
+      switch (effect.kind) {
+        case "execute": {
+          const { ticket } = effect;
+          const device = this.#o.devices.find(({ place }) => place.name === effect.device);
+          void (async () => device?.access(effect.access) ?? new Uint8Array())().then(
+            (data) => this.#forward(forwarder, { kind: "answered", ticket, data }),
+            (error: unknown) => {
+              const reason = error instanceof Error ? error.message : String(error);
+              this.#forward(forwarder, { kind: "failed", ticket, reason });
+            },
+          );
+          break;
+        }
+        case "reply":
+          this.#dataPlane.ioReply(effect.id, effect.data);
+          break;
+        case "warn":
+          this.#o.log.warn(effect.text);
+          break;
+        case "end":
+          this.#step({ kind: "end", cause: "failed", code: 7, reason: effect.reason });
+          break;
+        default:
+          effect satisfies never;
+      }
+    }
+  }
+
   #onMessage(from: number, bytes: Uint8Array): void {
     let message: ControlMessage | undefined;
     try {
@@ -169,6 +213,7 @@ export class Daemon {
 
   #tick(): void {
     this.#step({ kind: "tick" });
+    this.#forward(this.#forwarder, { kind: "tick" });
     this.#feed();
     this.#flush();
   }
@@ -307,6 +352,7 @@ export class Daemon {
       this.#dataPlane = dataPlane;
       dataPlane.onEvent((event) => this.#onData(event));
       this.#cluster = this.#newCluster(hello);
+      this.#forwarder = this.#newForwarder();
       this.#execute(this.#cluster.begin());
       for (const { from, message } of this.#early.splice(0)) {
         this.#step({ kind: "message", from, message });
@@ -376,8 +422,7 @@ export class Daemon {
           how: `its engine was silent for ${this.#o.silenceMs} ms`,
         });
       case "io":
-        this.#dataPlane.ioReply(event.id, this.#scratch.access(event));
-        return;
+        return this.#forward(this.#forwarder, { ...event, kind: "access", access: event });
       case "loaded":
       case "stopped":
         return;

@@ -83,6 +83,7 @@ export type DataEvent =
       readonly kind: "io";
       readonly id: number;
       readonly fromNode: number;
+      readonly vcpu: number;
       readonly space: "port" | "mmio";
       readonly write: boolean;
       readonly addressU64: bigint;

@@ -1,8 +1,8 @@
 /** @module The routing table of port and MMIO accesses: which node's devices answer where. */
 
-import { scratchPorts } from "../devices/scratch.ts";
 import { probe } from "../machine/builtin.ts";
 import * as map from "../machine/map.ts";
+import { type Place, slowRoutes } from "../protocol/forward.ts";
 import type { PortRange } from "./dataplane.ts";
 
 function fast(space: "port" | "mmio", first: number, last: number, node: number): PortRange {
@@ -17,8 +17,8 @@ function fast(space: "port" | "mmio", first: number, last: number, node: number)
 }
 
 /** Everything else reads as all ones and takes writes without effect, on the vCPU's own node. */
-export function deviceRoutes(node: number): readonly PortRange[] {
-  return [
+export function deviceRoutes(node: number, slow: readonly Place[]): readonly PortRange[] {
+  const native = [
     fast("port", map.uartPort, map.uartPort + 7, node),
     fast("port", 0x20, 0x21, node),
     fast("port", 0x40, 0x43, node),
@@ -30,10 +30,10 @@ export function deviceRoutes(node: number): readonly PortRange[] {
     fast("port", 0x4d0, 0x4d1, node),
     fast("port", 0xf4, 0xf4, node),
     fast("port", probe.port, probe.port + probe.ports - 1, node),
-    { ...fast("port", scratchPorts.first, scratchPorts.last, node), speed: "slow" },
     fast("port", map.pm1aEvent, map.pmTimer + 3, node),
     fast("port", map.resetPort, map.resetPort, node),
     fast("mmio", map.ioApicGpa, map.ioApicGpa + 0xfff, node),
     fast("mmio", probe.gpa, probe.gpa + probe.bytes - 1, node),
   ];
+  return [...native, ...slowRoutes(slow, native)];
 }

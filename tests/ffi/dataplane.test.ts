@@ -1,7 +1,7 @@
 /** @module The data plane through FFI on a real /dev/kvm: a few bytes of real-mode code each. */
 
 import { describe, expect, test } from "bun:test";
-import { ScratchPorts } from "../../src/devices/scratch.ts";
+import { scratchDevice, ScratchPorts } from "../../src/devices/scratch.ts";
 import { openDataPlane } from "../../src/native/index.ts";
 import type { DataEvent } from "../../src/node/dataplane.ts";
 import { deviceRoutes } from "../../src/node/routes.ts";
@@ -34,7 +34,7 @@ async function guest(code: readonly number[]) {
     tscKhz: facts.tscKhz,
     deviceNode: 0,
     routesVersion: 1,
-    routes: deviceRoutes(0),
+    routes: deviceRoutes(0, [scratchDevice(0).place]),
     silenceMs: 2000,
     spinUs: 0,
     guardOff: "",

@@ -197,7 +197,8 @@ pub const Bus = struct {
         const id = self.reserve(.{ .used = true, .node = node, .vcpu = vcpu, .seq = seq }) orelse
             return false;
         const packed_access = @as(u64, a.size) | @as(u64, a.count) << 8 |
-            @as(u64, @intFromBool(a.write)) << 32 | @as(u64, @intFromBool(a.space == .mmio)) << 33;
+            @as(u64, @intFromBool(a.write)) << 32 | @as(u64, @intFromBool(a.space == .mmio)) << 33 |
+            @as(u64, vcpu) << 40;
         self.machine.events.push(.{
             .kind = @intFromEnum(abi.EventKind.io),
             .length = 0,
