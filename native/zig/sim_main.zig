@@ -1,8 +1,8 @@
 //! The coherence simulator from the command line (`npm run sim`): `sim [--seconds N | --minutes N]
 //! [--seed S] [--trace] [--guard-off NAME]`. Without --seed it walks through seeds until the time
 //! is over, from --first on by --stride, so that several processes share them. --bench keeps 4
-//! nodes and 64 pages, the size for which a speed is promised. The first seed that fails is run again with one line per event on stderr; the last line
-//! counts seeds, steps, steps/s and failures.
+//! nodes and 64 pages, the size for which a speed is promised. The first seed that fails is run
+//! again with one line per event on stderr; the last line counts seeds, steps, steps/s, failures.
 
 const std = @import("std");
 const coherence = @import("sim/coherence.zig");

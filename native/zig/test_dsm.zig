@@ -13,4 +13,5 @@ comptime {
     _ = @import("sim/channel.zig");
     _ = @import("sim/instructions.zig");
     _ = @import("sim/coherence_test.zig");
+    _ = @import("sim/mutants.zig");
 }

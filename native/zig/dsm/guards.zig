@@ -3,7 +3,7 @@
 
 const std = @import("std");
 
-pub const Guards = packed struct(u10) {
+pub const Guards = packed struct(u13) {
     /// A busy page serves one transaction at a time.
     defer_while_busy: bool = true,
     /// A writer waits until every old copy is gone.
@@ -24,6 +24,12 @@ pub const Guards = packed struct(u10) {
     hurry: bool = true,
     /// Pages stay with their gather for a while.
     residency: bool = true,
+    /// A gather gives its pages to older ones.
+    gather_age: bool = true,
+    /// An evicted page's bytes answer until the home has acknowledged.
+    put_kept: bool = true,
+    /// A Put waits until its page is not busy.
+    put_waits: bool = true,
 
     pub fn allOn(self: Guards) bool {
         return self == Guards{};

@@ -62,7 +62,7 @@ fn postpone(d: *Dsm, host: anytype, page: m.Page, age: u64, order: Order) void {
     const holder = d.local[page].holder;
     _ = d.deferred.put(.{
         .page = page,
-        .age = age,
+        .age = if (d.guards.gather_age) age else gather.age_youngest,
         .holder = holder,
         .order = order,
         .since_ns = d.now_ns,
@@ -78,6 +78,7 @@ pub fn onHurry(d: *Dsm, host: anytype, h: m.Hurry, now_ns: u64) void {
         inline else => |order| order.tx,
     };
     if (tx != h.tx) return;
+    if (!d.guards.gather_age) return;
     waiting.age = @min(waiting.age, h.age);
     if (d.gathers.holdUntil(waiting.holder, waiting.age, now_ns) == 0) release(d, host, h.page);
 }
@@ -86,7 +87,8 @@ fn keeps(d: *const Dsm, page: m.Page, age: u64, now_ns: u64) bool {
     if (d.quiet or !d.guards.residency) return false;
     // Our own request is queued at the home behind this very transaction.
     if (d.guards.answer_before_request and d.pending.has(page)) return false;
-    return d.gathers.holdUntil(d.local[page].holder, age, now_ns) != 0;
+    const asker = if (d.guards.gather_age) age else gather.age_youngest;
+    return d.gathers.holdUntil(d.local[page].holder, asker, now_ns) != 0;
 }
 
 /// Answers what was deferred for the page, if anything.
@@ -202,7 +204,7 @@ pub fn evict(d: *Dsm, host: anytype, page: m.Page, now_ns: u64) bool {
     local.state = .invalid;
     if (!owned) return true;
     const tx = d.newTx();
-    _ = d.evicting.put(.{ .page = page, .tx = tx });
+    if (d.guards.put_kept) _ = d.evicting.put(.{ .page = page, .tx = tx });
     d.dispatch(host, d.homeOf(page), .{ .put = .{
         .page = page,
         .tx = tx,
@@ -214,7 +216,7 @@ pub fn evict(d: *Dsm, host: anytype, page: m.Page, now_ns: u64) bool {
 }
 
 pub fn onPutAck(d: *Dsm, host: anytype, ack: m.PutAck, now_ns: u64) void {
-    const item = d.evicting.get(ack.page) orelse return d.fail(host, "PutAck without a Put");
+    const item = d.evicting.get(ack.page) orelse return d.refuse(host, "PutAck without a Put");
     if (item.tx != ack.tx) return d.fail(host, "PutAck of another Put");
     d.evicting.remove(ack.page);
     if (d.parked.length > 0) requester.unpark(d, host, now_ns);

@@ -219,7 +219,9 @@ pub fn onPut(d: *Dsm, host: anytype, from: m.NodeId, put: m.Put) void {
         .version = put.version,
         .age = 0,
     };
-    if (d.busy.get(put.page)) |busy| return d.queue.push(&busy.puts, waiting);
+    if (d.busy.get(put.page)) |busy| {
+        if (d.guards.put_waits) return d.queue.push(&busy.puts, waiting);
+    }
     const entry = d.entryOf(put.page);
     if (entry.owner == from) {
         d.takeContent(host, put.page, put.content, put.bytes);

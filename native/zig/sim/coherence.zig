@@ -291,11 +291,15 @@ pub const Sim = struct {
     }
 };
 
+/// Steps of the last run that failed, for the table of mutants.
+pub var steps_at_failure: u64 = 0;
+
 /// One whole run; says what failed, with the seed that replays it.
 pub fn runOnce(allocator: std.mem.Allocator, options: Options) !Result {
     const sim = try Sim.init(allocator, options);
     defer sim.deinit();
     return sim.run() catch |err| {
+        steps_at_failure = sim.result.steps;
         if (options.report) {
             std.debug.print("coherence seed {d}: {t} {s} after {d} steps\n", .{
                 options.seed, err, sim.fatal, sim.result.steps,

@@ -1,9 +1,8 @@
 //! What the coherence simulator shows in the unit tests: bounded numbers of seeds, the fights for
-//! hundreds of pages, exact replay, and that each rule of dsm/guards.zig is needed.
+//! hundreds of pages, exact replay. That each rule is needed: mutants.zig.
 
 const std = @import("std");
 const coherence = @import("coherence.zig");
-const guards = @import("../dsm/guards.zig");
 const testing = std.testing;
 
 test "random instructions over a channel that reorders stay coherent" {
@@ -78,39 +77,4 @@ test "a seed replays exactly" {
         const three = try coherence.runOnce(testing.allocator, other);
         try testing.expect(three.digest != one.digest);
     }
-}
-
-/// Runs seeds without one rule until the checkers notice.
-fn mutate(name: []const u8, seeds_max: u64) !void {
-    for (0..seeds_max) |seed| {
-        var options = coherence.drawn(seed);
-        options.links = false;
-        options.instructions = @min(options.instructions, 30);
-        options.guards = guards.Guards.without(name).?;
-        options.report = false;
-        options.stall_steps = 100_000;
-        // Rules of progress are missed where several nodes want the same many pages.
-        if (seed % 2 == 1) {
-            options.nodes = 2 + @as(u8, @intCast(seed / 2 % 2));
-            options.threads = 1;
-            options.pages = 60;
-            options.k_min = 60;
-            options.k_max = 60;
-            options.write_percent = 70;
-            options.mischief = false;
-            options.crash_ns = null;
-            options.wake_late_ns = 500_000;
-            options.device = false;
-        }
-        _ = coherence.runOnce(testing.allocator, options) catch |err| switch (err) {
-            error.OutOfMemory => return err,
-            else => return,
-        };
-    }
-    std.debug.print("without {s} nothing failed in {d} seeds\n", .{ name, seeds_max });
-    return error.GuardNotNeeded;
-}
-
-test "without any one rule the simulator finds a failure" {
-    inline for (@typeInfo(guards.Guards).@"struct".fields) |field| try mutate(field.name, 60);
 }

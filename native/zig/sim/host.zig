@@ -41,7 +41,8 @@ pub const Host = struct {
         self.mapped(page).* = state;
         self.touched(page);
         for (sim.nodes[self.node].threads) |*thread| {
-            if (thread.waits_for == page) thread.wake(sim.prng.random(), sim.now_ns, sim.options.wake_late_ns);
+            if (thread.waits_for != page) continue;
+            thread.wake(sim.prng.random(), sim.now_ns, sim.options.wake_late_ns);
         }
     }
 

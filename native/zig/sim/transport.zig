@@ -85,6 +85,17 @@ pub fn run(
     seed: u64,
     messages: u32,
 ) (Failure || error{OutOfMemory})!Result {
+    var steps: u64 = 0;
+    return runCounted(allocator, seed, messages, &steps);
+}
+
+/// The same, counting steps also when it fails.
+pub fn runCounted(
+    allocator: std.mem.Allocator,
+    seed: u64,
+    messages: u32,
+    steps: *u64,
+) (Failure || error{OutOfMemory})!Result {
     var prng: std.Random.DefaultPrng = .init(seed);
     const random = prng.random();
     const mtus = [_]u32{ 1400, 1452, 9000, 65_000 };
@@ -109,7 +120,7 @@ pub fn run(
         node.link.deinit(allocator);
         node.received.deinit(allocator);
     };
-    return drive(allocator, &sim, random, messages);
+    return drive(allocator, &sim, random, messages, steps);
 }
 
 fn drive(
@@ -117,10 +128,10 @@ fn drive(
     sim: *Sim,
     random: std.Random,
     messages: u32,
+    steps: *u64,
 ) Failure!Result {
-    var steps: u64 = 0;
     var healed_ns: u64 = 0;
-    while (true) : (steps += 1) {
+    while (true) : (steps.* += 1) {
         for (&sim.nodes, 0..) |*node, i| {
             const burst = random.uintLessThan(u32, 4);
             for (0..burst) |_| if (node.sent < messages) sendOne(node, random, sim.now_ns);
@@ -130,7 +141,7 @@ fn drive(
             sim.net.heal();
             healed_ns = sim.now_ns;
         }
-        if (finished(sim, messages)) return .{ .steps = steps };
+        if (finished(sim, messages)) return .{ .steps = steps.* };
         if (sim.net.healed and sim.now_ns > healed_ns + 20_000_000_000) return error.Stalled;
         sim.now_ns = @max(sim.now_ns + 1, nextEvent(sim));
         while (sim.net.nextTime()) |at| {

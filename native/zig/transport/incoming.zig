@@ -5,6 +5,7 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const codec = @import("../wire/codec.zig");
+const guards = @import("guards.zig");
 const Part = @import("frame.zig").Part;
 const assert = std.debug.assert;
 
@@ -49,11 +50,12 @@ pub const Incoming = struct {
     /// Takes one part; calls host.deliver(bytes) for each message that became deliverable.
     /// `refused`: outside the window or inconsistent, so it must not be acknowledged.
     pub fn accept(self: *Incoming, part: *const Part, host: anytype) Verdict {
-        if (part.number < self.base) return .duplicate;
+        if (part.number < self.base) return self.again(part, host);
         if (part.number >= self.base + window) return .refused;
         if (part.total > codec.message_bytes_max or part.total == 0) return .refused;
         const slot = self.claim(part.number);
-        if (slot.state == .delivered or slot.state == .held) return .duplicate;
+        if (slot.state == .delivered) return self.again(part, host);
+        if (slot.state == .held) return .duplicate;
         if (part.count > 1) {
             switch (self.gather(slot, part)) {
                 .fresh => if (@popCount(slot.have) < slot.count) return .fresh,
@@ -66,6 +68,12 @@ pub const Incoming = struct {
         slot.total = @intCast(part.total);
         self.release(slot, part.after, part.bytes, host);
         return .fresh;
+    }
+
+    /// A part of a message that was delivered already.
+    fn again(_: *Incoming, part: *const Part, host: anytype) Verdict {
+        if (!guards.on(.duplicate_suppression) and part.count == 1) host.deliver(part.bytes);
+        return .duplicate;
     }
 
     fn gather(self: *Incoming, slot: *Slot, part: *const Part) Verdict {
@@ -92,7 +100,7 @@ pub const Incoming = struct {
 
     /// Delivers the message, or holds it when its predecessor is missing; then whoever waited.
     fn release(self: *Incoming, slot: *Slot, after: u64, bytes: []const u8, host: anytype) void {
-        if (!self.delivered(after)) {
+        if (guards.on(.key_order) and !self.delivered(after)) {
             slot.state = .held;
             slot.after = after;
             const kept = self.bytesOf(slot.number)[0..bytes.len];
