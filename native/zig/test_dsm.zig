@@ -14,4 +14,5 @@ comptime {
     _ = @import("sim/instructions.zig");
     _ = @import("sim/coherence_test.zig");
     _ = @import("sim/mutants.zig");
+    _ = @import("sim/growth_test.zig");
 }
