@@ -6,6 +6,8 @@ pub const nodes_max = 64;
 pub const vcpus_max = 255;
 /// Local threads that may fault: vCPUs, the image loader, native test threads.
 pub const threads_max = 256;
+/// The slot of every thread that has none of its own: several may fault under it at once.
+pub const unknown_thread = threads_max - 1;
 
 comptime {
     if (threads_max < vcpus_max + 1) @compileError("each vCPU and the loader need a thread slot");

@@ -52,8 +52,6 @@ const tag_udp = 1;
 const tag_fabric = 2;
 const datagrams_per_turn = 64;
 /// Thread slot of a tid nobody registered.
-const unknown_thread = limits.threads_max - 1;
-
 pub const Engine = struct {
     allocator: std.mem.Allocator,
     config: Config,
@@ -181,7 +179,7 @@ pub const Engine = struct {
 
     fn slotOf(self: *const Engine, tid: u32) u8 {
         for (&self.tids, 0..) |*t, i| if (t.load(.monotonic) == tid) return @intCast(i);
-        return unknown_thread;
+        return limits.unknown_thread;
     }
 
     fn run(self: *Engine) void {

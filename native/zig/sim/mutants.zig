@@ -70,6 +70,35 @@ fn optionsFor(seed: u64, name: []const u8) coherence.Options {
         options.device = false;
         options.wake_late_ns = 500_000;
     }
+    // Those of eviction, where a few pages are wanted by all and given back all the time.
+    if (seed % 4 == 3) {
+        options.nodes = 3;
+        options.pages = 3 + @as(u32, @intCast(seed / 4 % 3));
+        options.k_min = 2;
+        options.k_max = 3;
+        options.instructions = 200;
+        options.mischief = true;
+        options.mischief_per_mille = 500;
+        options.wake_late_ns = 0;
+        options.write_percent = 70;
+        if (seed % 8 == 7) options.channel = .{
+            .delay_min_ns = 1_000,
+            .delay_max_ns = 100_000,
+            .tail_per_mille = 100,
+        };
+    }
+    // And fairness, where many want one page.
+    if (seed % 8 == 5) {
+        options.nodes = 8;
+        options.pages = 1;
+        options.k_min = 1;
+        options.k_max = 1;
+        options.write_percent = 100;
+        options.instructions = 200;
+        options.channel = .{ .delay_min_ns = 5_000, .delay_max_ns = 15_000 };
+        // Each other node once for the request that waited already, once for one under way.
+        options.overtaken_max = 2 * @as(u64, options.nodes);
+    }
     return options;
 }
 

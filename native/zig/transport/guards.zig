@@ -15,6 +15,12 @@ pub const Guard = enum {
     epoch_check,
     /// What a lost packet carried is sent again.
     retransmission,
+    /// An acknowledgement covers the packets it names, not those between them.
+    exact_acks,
+    /// A message is delivered when its last part has come.
+    all_parts,
+    /// Urgent before control before bulk, in every datagram.
+    urgent_first,
 };
 
 pub var off: ?Guard = null;

@@ -150,6 +150,11 @@ pub const Outgoing = struct {
         return part;
     }
 
+    /// Of a message that is not acknowledged yet.
+    pub fn classOf(self: *Outgoing, number: u64) ?Class {
+        return if (self.live(number)) |slot| slot.class else null;
+    }
+
     pub const View = struct { after: u64, total: u32, count: u8, bytes: []const u8 };
 
     pub fn view(self: *Outgoing, part: Part) View {
