@@ -211,8 +211,8 @@ fn next(d: *Dsm, host: anytype, busy: *Busy) void {
 ///
 /// So is everyone whose Put meets a busy page, at once: the transaction was forwarded to the owner,
 /// who answers it from the bytes it keeps, so at its end the home or another owner has them. The
-/// PutAck follows that Fwd in page order, so the bytes are kept until it has come. A Put that waited
-/// for the page would let a fault behind it wait for a younger gather that nothing hurries.
+/// PutAck follows that Fwd in page order, so the bytes are kept until it has come. A Put that
+/// waited for the page would let a fault behind it wait for a younger gather that nothing hurries.
 pub fn onPut(d: *Dsm, host: anytype, from: m.NodeId, put: m.Put) void {
     const entry = d.entryOf(put.page);
     const ignored = d.guards.busy_put_ignored and d.busy.has(put.page);

@@ -1,5 +1,5 @@
-//! What every node has under way when a traced run fails: a stalled request shows here as a chain of
-//! who waits for whom. Columns as in the trace's detail: docs/simulator.md.
+//! What every node has under way when a traced run fails: a stalled request shows here as a chain
+//! of who waits for whom (docs/simulator.md).
 
 const std = @import("std");
 const Dsm = @import("../dsm/dsm.zig").Dsm;

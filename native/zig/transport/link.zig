@@ -202,7 +202,7 @@ pub const Link = struct {
         }
         // Fast retransmit: everything well below the largest acknowledged packet is lost.
         while (self.packets.oldestInFlight()) |packet| {
-            if (packet.number + reorder_packets > largest) break;
+            if (packet.number + reorder_packets > largest or !guards.on(.fast_retransmit)) break;
             self.lose(packet, now_ns);
         }
     }
@@ -282,6 +282,7 @@ pub const Link = struct {
             frame.writePing(&writer);
         }
         const size: u32 = @intCast(header.bytes + writer.end);
+        assert(size <= self.config.mtu);
         const eliciting = packet.count > 0;
         self.packets.commit(packet, size, eliciting);
         if (eliciting) self.congestion.sent(size);

@@ -5,6 +5,7 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const codec = @import("../wire/codec.zig");
+const guards = @import("guards.zig");
 const Class = @import("../wire/message.zig").Class;
 const assert = std.debug.assert;
 
@@ -97,7 +98,8 @@ pub const Outgoing = struct {
         self.next += 1;
         const slot = &self.slots[number & mask];
         assert(slot.number == 0);
-        const bucket = &self.last_of_key[(key *% 0x9e3779b97f4a7c15) >> (64 - 12)];
+        const spread = (key *% 0x9e3779b97f4a7c15) >> (64 - 12);
+        const bucket = &self.last_of_key[if (guards.on(.keys_apart)) spread else 0];
         const parts = (bytes.len + part_bytes - 1) / part_bytes;
         assert(parts <= limits.fragments_max);
         // The receiver derives the size of a part from the total and the count.
