@@ -11,6 +11,7 @@ comptime {
     _ = @import("engine/fabric.zig");
     _ = @import("engine/engine.zig");
     _ = @import("engine/fault_script_test.zig");
+    _ = @import("engine/sleep_script_test.zig");
     _ = @import("engine/socket_script_test.zig");
     _ = @import("engine/rests.zig");
     _ = @import("engine/waits.zig");

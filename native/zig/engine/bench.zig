@@ -239,7 +239,7 @@ pub const Bench = struct {
 
 fn waitFor(fd: i32, buffer: []u8) udp.Received {
     while (true) {
-        // What is lost shows as a timeout of the reader.
+        // The error of an earlier datagram, gone by being read.
         const next = udp.receive(fd, buffer) catch continue;
         if (next) |got| return got;
         var poll: [1]os.pollfd = .{.{ .fd = fd, .events = os.POLL.IN, .revents = 0 }};

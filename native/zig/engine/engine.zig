@@ -50,7 +50,7 @@ pub const Handler = struct {
 
 const tag_uffd = 0;
 const tag_udp = 1;
-const tag_fabric = 2;
+pub const tag_fabric = 2;
 const datagrams_per_turn = 64;
 /// Thread slot of a tid nobody registered.
 const unknown_thread = limits.threads_max - 1;
@@ -202,7 +202,8 @@ pub const Engine = struct {
         return unknown_thread;
     }
 
-    fn run(self: *Engine) void {
+    /// The engine thread, until join.
+    pub fn run(self: *Engine) void {
         linux.blockSignals(0);
         linux.nameThread("gvm-engine");
         self.tid.store(linux.threadId(), .monotonic);
@@ -495,12 +496,15 @@ const Sender = struct {
     pub fn transmit(self: *Sender, datagram: []const u8) void {
         const engine = self.engine;
         const to = &engine.addresses[self.to];
-        udp.send(engine.socket, to, datagram) catch |err| {
+        udp.send(engine.socket, to, datagram) catch |err| switch (err) {
+            // Of an earlier datagram, maybe to another peer; this one was not sent. While the error
+            // is not taken from its queue, the socket lets nobody sleep.
+            error.Refused, error.Unexpected => {
+                engine.takeErrors();
+                udp.send(engine.socket, to, datagram) catch {};
+            },
             // A full socket buffer is a lost datagram; the link sends it again.
-            if (err != error.Refused) return;
-            // Of an earlier datagram, maybe to another peer; this one was not sent.
-            engine.takeErrors();
-            udp.send(engine.socket, to, datagram) catch {};
+            else => {},
         };
     }
 };

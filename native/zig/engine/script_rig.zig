@@ -139,6 +139,14 @@ pub const Rig = struct {
         return @ptrCast(@alignCast(self.engine.memory.aliasPage(page)));
     }
 
+    pub fn doorbellReads(self: *Rig) usize {
+        var total: usize = 0;
+        for (self.kernel.calls.items) |made| {
+            total += @intFromBool(made.number == .read and made.fd() == self.engine.fabric.event);
+        }
+        return total;
+    }
+
     pub fn expectEvent(self: *Rig, kind: abi.EventKind, node: u8) !void {
         var event: [1]abi.Event = undefined;
         try testing.expectEqual(1, self.events.take(&event));

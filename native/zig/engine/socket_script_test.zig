@@ -44,6 +44,19 @@ test "a refused port is told at once, of the peer whose it is" {
     try testing.expectEqual(1, rig.peer.link.stats.messages_received);
 }
 
+test "the failure of a route is taken from its queue, and costs no datagram" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.kernel.next(.{ .call = .sendto }, .{ .fails = .HOSTUNREACH }, 1);
+    rig.kernel.net.reported(rig.addresses[2], .HOSTUNREACH);
+    rig.fault(remote_page, 0);
+    rig.turn();
+    try testing.expectEqual(0, rig.kernel.net.reports.items.len);
+    try testing.expectEqual(0, rig.events.length);
+    try testing.expectEqual(1, rig.peer.link.stats.messages_received);
+}
+
 test "a refusal that comes up while reading does not hide the datagrams behind it" {
     var rig: Rig = undefined;
     try rig.init();

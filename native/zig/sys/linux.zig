@@ -39,7 +39,8 @@ pub fn check(rc: usize) Error!usize {
         .ADDRNOTAVAIL => error.AddressNotAvailable,
         .NODEV, .NXIO => error.NoDevice,
         .NOENT => error.NotFound,
-        .AGAIN => error.Again,
+        // NOBUFS: the queue of a network device is full.
+        .AGAIN, .NOBUFS => error.Again,
         .EXIST => error.Exists,
         .FAULT => error.BadAddress,
         .INTR => error.Interrupted,

@@ -191,6 +191,52 @@ test "a stop that comes just before the entry makes the entry return" {
     try testing.expectEqual(1, rig.kernel.count(.{ .call = .tgkill }));
 }
 
+/// Another thread's kick while the guest runs.
+fn kickedInside(kernel: *Scripted, _: Call) usize {
+    rigOf(kernel).vcpu().kick();
+    return failure(.INTR);
+}
+
+fn portWriteUnlessKicked(kernel: *Scripted, made: Call) usize {
+    return if (kernel.run.?.immediate_exit == 1) failure(.INTR) else portWrite(kernel, made);
+}
+
+test "a kick makes one entry return, not those after it" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.kernel.next(run_vcpu, .{ .does = kickedInside }, 1);
+    rig.kernel.next(run_vcpu, .{ .does = portWriteUnlessKicked }, 1);
+    rig.kernel.next(run_vcpu, .{ .does = entryRefused }, 1);
+    rig.go();
+    var event: [1]abi.Event = undefined;
+    try testing.expectEqual(1, rig.events.take(&event));
+    try testing.expectEqual(@intFromEnum(abi.EventKind.debug_exit), event[0].kind);
+    try rig.expectCrash("KVM cannot enter the guest (hardware reason 80000021)");
+}
+
+/// Completes the last exit as KVM does: only where the entry may go no further.
+fn completes(kernel: *Scripted, _: Call) usize {
+    return if (kernel.run.?.immediate_exit == 1) failure(.INTR) else failure(.FAULT);
+}
+
+test "INIT completes the last exit before it sets registers" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.vcpu().apic.requestInit();
+    rig.kernel.next(run_vcpu, .{ .does = completes }, 1);
+    rig.kernel.next(.{ .call = .futex }, .{ .does = stopBeforeSleep }, 1);
+    rig.go();
+    try testing.expectEqual(0, rig.events.length);
+    try rig.kernel.expectRequests(&.{
+        kvm.run_vcpu,
+        kvm.get_vcpu_events,
+        kvm.set_vcpu_events,
+        kvm.set_debugregs,
+    });
+}
+
 test "threads that are refused leave nothing running" {
     var rig: Rig = undefined;
     try rig.init();
