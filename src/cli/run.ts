@@ -156,6 +156,7 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
       }),
     planOf: (agreement, hellos) => planOf(config, devices, node, peers, agreement, hellos),
     images: (agreement, hellos) => images(config, agreement, hellos),
+    explain: (error) => hostFailure(error, self.address),
     send: (bytes, to) => socket.send(bytes, to.port, to.address),
     console: (bytes) => void process.stdout.write(bytes),
     log,

@@ -6,6 +6,7 @@ const abi = @import("../abi.zig");
 const clock = @import("clock.zig");
 const devices = @import("devices.zig");
 const interrupts = @import("interrupts.zig");
+const kernel = @import("../sys/kernel.zig");
 const kvm = @import("../sys/kvm.zig");
 const linux = @import("../sys/linux.zig");
 const limits = @import("../limits.zig");
@@ -64,6 +65,8 @@ pub const Machine = struct {
         if (total > limits.vcpus_max) return error.OutOfRange;
         const vm = try system.createVm();
         errdefer vm.close();
+        const vcpus = try allocator.alloc(Vcpu, plan.nodes[plan.node].cpus);
+        errdefer allocator.free(vcpus);
         self.* = .{
             .allocator = allocator,
             .node = plan.node,
@@ -73,17 +76,20 @@ pub const Machine = struct {
             .events = events,
             .counters = counters,
             .vm = vm,
-            .vcpus = try allocator.alloc(Vcpu, plan.nodes[plan.node].cpus),
+            // Those that exist already.
+            .vcpus = vcpus[0..0],
             .states = .init(total),
             .board = .init(plan.unix_seconds, linux.nowNs()),
             .board_node = plan.device_node,
             .bus = .{ .machine = self },
         };
-        try self.build(plan);
+        errdefer self.bus.deinit();
+        errdefer for (self.vcpus) |*vcpu| vcpu.kvm.close();
+        try self.build(plan, vcpus);
         return self;
     }
 
-    fn build(self: *Machine, plan: *const abi.Plan) !void {
+    fn build(self: *Machine, plan: *const abi.Plan, vcpus: []Vcpu) !void {
         self.vm.reserveRealModePages(real_mode_gpa);
         try self.vm.exitOnUnknownMsrs();
         for (self.engine.memory.slots().slice(), 0..) |slot, i| {
@@ -91,7 +97,7 @@ pub const Machine = struct {
         }
         try self.bus.setRoutes(plan.routes_version, plan.routes);
         mailbox.installHandler();
-        for (self.vcpus, 0..) |*vcpu, i| {
+        for (vcpus, 0..) |*vcpu, i| {
             const index = self.first[self.node] + i;
             vcpu.* = .{
                 .machine = self,
@@ -100,6 +106,7 @@ pub const Machine = struct {
                 .kvm = try self.vm.createVcpu(@intCast(i)),
                 .apic = .init(@intCast(index), index == 0),
             };
+            self.vcpus = vcpus[0 .. i + 1];
             try self.setUp(vcpu, plan);
         }
     }
@@ -160,8 +167,7 @@ pub const Machine = struct {
         self.alive.store(@intCast(self.vcpus.len), .release);
         for (self.vcpus) |*vcpu| clock.set(&vcpu.kvm, tsc_zero_ns, tsc_khz, self.host_tsc_khz);
         for (self.vcpus, 0..) |*vcpu, i| {
-            const stack: std.Thread.SpawnConfig = .{ .stack_size = 1 << 20 };
-            vcpu.thread = std.Thread.spawn(stack, Vcpu.run, .{vcpu}) catch |err| {
+            vcpu.thread = kernel.spawn(1 << 20, Vcpu.run, .{vcpu}) catch |err| {
                 const missing: u32 = @intCast(self.vcpus.len - i);
                 _ = self.alive.fetchSub(missing, .acq_rel);
                 return err;

@@ -102,7 +102,7 @@ pub const Vcpu = struct {
             self.after();
             entered catch |err| switch (err) {
                 error.Interrupted, error.Again => continue,
-                else => return err,
+                else => return self.crash("KVM cannot go on with the guest (KVM_RUN: {t})", .{err}),
             };
             if (!try self.handle()) return;
         }
