@@ -133,8 +133,8 @@ const DebugRegs = extern struct {
     reserved: [9]u64 = @splat(0),
 };
 const MsrEntry = extern struct { index: u32, reserved: u32 = 0, data: u64 };
-const Msrs = extern struct { count: u32 = 1, padding: u32 = 0, entry: MsrEntry };
-const DeviceAttr = extern struct { flags: u32 = 0, group: u32, attr: u64, address: u64 };
+pub const Msrs = extern struct { count: u32 = 1, padding: u32 = 0, entry: MsrEntry };
+pub const DeviceAttr = extern struct { flags: u32 = 0, group: u32, attr: u64, address: u64 };
 
 /// struct kvm_vcpu_events; `head` = exception, interrupt and NMI, `tail` = SMM and what came later.
 const VcpuEvents = extern struct { head: [16]u8, sipi_vector: u32, flags: u32, tail: [40]u8 };
@@ -178,6 +178,7 @@ pub const get_sregs = os.IOCTL.IOR(0xae, 0x83, Sregs);
 pub const ioctl_set_sregs = os.IOCTL.IOW(0xae, 0x84, Sregs);
 pub const inject_interrupt = os.IOCTL.IOW(0xae, 0x86, u32);
 pub const set_msrs: u32 = 0x4008ae89;
+pub const get_msrs: u32 = 0xc008ae88;
 pub const set_cpuid2: u32 = 0x4008ae90;
 pub const set_vcpu_events = os.IOCTL.IOW(0xae, 0xa0, VcpuEvents);
 pub const get_vcpu_events = os.IOCTL.IOR(0xae, 0x9f, VcpuEvents);
@@ -381,6 +382,13 @@ pub const Vcpu = struct {
     pub fn setTscOffset(self: Vcpu, offset: u64) Error!void {
         const attr: DeviceAttr = .{ .group = 0, .attr = 0, .address = @intFromPtr(&offset) };
         _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_device_attr, &attr }));
+    }
+
+    /// What the guest would read now.
+    pub fn getTsc(self: Vcpu) Error!u64 {
+        var msrs: Msrs = .{ .entry = .{ .index = msr_tsc, .data = 0 } };
+        const count = try linux.check(kernel.call(.ioctl, .{ self.fd, get_msrs, &msrs }));
+        return if (count == 1) msrs.entry.data else error.Unsupported;
     }
 
     pub fn setTsc(self: Vcpu, value: u64) Error!void {

@@ -47,7 +47,6 @@ pub const Machine = struct {
     alive: std.atomic.Value(u32) = .init(0),
     stopping: std.atomic.Value(bool) = .init(false),
     reported: std.atomic.Value(bool) = .init(false),
-    host_tsc_khz: u32 = 0,
 
     pub fn init(
         allocator: std.mem.Allocator,
@@ -116,9 +115,8 @@ pub const Machine = struct {
         defer self.allocator.destroy(table);
         cpuid.fill(table, plan.cpuid, vcpu.index, self.states.count);
         try vcpu.kvm.setCpuid(table);
-        self.host_tsc_khz = try vcpu.kvm.tscKhz();
-        // Refused where the hardware cannot scale; then the rates are equal anyway (agreed before).
-        vcpu.kvm.setTscKhz(plan.tsc_khz) catch {};
+        // The nodes agreed on rates so close that KVM need not scale.
+        try vcpu.kvm.setTscKhz(plan.tsc_khz);
         vcpu.kvm.run.apic_base = vcpu.apic.base;
         const sregs = state.realMode(0xf0, vcpu.apic.base);
         try vcpu.kvm.setSregs(&sregs);
@@ -165,7 +163,7 @@ pub const Machine = struct {
     pub fn run(self: *Machine, tsc_zero_ns: u64, tsc_khz: u32) !void {
         if (self.board_node == self.node) try self.ticker.start(self);
         self.alive.store(@intCast(self.vcpus.len), .release);
-        for (self.vcpus) |*vcpu| clock.set(&vcpu.kvm, tsc_zero_ns, tsc_khz, self.host_tsc_khz);
+        clock.set(self.vcpus, tsc_zero_ns, tsc_khz);
         for (self.vcpus, 0..) |*vcpu, i| {
             vcpu.thread = kernel.spawn(1 << 20, Vcpu.run, .{vcpu}) catch |err| {
                 const missing: u32 = @intCast(self.vcpus.len - i);
