@@ -14,6 +14,7 @@ comptime {
     _ = @import("engine/sleep_script_test.zig");
     _ = @import("engine/socket_script_test.zig");
     _ = @import("engine/rests.zig");
+    _ = @import("engine/spin.zig");
     _ = @import("engine/waits.zig");
     _ = @import("engine/samples.zig");
 }

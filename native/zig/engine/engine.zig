@@ -24,6 +24,7 @@ const Item = @import("fabric.zig").Item;
 const Link = @import("../transport/link.zig").Link;
 const Memory = @import("memory.zig").Memory;
 const Rests = @import("rests.zig").Rests;
+const Spin = @import("spin.zig").Spin;
 const Trace = @import("trace.zig").Trace;
 const Waits = @import("waits.zig").Waits;
 const os = linux.os;
@@ -209,20 +210,24 @@ pub const Engine = struct {
         // preference the engine waits for the end of the vCPU's time slice, milliseconds. An engine
         // that spins itself would in turn starve the vCPUs.
         if (self.config.spin_ns == 0) _ = linux.preferThread();
+        var spin: Spin = .{ .most_ns = self.config.spin_ns };
         var idle_since = linux.nowNs();
         while (!self.stopping.load(.acquire)) {
             self.now_ns = linux.nowNs();
             if (self.turn()) {
-                idle_since = self.now_ns;
+                spin.waited(self.now_ns -| idle_since);
+                idle_since = linux.nowNs();
                 continue;
             }
-            if (self.now_ns - idle_since < self.config.spin_ns) {
+            if (self.now_ns -| idle_since < spin.now_ns) {
                 self.fabric.awake.store(1, .seq_cst);
                 std.atomic.spinLoopHint();
                 continue;
             }
             self.sleep();
-            idle_since = linux.nowNs();
+            const woken_ns = linux.nowNs();
+            spin.waited(woken_ns - idle_since);
+            idle_since = woken_ns;
         }
     }
 

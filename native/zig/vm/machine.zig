@@ -117,8 +117,8 @@ pub const Machine = struct {
         try vcpu.kvm.setCpuid(table);
         // The nodes agreed on rates so close that KVM need not scale.
         try vcpu.kvm.setTscKhz(plan.tsc_khz);
-        vcpu.kvm.run.apic_base = vcpu.apic.base;
-        const sregs = state.realMode(0xf0, vcpu.apic.base);
+        vcpu.kvm.run.apic_base = vcpu.apic.baseRegister();
+        const sregs = state.realMode(0xf0, vcpu.apic.baseRegister());
         try vcpu.kvm.setSregs(&sregs);
         try vcpu.kvm.setRegs(&state.realModeRegs());
         vcpu.last_sregs = sregs;
@@ -149,11 +149,11 @@ pub const Machine = struct {
     pub fn boot(self: *Machine, b: *const abi.Boot) !void {
         const vcpu = self.local(0) orelse return error.OutOfRange;
         if (b.long_mode) {
-            try vcpu.kvm.setSregs(&state.longMode(b, vcpu.apic.base));
+            try vcpu.kvm.setSregs(&state.longMode(b, vcpu.apic.baseRegister()));
             try vcpu.kvm.setRegs(&state.longModeRegs(b));
         } else {
             const page = std.math.cast(u8, b.rip >> 12) orelse return error.OutOfRange;
-            try vcpu.kvm.setSregs(&state.realMode(page, vcpu.apic.base));
+            try vcpu.kvm.setSregs(&state.realMode(page, vcpu.apic.baseRegister()));
             try vcpu.kvm.setRegs(&state.realModeRegs());
         }
         vcpu.activity = .running;
@@ -180,7 +180,7 @@ pub const Machine = struct {
         for (self.vcpus) |*vcpu| {
             vcpu.tell(.stop);
             linux.futexWake(&vcpu.answer.ready);
-            linux.futexWake(&vcpu.acks_left);
+            linux.futexWake(&vcpu.acks.word);
         }
         self.reportStopped();
     }
