@@ -21,6 +21,7 @@ function images(shares = nodes) {
     seedU64: 42n,
     waitLimitMs: 10_000,
     scalePercent: 100,
+    hunt: 1,
   });
 }
 
@@ -37,7 +38,7 @@ test("the guest was built", () => {
 test("constants are the guest's own", () => {
   const source = readFileSync(join(import.meta.dir, "../../native/zig/guest/info.zig"), "utf8");
   expect(source).toContain("0x5453_4555_474d_5647");
-  expect(source).toContain("test_pages = 32;");
+  expect(source).toContain("test_pages = 1088;");
   expect(source).toContain("cpu_pages = 4;");
   expect(source).toContain("nodes_max = 64;");
   const map = readFileSync(join(import.meta.dir, "../../native/zig/devices/map.zig"), "utf8");
@@ -57,26 +58,26 @@ test("each node's area lies in its own memory", () => {
   const words = infoWords();
   expect(Array.from(words.slice(0, 7))).toEqual([
     0x5453_4555_474d_5647n,
-    1n,
+    2n,
     2n,
     3n,
     1n,
     42n,
     2_000_000n,
   ]);
-  expect(Array.from(words.slice(12, 17))).toEqual([0n, 2n, 0n, megabytes(16), megabytes(3)]);
-  expect(Array.from(words.slice(17, 22))).toEqual([
+  expect(Array.from(words.slice(13, 18))).toEqual([0n, 2n, 0n, megabytes(16), megabytes(3)]);
+  expect(Array.from(words.slice(18, 23))).toEqual([
     2n,
     1n,
     megabytes(16),
     megabytes(32),
     megabytes(16),
   ]);
-  const areas = 12 + 5 * 64;
+  const areas = 13 + 5 * 64;
   expect(Array.from(words.slice(areas, areas + 4))).toEqual([
-    megabytes(3) + pages(32),
-    megabytes(3) + pages(36),
-    megabytes(16) + pages(32),
+    megabytes(3) + pages(1088),
+    megabytes(3) + pages(1092),
+    megabytes(16) + pages(1088),
     0n,
   ]);
 });
@@ -97,8 +98,8 @@ test("a node whose memory begins right below the hole gets its area behind it", 
     { cpus: 1, ramPages: 16 * 256 },
   ];
   const words = infoWords(wide);
-  expect(words[19]).toBe(0xc000_0000n - 8n * 4096n);
-  expect(words[21]).toBe(0x1_0000_0000n);
+  expect(words[20]).toBe(0xc000_0000n - 8n * 4096n);
+  expect(words[22]).toBe(0x1_0000_0000n);
 });
 
 test("page tables are final: user, accessed and dirty everywhere", () => {
@@ -114,5 +115,5 @@ test("page tables are final: user, accessed and dirty everywhere", () => {
 
 test("too little memory is one sentence", () => {
   const small = [{ cpus: 1, ramPages: 256 }];
-  expect(() => images(small)).toThrow(/needs 4 MiB on node 0, which gives 1 MiB/);
+  expect(() => images(small)).toThrow(/needs 8 MiB on node 0, which gives 1 MiB/);
 });

@@ -25,12 +25,12 @@ const layout = {
 /** As in native/zig/guest/info.zig. */
 const info = {
   magicU64: 0x5453_4555_474d_5647n,
-  version: 1,
+  version: 2,
   nodesMax: 64,
   vcpusMax: 255,
-  testPages: 32,
+  testPages: 1088,
   cpuPages: 4,
-  headWords: 12,
+  headWords: 13,
   nodeWords: 5,
   areaWords: 256,
 } as const;
@@ -49,6 +49,8 @@ export type BuiltinInput = {
   readonly waitLimitMs: number;
   /** Length of every check, 100 for the usual. */
   readonly scalePercent: number;
+  /** Factor for the rounds of checks that see a broken rule only by luck, 1 for the usual. */
+  readonly hunt: number;
 };
 
 type PlacedNode = {
@@ -134,7 +136,8 @@ function infoBlock(input: BuiltinInput, placed: readonly PlacedNode[]): Uint8Arr
   words[5] = input.seedU64;
   const head = [info.version, placed.length, vcpus, input.deviceNode];
   for (const [i, value] of head.entries()) words[1 + i] = BigInt(value);
-  const tail = [apicTimerKhz, input.waitLimitMs, input.scalePercent, probe.gpa, probe.port];
+  const { waitLimitMs, scalePercent, hunt } = input;
+  const tail = [apicTimerKhz, waitLimitMs, scalePercent, hunt, probe.gpa, probe.port];
   for (const [i, value] of tail.entries()) words[7 + i] = BigInt(value);
   const areas = info.headWords + info.nodeWords * info.nodesMax;
   for (const [i, node] of placed.entries()) {

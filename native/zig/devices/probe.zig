@@ -3,7 +3,8 @@
 //! used.
 //!
 //! 8-byte registers: 0x00-0x38 store what is written; 0x40 counts accesses to those; 0x48 is a FIFO
-//! (write pushes, read pops, 0 when empty); 0x80 prints a byte; 0x88 powers off with a code.
+//! (write pushes, read pops, 0 when empty); 0x50 adds up what is written; 0x58 counts its own
+//! reads, the first gets 0; 0x80 prints a byte; 0x88 powers off with a code.
 
 const std = @import("std");
 
@@ -18,6 +19,8 @@ pub const Probe = struct {
     fifo: [fifo_size]u64 = undefined,
     head: usize = 0,
     length: usize = 0,
+    sum: u64 = 0,
+    tickets: u64 = 0,
 
     pub fn read(self: *Probe, offset: u64) u64 {
         switch (offset) {
@@ -32,6 +35,11 @@ pub const Probe = struct {
                 self.head = (self.head + 1) % fifo_size;
                 self.length -= 1;
                 return value;
+            },
+            0x50 => return self.sum,
+            0x58 => {
+                defer self.tickets += 1;
+                return self.tickets;
             },
             else => return 0,
         }
@@ -54,6 +62,7 @@ pub const Probe = struct {
                 self.fifo[(self.head + self.length) % fifo_size] = value;
                 self.length += 1;
             },
+            0x50 => self.sum +%= value,
             0x80 => return .{ .byte = @truncate(value) },
             0x88 => return .{ .exit_code = @truncate(value) },
             else => {},
@@ -73,5 +82,10 @@ test "registers keep their parts, the FIFO its order" {
     try std.testing.expectEqual(1, p.read(0x48));
     try std.testing.expectEqual(2, p.read(0x48));
     try std.testing.expectEqual(0, p.read(0x48));
+    _ = p.write(0x50, 3, 8);
+    _ = p.write(0x50, 4, 8);
+    try std.testing.expectEqual(7, p.read(0x50));
+    try std.testing.expectEqual(0, p.read(0x58));
+    try std.testing.expectEqual(1, p.read(0x58));
     try std.testing.expectEqual('x', p.write(0x80, 'x', 1).byte.?);
 }

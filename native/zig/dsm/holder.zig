@@ -32,8 +32,9 @@ pub fn onInv(d: *Dsm, host: anytype, inv: m.Inv, now_ns: u64) void {
         .invalid => {},
         .modified => return d.fail(host, "Inv for a page this node may write"),
         .shared => {
-            if (local.version != inv.version and d.guards.version_check) {
-                return d.fail(host, "Inv for another version than the copy held");
+            if (local.version != inv.version) {
+                d.refuse(host, "Inv for another version than the copy held");
+                if (d.failed) return;
             }
             if (keeps(d, inv.page, inv.age, now_ns)) {
                 return postpone(d, host, inv.page, inv.age, .{ .inv = inv });

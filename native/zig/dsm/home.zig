@@ -52,12 +52,12 @@ pub fn onGet(d: *Dsm, host: anytype, from: m.NodeId, get: m.Get) void {
         .age = get.age,
     };
     if (d.busy.get(get.page)) |busy| {
-        if (d.guards.defer_while_busy) {
+        // Without the rule the owner of before still waits: nobody could answer its request.
+        if (d.guards.defer_while_busy or d.entryOf(get.page).owner == from) {
             d.queue.push(&busy.queue, request);
             if (get.age < busy.age) hurry(d, host, busy, get.age);
             return;
         }
-        if (d.entryOf(get.page).owner == from) return;
         busy.current = request;
         return start(d, host, busy);
     }

@@ -208,7 +208,14 @@ pub fn onData(d: *Dsm, host: anytype, data: m.Data, now_ns: u64) void {
     }
     const local = &d.local[data.page];
     if (data.content != .same) {
-        if (local.state != .invalid) return d.fail(host, "bytes for a page that is mapped");
+        if (local.state != .invalid) {
+            d.refuse(host, "bytes for a page that is mapped");
+            if (d.failed) return;
+            // A rule is off, and with it a copy was left behind: it gives way, as an Inv would
+            // have had it.
+            host.drop(data.page);
+            local.state = .invalid;
+        }
         // What is behind the mapping is no version at all until the last byte is in.
         local.version = 0;
         d.takeContent(host, data.page, data.content, data.bytes);

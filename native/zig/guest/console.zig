@@ -4,8 +4,8 @@
 const Info = @import("info.zig").Info;
 
 /// Offsets in the probe device (native/zig/devices).
-pub const console_offset = 0x80;
-pub const power_offset = 0x88;
+const console_offset = 0x80;
+const power_offset = 0x88;
 
 pub const Console = struct {
     info: *const Info,

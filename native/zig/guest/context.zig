@@ -5,6 +5,7 @@
 //! a failed check, not a silent machine.
 
 const cpu_mod = @import("cpu.zig");
+const device = @import("device.zig");
 const info_mod = @import("info.zig");
 const pages = @import("pages.zig");
 const Cpu = cpu_mod.Cpu;
@@ -16,18 +17,21 @@ pub const Failed = error{Failed};
 
 /// Left in the vCPU's own memory for vCPU 0 to collect.
 pub const Result = extern struct {
-    ok: u64,
     /// Time stamp counter ticks spent on what the check measures, and how often it was done.
     cycles: u64,
     operations: u64,
-    text: [*]const u8,
-    text_length: u64,
-    expected: u64,
-    found: u64,
 
     pub fn of(info: *const Info, vcpu: u64) *Result {
         return @ptrFromInt(info.cpu_area[vcpu] + info_mod.page);
     }
+};
+
+/// What a failed check saw. Only a wrong value proves that a promise was broken.
+pub const Failure = struct {
+    kind: enum { wrong_value, no_progress },
+    text: []const u8,
+    expected: u64,
+    found: u64,
 };
 
 const spins_before_nap = 64;
@@ -40,17 +44,22 @@ pub const Context = struct {
     cpu: *Cpu,
     info: *const Info,
     result: Result = undefined,
+    failure: Failure = undefined,
+    /// What a person should know although the check holds; "" for nothing.
+    note: []const u8 = "",
+    /// Interrupts this vCPU had taken before the check.
+    counts: [cpu_mod.Interrupt.all.len]u64 = undefined,
 
+    /// Before the meeting that starts the check, so that no interrupt of it is missed.
     pub fn begin(context: *Context) void {
-        context.result = .{
-            .ok = 1,
-            .cycles = 0,
-            .operations = 0,
-            .text = undefined,
-            .text_length = 0,
-            .expected = 0,
-            .found = 0,
-        };
+        context.result = .{ .cycles = 0, .operations = 0 };
+        context.note = "";
+        context.counts = context.cpu.counts;
+    }
+
+    /// Interrupts of the kind that this vCPU has taken in this check.
+    pub fn taken(context: *const Context, interrupt: cpu_mod.Interrupt) u64 {
+        return context.cpu.count(interrupt) - context.counts[interrupt.slot()];
     }
 
     pub fn me(context: *const Context) u64 {
@@ -62,13 +71,26 @@ pub const Context = struct {
         return @max(1, rounds * context.info.scale_percent / 100);
     }
 
+    /// Rounds of a check that sees a broken rule only by luck.
+    pub fn hunted(context: *const Context, rounds: u64) u64 {
+        return context.scaled(rounds) * context.info.hunt;
+    }
+
     pub fn fail(context: *Context, text: []const u8, expected: u64, found: u64) Failed {
-        context.result.ok = 0;
-        context.result.text = text.ptr;
-        context.result.text_length = text.len;
-        context.result.expected = expected;
-        context.result.found = found;
+        context.failure = .{
+            .kind = .wrong_value,
+            .text = text,
+            .expected = expected,
+            .found = found,
+        };
         return error.Failed;
+    }
+
+    /// A wait was over its limit: `found` moved no further.
+    pub fn stuck(context: *Context, text: []const u8, expected: u64, found: u64) Failed {
+        const failed = context.fail(text, expected, found);
+        context.failure.kind = .no_progress;
+        return failed;
     }
 
     pub fn expect(context: *Context, text: []const u8, expected: u64, found: u64) Failed!void {
@@ -89,41 +111,43 @@ pub const Context = struct {
         var patience_left: Patience = .init(context, 1);
         while (load(word) < value) {
             if (!patience_left.more()) {
-                return context.fail("a store never became visible", value, load(word));
+                return context.stuck("a store never became visible", value, load(word));
             }
         }
     }
 
-    /// Halts until this vCPU has taken `value` interrupts of the kind. The nap timer runs
-    /// periodically meanwhile (see `interruptsOnly`), so that a lost interrupt ends the wait.
+    /// Halts until this vCPU has taken `value` interrupts of the kind in this check. The nap
+    /// timer runs periodically meanwhile, so that a lost interrupt ends the wait.
     pub fn waitForInterrupt(
         context: *Context,
         interrupt: cpu_mod.Interrupt,
         value: u64,
     ) Failed!void {
+        if (context.cpu.watched == 0) context.watchdog(true);
         const start = cpu_mod.readTsc();
         while (true) {
             const seen = load(&context.cpu.events);
-            if (context.cpu.count(interrupt) >= value) return;
+            const came = context.taken(interrupt);
+            if (came >= value) return;
             if (cpu_mod.readTsc() -% start > limitCycles(context.info)) {
-                return context.fail("an interrupt never came", value, //
-                    context.cpu.count(interrupt));
+                return context.stuck("an interrupt never came", value, came);
             }
             context.cpu.halt(seen);
         }
     }
 
-    /// The timer ticks slowly while a check waits for interrupts by halting.
+    /// The timer ticks slowly while a check waits for interrupts by halting; a nap ends that.
     pub fn watchdog(context: *Context, on: bool) void {
         const nap: u64 = @intFromEnum(cpu_mod.Interrupt.nap);
         const tick_ms = 250;
-        context.cpu.writeMsr(cpu_mod.msr.timer_count, 0);
-        context.cpu.writeMsr(
+        context.cpu.watched = @intFromBool(on);
+        context.cpu.apicWrite(cpu_mod.msr.timer_count, 0);
+        context.cpu.apicWrite(
             cpu_mod.msr.timer_lvt,
             if (on) nap | cpu_mod.lvt_periodic else nap,
         );
         if (on) {
-            context.cpu.writeMsr(cpu_mod.msr.timer_count, tick_ms * context.info.apic_timer_khz);
+            context.cpu.apicWrite(cpu_mod.msr.timer_count, tick_ms * context.info.apic_timer_khz);
         }
     }
 
@@ -140,13 +164,29 @@ pub const Context = struct {
         }
         var left: Patience = .init(context, barrier_limit_factor);
         while (load(generation) < round) {
-            if (!left.more()) return context.fail("a vCPU never came to the barrier", round, //
+            if (!left.more()) return context.stuck("a vCPU never came to the barrier", round, //
                 load(generation));
             // An atomic look now and then: the barrier must hold even where plain reads are
             // stale, so that the checks themselves find that out and name it.
-            if (left.naps % 16 == 15 and @atomicRmw(u64, generation, .Add, 0, .acq_rel) >= round) {
-                return;
+            if (left.naps % 16 == 15) {
+                if (@atomicRmw(u64, arrivals, .Add, 0, .acq_rel) >= all * round) return;
             }
+        }
+    }
+
+    /// A barrier by the device that needs no memory: slower, and right even where memory is not.
+    pub fn meet(context: *Context) Failed!void {
+        context.cpu.meetings += 1;
+        const all = context.info.vcpus * context.cpu.meetings;
+        var left: Patience = .init(context, barrier_limit_factor);
+        // Every look is an access to the device: many vCPUs look less often.
+        left.nap_us_max = @max(nap_us_max, context.info.vcpus * 100);
+        device.arrive(context.info);
+        while (true) {
+            const arrived = device.arrived(context.info);
+            if (arrived >= all) return;
+            left.spins = spins_before_nap;
+            if (!left.more()) return context.stuck("a vCPU never came to meet", all, arrived);
         }
     }
 };
@@ -162,6 +202,7 @@ pub const Patience = struct {
     spins: u64 = 0,
     naps: u64 = 0,
     nap_us: u64 = nap_us_min,
+    nap_us_max: u64 = nap_us_max,
 
     fn init(context: *Context, factor: u64) Patience {
         const limit = limitCycles(context.info) * factor;
@@ -177,7 +218,7 @@ pub const Patience = struct {
         if (cpu_mod.readTsc() > left.deadline) return false;
         left.naps += 1;
         left.cpu.nap(left.nap_us);
-        left.nap_us = @min(left.nap_us * 2, nap_us_max);
+        left.nap_us = @min(left.nap_us * 2, left.nap_us_max);
         return true;
     }
 

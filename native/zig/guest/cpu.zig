@@ -14,16 +14,16 @@ pub const Interrupt = enum(u8) {
     nap = 0x21,
     ping = 0x30,
     broadcast = 0x31,
+    logical = 0x32,
+    self = 0x33,
+    /// Sent by its delivery mode; this is the vector it comes by.
+    nmi = 2,
 
-    pub const all = [_]Interrupt{ .timer, .nap, .ping, .broadcast };
+    pub const all = [_]Interrupt{ .timer, .nap, .ping, .broadcast, .logical, .self, .nmi };
 
     pub fn slot(interrupt: Interrupt) u64 {
-        return switch (interrupt) {
-            .timer => 0,
-            .nap => 1,
-            .ping => 2,
-            .broadcast => 3,
-        };
+        for (all, 0..) |each, i| if (each == interrupt) return i;
+        unreachable;
     }
 };
 
@@ -35,13 +35,29 @@ pub const Request = enum(u64) { halt, write_msr, read_msr, out8, out32, in8, in3
 pub const msr = struct {
     pub const apic_base = 0x1b;
     pub const apic_id = 0x802;
+    pub const apic_version = 0x803;
     pub const eoi = 0x80b;
+    pub const logical_id = 0x80d;
+    pub const destination_format = 0x80e;
     pub const spurious = 0x80f;
     pub const icr = 0x830;
+    pub const icr_high = 0x831;
     pub const timer_lvt = 0x832;
     pub const timer_count = 0x838;
     pub const timer_divide = 0x83e;
 };
+
+/// Bits of an interrupt command.
+pub const icr = struct {
+    pub const nmi = 0x400;
+    pub const logical = 0x800;
+    pub const self = 1 << 18;
+    pub const all = 2 << 18;
+    pub const all_but_self = 3 << 18;
+};
+
+/// Where a local APIC in xAPIC mode has its registers, 16 bytes each.
+pub const xapic_gpa = 0xfee0_0000;
 
 pub const lvt_periodic = 1 << 17;
 pub const divide_by_1 = 0b1011;
@@ -57,9 +73,18 @@ pub const Cpu = extern struct {
     node: u64,
     /// Interrupts taken, of any kind.
     events: u64,
-    counts: [4]u64,
-    /// Barriers passed.
+    counts: [Interrupt.all.len]u64,
+    /// Barriers passed, in memory and by the device.
     round: u64,
+    meetings: u64,
+    /// 1 while the local APIC is an xAPIC, whose registers are memory.
+    xapic: u64,
+    /// 1 while the nap timer runs periodically.
+    watched: u64,
+    /// Where ring 3 goes on when its instruction is refused by #AC, 0 for nowhere; how often that
+    /// was.
+    recover: u64,
+    refused: u64,
     random: u64,
 
     pub fn count(cpu: *const Cpu, interrupt: Interrupt) u64 {
@@ -100,14 +125,35 @@ pub const Cpu = extern struct {
         return @as(u64, high) << 32 | low;
     }
 
+    /// A register of the local APIC, named by its MSR, in whichever mode the APIC is.
+    pub fn apicWrite(cpu: *Cpu, register: u32, value: u64) void {
+        if (cpu.xapic == 0) return cpu.writeMsr(register, value);
+        apicWord(register).* = @truncate(value);
+    }
+
+    pub fn apicRead(cpu: *Cpu, register: u32) u64 {
+        return if (cpu.xapic == 0) cpu.readMsr(register) else apicWord(register).*;
+    }
+
+    /// An interrupt command: the mode's kind of destination and the low half of the register.
+    pub fn command(cpu: *Cpu, destination: u64, low: u64) void {
+        if (cpu.xapic == 0) return cpu.writeMsr(msr.icr, destination << 32 | low);
+        apicWord(msr.icr_high).* = @truncate(destination << 24);
+        apicWord(msr.icr).* = @truncate(low);
+    }
+
     pub fn sendIpi(cpu: *Cpu, target: u64, interrupt: Interrupt) void {
-        cpu.writeMsr(msr.icr, target << 32 | @intFromEnum(interrupt));
+        cpu.command(target, @intFromEnum(interrupt));
     }
 
     /// Sleeps until the time is over or any interrupt comes.
     pub fn nap(cpu: *Cpu, us: u64) void {
+        if (cpu.watched != 0) {
+            cpu.watched = 0;
+            cpu.apicWrite(msr.timer_lvt, @intFromEnum(Interrupt.nap));
+        }
         const seen = load(&cpu.events);
-        cpu.writeMsr(msr.timer_count, us * cpu.info.apic_timer_khz / 1000);
+        cpu.apicWrite(msr.timer_count, us * cpu.info.apic_timer_khz / 1000);
         cpu.halt(seen);
     }
 
@@ -124,6 +170,10 @@ pub const Cpu = extern struct {
 
 comptime {
     if (@sizeOf(Cpu) > 1024) @compileError("the stack of ring 0 needs the rest of the page");
+}
+
+fn apicWord(register: u32) *volatile u32 {
+    return @ptrFromInt(xapic_gpa + @as(u64, register - 0x800) * 16);
 }
 
 pub fn load(pointer: *const u64) u64 {

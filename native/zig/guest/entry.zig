@@ -23,10 +23,11 @@ const user_code = 0x33;
 const interrupt_flag = 0x202;
 /// OSFXSR and OSXMMEXCPT (ring 3 may use SSE) and PAE.
 const cr4_value = 0x620;
-/// PG, WP, NE, ET, MP, PE.
-const cr0_value = 0x80010033;
+/// PG, AM (ring 3 may ask for alignment checks), WP, NE, ET, MP, PE.
+const cr0_value = 0x80050033;
 
 const invalid_opcode = 6;
+const alignment_check = 17;
 const spurious_vector = 0xff;
 
 export var idt: [256][2]u64 align(4096) linksection(".data") = @splat(.{ 0, 0 });
@@ -34,6 +35,7 @@ export var idt: [256][2]u64 align(4096) linksection(".data") = @splat(.{ 0, 0 })
 extern const exception_stubs: [stubs.exceptions]u64;
 extern const interrupt_stubs: [cpu_mod.Interrupt.all.len]u64;
 extern const request_stub: u8;
+extern const alignment_stub: u8;
 extern const spurious_stub: u8;
 extern const trampoline_start: u8;
 extern const trampoline_end: u8;
@@ -56,6 +58,7 @@ export fn bootSetup() callconv(.c) void {
         gate(@intFromEnum(interrupt), handler);
     }
     gate(invalid_opcode, @intFromPtr(&request_stub));
+    gate(alignment_check, @intFromPtr(&alignment_stub));
     gate(spurious_vector, @intFromPtr(&spurious_stub));
     const target: [*]u8 = @ptrFromInt(trampoline_gpa);
     const source: [*]const u8 = @ptrCast(&trampoline_start);
@@ -98,6 +101,11 @@ export fn processorStart(cpu: *Cpu, info: *const Info, index: u64) callconv(.c) 
     cpu.events = 0;
     cpu.counts = @splat(0);
     cpu.round = 0;
+    cpu.meetings = 0;
+    cpu.xapic = 0;
+    cpu.watched = 0;
+    cpu.recover = 0;
+    cpu.refused = 0;
     cpu.random = (info.seed ^ (index + 1) *% 0x9e3779b97f4a7c15) | 1;
     const gdtr: TableRegister = .{ .limit = @sizeOf(@TypeOf(cpu.gdt)) - 1, .base = area };
     const idtr: TableRegister = .{ .limit = @sizeOf(@TypeOf(idt)) - 1, .base = @intFromPtr(&idt) };
@@ -156,6 +164,9 @@ const boot_code = print(
     \\  add $4096, %rsp
     \\  mov $info_gpa, %edi
     \\  mov %rsi, (%rdi)
+    \\  mov %cr0, %rax
+    \\  or ${[alignment]}, %eax
+    \\  mov %rax, %cr0
     \\  call bootSetup
     \\processor:
     \\  mov ${[apic_base]}, %ecx
@@ -176,6 +187,7 @@ const boot_code = print(
     \\
 , .{
     .areas = @offsetOf(Info, "cpu_area"),
+    .alignment = cr0_value & 1 << 18,
     .apic_base = cpu_mod.msr.apic_base,
     .apic_id = cpu_mod.msr.apic_id,
 });

@@ -3,13 +3,15 @@
 //! shared copy and no check is disturbed by it.
 
 pub const magic: u64 = 0x5453_4555_474d_5647; // "GVMGUEST"
-pub const version: u64 = 1;
+pub const version: u64 = 2;
 pub const nodes_max = 64;
 pub const vcpus_max = 255;
 pub const page = 4096;
 
 /// Pages at the start of each node's area that checks write to; the vCPUs' own pages follow.
-pub const test_pages = 32;
+pub const test_pages = 1088;
+/// The last of them are for checks that need pages nobody has touched yet.
+pub const fresh_pages = 1024;
 /// Pages per vCPU: one of ring 0 (tables, counters, stack), one with its result, two of stack.
 pub const cpu_pages = 4;
 
@@ -36,6 +38,9 @@ pub const Info = extern struct {
     wait_limit_ms: u64,
     /// Rounds of every check are multiplied by this over 100.
     scale_percent: u64,
+    /// Checks that see a broken rule only by luck multiply their rounds by this: 1, more where a
+    /// rule is switched off.
+    hunt: u64,
     /// MMIO probe device: registers, counter, FIFO, console byte, power-off.
     probe_gpa: u64,
     /// First of its port twins.
@@ -67,5 +72,5 @@ pub const Info = extern struct {
 };
 
 comptime {
-    if (@sizeOf(Info) != 8 * (12 + 5 * nodes_max + 256)) @compileError("the layout has holes");
+    if (@sizeOf(Info) != 8 * (13 + 5 * nodes_max + 256)) @compileError("the layout has holes");
 }

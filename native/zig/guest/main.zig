@@ -8,8 +8,8 @@ const std = @import("std");
 const cpu_mod = @import("cpu.zig");
 const context_mod = @import("context.zig");
 const console_mod = @import("console.zig");
+const device = @import("device.zig");
 const entry = @import("entry.zig");
-const pages = @import("pages.zig");
 const Check = @import("check.zig").Check;
 const Context = context_mod.Context;
 const Cpu = cpu_mod.Cpu;
@@ -21,10 +21,15 @@ comptime {
 /// Nothing here unwinds or formats: a safety check that fires is an illegal instruction.
 pub const panic = std.debug.no_panic;
 
-const checks = @import("checks/memory.zig").checks ++
+/// Coherence comes first: what it finds broken would only mislead the others.
+const checks = @import("checks/coherence.zig").checks ++
+    @import("checks/memory.zig").checks ++
     @import("checks/atomics.zig").checks ++
     @import("checks/instructions.zig").checks ++
+    @import("checks/split.zig").checks ++
     @import("checks/interrupts.zig").checks ++
+    @import("checks/commands.zig").checks ++
+    @import("checks/xapic.zig").checks ++
     @import("checks/devices.zig").checks;
 
 /// Ring 3 of each vCPU, for the rest of its life.
@@ -35,16 +40,16 @@ pub fn userMain(cpu: *Cpu) callconv(.c) noreturn {
         describe(out);
         context.begin();
         const started = startProcessors(&context);
-        report(&context, "start", "us per vCPU by INIT and SIPI", 1, started);
+        report(&context, &start_check, started);
     } else {
-        cpu_mod.store(pages.word(cpu.info, .online, cpu.index), apicId(cpu) + 1);
+        device.tell(cpu.info, greeting(cpu.index, apicId(cpu)));
     }
     for (&checks) |*check| {
-        meet(&context, check.name);
         context.begin();
-        check.run(&context) catch {};
+        meet(&context, check);
+        check.run(&context) catch |failure| report(&context, check, failure);
         context_mod.Result.of(cpu.info, cpu.index).* = context.result;
-        meet(&context, check.name);
+        meet(&context, check);
         if (cpu.index == 0) collect(&context, check);
     }
     if (cpu.index == 0) {
@@ -80,6 +85,16 @@ fn describe(out: console_mod.Console) void {
     }
 }
 
+const start_check: Check = .{
+    .name = "start",
+    .unit = "us per vCPU by INIT and SIPI",
+    .run = startProcessors,
+};
+
+fn greeting(vcpu: u64, apic_id: u64) u64 {
+    return vcpu << 32 | apic_id;
+}
+
 /// INIT and SIPI to one vCPU after the other; each answers with its APIC id.
 fn startProcessors(context: *Context) context_mod.Failed!void {
     const cpu = context.cpu;
@@ -88,82 +103,78 @@ fn startProcessors(context: *Context) context_mod.Failed!void {
     try context.expect("vCPU 0 has another APIC id", 0, apicId(cpu));
     for (1..context.info.vcpus) |vcpu| {
         const start = cpu_mod.readTsc();
-        cpu.writeMsr(cpu_mod.msr.icr, vcpu << 32 | init_request);
-        cpu.writeMsr(cpu_mod.msr.icr, vcpu << 32 | startup_request);
-        const online = pages.word(context.info, .online, vcpu);
-        try context.waitFor(online, 1);
-        try context.expect("a vCPU has another APIC id", vcpu + 1, cpu_mod.load(online));
+        cpu.command(vcpu, init_request);
+        cpu.command(vcpu, startup_request);
+        var patience = context.patience();
+        while (device.told(context.info) >> 32 != vcpu) {
+            if (!patience.more()) return context.stuck("a vCPU never started", vcpu, //
+                device.told(context.info) >> 32);
+        }
+        try context.expect("a vCPU has another APIC id", greeting(vcpu, vcpu), //
+            device.told(context.info));
         context.spent(start, 1);
     }
 }
 
-fn meet(context: *Context, name: []const u8) void {
-    context.barrier() catch |failure| report(context, name, "us", 1, failure);
+fn meet(context: *Context, check: *const Check) void {
+    context.meet() catch |failure| report(context, check, failure);
 }
 
 /// Sums what all vCPUs left behind and prints the check's line.
 fn collect(context: *Context, check: *const Check) void {
-    var sum: context_mod.Result = undefined;
-    sum.ok = 1;
-    sum.cycles = 0;
-    sum.operations = 0;
+    var sum: context_mod.Result = .{ .cycles = 0, .operations = 0 };
     for (0..context.info.vcpus) |vcpu| {
         const one = context_mod.Result.of(context.info, vcpu);
         sum.cycles += one.cycles;
         sum.operations += one.operations;
-        if (one.ok == 0 and sum.ok == 1) {
-            const operations = sum.operations;
-            const cycles = sum.cycles;
-            sum = one.*;
-            sum.operations = operations;
-            sum.cycles = cycles;
-        }
     }
     context.result = sum;
-    const outcome: context_mod.Failed!void = if (sum.ok == 1) {} else error.Failed;
-    report(context, check.name, check.unit, check.parts, outcome);
+    report(context, check, {});
 }
 
 /// Several vCPUs may fail at once and only one should speak: the first. Should that one be stuck in
 /// the very failure, the others speak up after a while.
 fn takeFailure(context: *Context) void {
-    const taken = pages.word(context.info, .failure, 0);
-    if (@atomicRmw(u64, taken, .Xchg, 1, .acq_rel) == 0) return;
+    if (device.first(context.info)) return;
     var patience = context.patience();
     while (patience.more()) {}
 }
 
 /// One line; a failure ends the machine at once.
-fn report(
-    context: *Context,
-    name: []const u8,
-    unit: []const u8,
-    parts: u64,
-    outcome: context_mod.Failed!void,
-) void {
+fn report(context: *Context, check: *const Check, outcome: context_mod.Failed!void) void {
     const out: console_mod.Console = .{ .info = context.info };
     const result = &context.result;
     const ticks_per_us = context.info.tsc_khz;
-    const operations = @max(1, result.operations * parts);
+    const operations = @max(1, result.operations * check.parts);
     if (outcome) {} else |_| takeFailure(context);
     out.text("check ");
-    out.text(name);
+    out.text(check.name);
     out.text(if (outcome) " ok " else |_| " fail ");
     out.thousandths(result.cycles / operations * 1_000_000 / ticks_per_us);
     out.text(" ");
-    out.text(unit);
+    out.text(check.unit);
     if (outcome) {
+        if (context.note.len > 0) out.text(" - ");
+        out.text(context.note);
         out.text("\n");
     } else |_| {
-        out.text(" - ");
-        out.text(result.text[0..result.text_length]);
-        out.text(": expected ");
-        out.hex(result.expected);
-        out.text(", found ");
-        out.hex(result.found);
-        out.text(", seen by vCPU ");
-        out.number(context.cpu.index);
+        tellFailure(context, out);
         out.text("\nverdict fail\n");
         console_mod.powerOff(context.info, 1);
     }
+}
+
+fn tellFailure(context: *const Context, out: console_mod.Console) void {
+    const failure = &context.failure;
+    out.text(switch (failure.kind) {
+        .wrong_value => " - wrong value: ",
+        .no_progress => " - no progress: ",
+    });
+    out.text(failure.text);
+    out.text(": expected ");
+    out.hex(failure.expected);
+    out.text(", found ");
+    out.hex(failure.found);
+    out.text(", seen by vCPU ");
+    out.number(context.cpu.index);
 }

@@ -11,8 +11,6 @@ pub const Use = enum(u64) {
     border_next,
     arrivals,
     generation,
-    online,
-    failure,
     counter,
     counter_sum,
     lock,
@@ -37,10 +35,21 @@ pub const Use = enum(u64) {
     copy,
     copy_2,
     copy_3,
+    split,
+    split_2,
+    copies,
+    held,
 };
 
 comptime {
-    if (@typeInfo(Use).@"enum".fields.len > info_mod.test_pages) @compileError("no page left");
+    if (@typeInfo(Use).@"enum".fields.len > first_fresh) @compileError("no page left");
+}
+
+const first_fresh = info_mod.test_pages - info_mod.fresh_pages;
+
+/// Page `index` of those that no check touches twice, in the memory of the node.
+pub fn fresh(info: *const Info, node: u64, index: u64) u64 {
+    return info.testPage(node, first_fresh + index);
 }
 
 /// The use's page in the memory of the node.

@@ -136,8 +136,21 @@ const MsrEntry = extern struct { index: u32, reserved: u32 = 0, data: u64 };
 pub const Msrs = extern struct { count: u32 = 1, padding: u32 = 0, entry: MsrEntry };
 pub const DeviceAttr = extern struct { flags: u32 = 0, group: u32, attr: u64, address: u64 };
 
-/// struct kvm_vcpu_events; `head` = exception, interrupt and NMI, `tail` = SMM and what came later.
-const VcpuEvents = extern struct { head: [16]u8, sipi_vector: u32, flags: u32, tail: [40]u8 };
+/// struct kvm_vcpu_events; `head` = exception and interrupt, `tail` = SMM and what came later.
+const VcpuEvents = extern struct {
+    head: [11]u8,
+    /// The instruction before was `sti` (2) or a load of SS (1): neither interrupt nor NMI comes.
+    shadow: u8,
+    nmi_injected: u8,
+    nmi_pending: u8,
+    nmi_masked: u8,
+    padding: u8,
+    sipi_vector: u32,
+    flags: u32,
+    tail: [40]u8,
+};
+const nmi_pending_valid = 1;
+const shadow_valid = 4;
 
 comptime {
     assert(@sizeOf(Regs) == 144);
@@ -153,6 +166,7 @@ comptime {
     assert(@offsetOf(DeviceAttr, "address") == 16);
     assert(@offsetOf(Msrs, "entry") == 8 and @sizeOf(MsrEntry) == 16);
     assert(@sizeOf(VcpuEvents) == 64);
+    assert(@offsetOf(VcpuEvents, "nmi_pending") == 13);
     assert(@offsetOf(VcpuEvents, "flags") == 20);
     assert(@offsetOf(Run, "exit") == 32);
     assert(@offsetOf(Run, "kvm_valid_regs") == 288);
@@ -354,14 +368,29 @@ pub const Vcpu = struct {
         _ = try linux.check(kernel.call(.ioctl, .{ self.fd, inject_nmi, 0 }));
     }
 
+    /// An NMI given earlier has not come to the guest yet.
+    pub fn nmiWaits(self: Vcpu) Error!bool {
+        var events: VcpuEvents = std.mem.zeroes(VcpuEvents);
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, get_vcpu_events, &events }));
+        return events.nmi_pending != 0 or events.nmi_injected != 0;
+    }
+
+    /// For tests: an NMI that came while the instruction behind `sti` was still to be executed.
+    pub fn nmiBehindSti(self: Vcpu) Error!void {
+        var events: VcpuEvents = std.mem.zeroes(VcpuEvents);
+        events.shadow = 2;
+        events.nmi_pending = 1;
+        events.flags = nmi_pending_valid | shadow_valid;
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_vcpu_events, &events }));
+    }
+
     /// Forgets pending exceptions and interrupts, as INIT does.
     pub fn clearEvents(self: Vcpu) Error!void {
         var events: VcpuEvents = std.mem.zeroes(VcpuEvents);
         // Reading makes KVM count the NMIs on their way; without the flags some fields stay.
         _ = try linux.check(kernel.call(.ioctl, .{ self.fd, get_vcpu_events, &events }));
-        const nmi_pending_and_shadow_valid = 1 | 4;
         events = std.mem.zeroes(VcpuEvents);
-        events.flags = nmi_pending_and_shadow_valid;
+        events.flags = nmi_pending_valid | shadow_valid;
         _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_vcpu_events, &events }));
     }
 

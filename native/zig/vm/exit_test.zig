@@ -222,6 +222,22 @@ test "immediate_exit finishes the access and goes no further" {
     try bare.expect(.halt);
 }
 
+test "an NMI behind sti lets the halt happen and still waits" {
+    var bare = try Bare.init(&.{
+        0xf4, //                                 hlt
+        0xf4, //                                 hlt
+        0xe6, 0x80, //                   2:      out    0x80,al
+    });
+    defer bare.deinit();
+    bare.handler(2, 2);
+    try bare.vcpu.nmiBehindSti();
+    try bare.expect(.halt);
+    // A processor would leave the halt at once: whoever sees this exit must not let it sleep.
+    try testing.expect(try bare.vcpu.nmiWaits());
+    try bare.expectOut(0x80, 1, "\x00");
+    try testing.expect(!try bare.vcpu.nmiWaits());
+}
+
 test "clearing events drops an NMI that waited" {
     var bare = try Bare.init(&.{
         0xf4, //                                 hlt

@@ -51,6 +51,8 @@ pub const Vcpu = struct {
     lock: linux.Lock = .{},
     apic: Apic,
     activity: Activity = .wait_for_sipi,
+    /// KVM was given an NMI that may not have come to the guest yet; the vCPU's own.
+    nmi_given: bool = false,
     answer: Answer = .{},
     /// Which destination state was published last, and who has still to acknowledge it.
     acks: interrupts.Acks = .{},
@@ -122,6 +124,7 @@ pub const Vcpu = struct {
         } else _ = self.apic.takeSipi();
         if (self.apic.takeNmi()) {
             try self.kvm.nmi();
+            self.nmi_given = true;
             self.activity = .running;
         }
         const run_page = self.kvm.run;
@@ -213,7 +216,7 @@ pub const Vcpu = struct {
             },
             .read_msr => |index| apic_access.readMsr(self, index),
             .write_msr => |w| apic_access.writeMsr(self, w.index, w.value),
-            .halt => self.halt(),
+            .halt => try self.halt(),
             .window, .set_tpr, .interrupted => {},
             .shutdown => {
                 self.crash("triple fault", .{});
@@ -244,7 +247,13 @@ pub const Vcpu = struct {
         return true;
     }
 
-    fn halt(self: *Vcpu) void {
+    fn halt(self: *Vcpu) kvm.Error!void {
+        // KVM holds an NMI back behind `sti`, so that `sti; hlt` halts in spite of it; no processor
+        // sleeps then.
+        if (self.nmi_given) {
+            if (try self.kvm.nmiWaits()) return;
+            self.nmi_given = false;
+        }
         self.lock.lock();
         self.activity = .halted;
         self.lock.unlock();

@@ -51,7 +51,7 @@ fn lock(context: *Context) Failed!void {
     for (0..rounds) |_| {
         var patience = context.patience();
         while (load(latch) != 0 or @cmpxchgStrong(u64, latch, 0, 1, .acquire, .monotonic) != null) {
-            if (!patience.more()) return context.fail("a lock was never free", 0, load(latch));
+            if (!patience.more()) return context.stuck("a lock was never free", 0, load(latch));
         }
         const value = load(left);
         try context.expect("two vCPUs held one lock", value, load(right));

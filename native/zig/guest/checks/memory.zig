@@ -106,7 +106,7 @@ fn receiveMessages(context: *Context, base: u64) Failed!void {
         if (data_right < now) return context.fail("a flag overtook its message", now, data_right);
         if (now > seen) patience.progress();
         seen = now;
-        if (!patience.more()) return context.fail("a store never became visible", end, now);
+        if (!patience.more()) return context.stuck("a store never became visible", end, now);
     }
 }
 
