@@ -190,10 +190,10 @@ pub fn onData(d: *Dsm, host: anytype, data: m.Data, now_ns: u64) void {
     }
     const local = &d.local[data.page];
     if (data.content != .same) {
-        if (local.state != .invalid) return d.fail(host, "bytes for a page that is mapped");
         // What is behind the mapping is no version at all until the last byte is in.
-        local.version = 0;
+        if (local.state == .invalid) local.version = 0;
         d.takeContent(host, data.page, data.content, data.bytes);
+        if (d.failed) return;
         d.stats.pages_received += @intFromBool(data.content == .bytes);
     }
     pending.have_data = true;
