@@ -7,6 +7,7 @@ comptime {
     _ = @import("engine/memory.zig");
     _ = @import("engine/events.zig");
     _ = @import("engine/fabric.zig");
+    _ = @import("engine/gate.zig");
     _ = @import("engine/engine.zig");
     _ = @import("engine/rests.zig");
     _ = @import("engine/waits.zig");
