@@ -70,7 +70,7 @@ function honest(random: Random): void {
 
 function alone(random: Random): void {
   const link = new ReliableLink();
-  const large = new Uint8Array(60_000);
+  const large = new Uint8Array(20_000);
   let now = 0n;
   let sequence = 1;
   for (let step = 0; step < 400; step += 1) {

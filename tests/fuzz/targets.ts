@@ -78,10 +78,10 @@ function headerTarget(random: Random): void {
 }
 
 export const targets: readonly Target[] = [
-  { name: "cbor", boundedRuns: 20_000, run: cborTarget },
+  { name: "cbor", boundedRuns: 10_000, run: cborTarget },
   { name: "messages", boundedRuns: 10_000, run: messagesTarget },
   { name: "header", boundedRuns: 5000, run: headerTarget },
-  { name: "reliable", boundedRuns: 1500, run: reliableTarget },
-  { name: "cluster", boundedRuns: 1500, run: clusterTarget },
+  { name: "reliable", boundedRuns: 200, run: reliableTarget },
+  { name: "cluster", boundedRuns: 1000, run: clusterTarget },
   { name: "images", boundedRuns: 1500, run: imagesTarget },
 ];
