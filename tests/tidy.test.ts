@@ -113,7 +113,7 @@ test("no file is dead", () => {
       /^(build\.ts|src\/main\.ts|scripts\/.*\.ts|native\/zig\/(build|lib|tests)\.zig)$/.test(
         path,
       ) ||
-      /^native\/zig\/[a-z_]+_(main|gen)\.zig$|^native\/zig\/guest\/main\.zig$/.test(path),
+      /^native\/zig\/[a-z_]+_(main|gen|tests)\.zig$|^native\/zig\/guest\/main\.zig$/.test(path),
   );
   const alive = reachable(starts);
   const dead = code.filter((path) => /\.(ts|zig)$/.test(path) && !alive.has(path));

@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0xb89615d891d67605)
+#define GVM_ABI UINT64_C(0x33eb393a2f0e4a69)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);

@@ -84,6 +84,13 @@ pub const Counter = enum(u16) {
     /// Orders that waited here for this node's own threads.
     deferred_count,
     deferred_ns,
+    /// Datagrams by why they were dropped; `dropped` counts all of them.
+    dropped_malformed,
+    /// Of another VM or node, or from another address.
+    dropped_foreign,
+    dropped_epoch,
+    /// Outside the window, or what no correct peer sends.
+    dropped_refused,
 };
 
 pub const OpenOptions = struct {

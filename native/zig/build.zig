@@ -30,6 +30,13 @@ pub fn build(b: *std.Build) void {
     const tests = b.step("test", "Unit tests of every room");
     const unit = b.addTest(.{ .root_module = module(b, "tests.zig", target, .Debug) });
     tests.dependOn(&b.addRunArtifact(unit).step);
+
+    const guided = b.addTest(.{ .root_module = module(b, "fuzz_tests.zig", target, optimize) });
+    const guided_run = b.addRunArtifact(guided);
+    // Which target it is comes from the environment.
+    guided_run.has_side_effects = true;
+    const fuzz = b.step("fuzz", "The target GIANTVM_FUZZ, with --fuzz=RUNS guided by coverage");
+    fuzz.dependOn(&guided_run.step);
 }
 
 fn module(

@@ -23,6 +23,9 @@ pub const link_packets = 2048;
 pub const fragments_max = 4;
 /// Messages or fragments one datagram may carry.
 pub const frames_per_packet = 24;
+/// How far ahead of all before it a packet number may be: more than a peer can send while none of
+/// it arrives, and few enough that no number wraps.
+pub const packet_jump_max = 1 << 32;
 /// Received packet ranges remembered for acknowledgements.
 pub const ack_ranges = 32;
 pub const datagram_bytes_max = 65_000;

@@ -72,13 +72,17 @@ pub const Node = struct {
         if (self.engine != null) return error.BadState;
         if (plan.nodes.len == 0 or plan.nodes.len > limits.nodes_max) return error.OutOfRange;
         if (plan.node >= plan.nodes.len) return error.OutOfRange;
+        if (plan.cpuid.len > kvm.cpuid_entries_max) return error.OutOfRange;
         const guards = Guards.without(plan.guard_off) orelse return error.Malformed;
         var shares: [limits.nodes_max]u32 = undefined;
         var addresses: [limits.nodes_max]udp.Address = undefined;
+        var pages: u32 = 0;
         for (plan.nodes, 0..) |n, i| {
             shares[i] = n.ram_pages;
+            pages = std.math.add(u32, pages, n.ram_pages) catch return error.OutOfRange;
             addresses[i] = try udp.Address.parse(n.address, n.data_port);
         }
+        if (pages == 0) return error.OutOfRange;
         const ns_per_ms = limits.ns_per_ms;
         self.engine = try Engine.init(self.allocator, .{
             .node = plan.node,

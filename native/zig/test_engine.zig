@@ -9,6 +9,7 @@ comptime {
     _ = @import("engine/memory_script_test.zig");
     _ = @import("engine/events.zig");
     _ = @import("engine/fabric.zig");
+    _ = @import("engine/gate.zig");
     _ = @import("engine/engine.zig");
     _ = @import("engine/fault_script_test.zig");
     _ = @import("engine/sleep_script_test.zig");

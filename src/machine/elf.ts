@@ -42,11 +42,13 @@ export function readElf(bytes: Uint8Array, name: string): ElfImage {
     if (view.getUint32(at, true) !== loadable) continue;
     const first = Number(view.getBigUint64(at + 8, true));
     const length = Number(view.getBigUint64(at + 32, true));
+    const memoryBytes = Number(view.getBigUint64(at + 40, true));
     if (first + length > bytes.length) throw new MachineError(`${name} ends within a segment`);
+    if (memoryBytes < length) throw new MachineError(`${name} has a segment beyond its memory`);
     segments.push({
       gpaU64: view.getBigUint64(at + 24, true),
       bytes: bytes.subarray(first, first + length),
-      memoryBytes: Number(view.getBigUint64(at + 40, true)),
+      memoryBytes,
     });
   }
   if (segments.length === 0) throw new MachineError(`${name} holds nothing to load`);

@@ -34,6 +34,7 @@ export type LinuxInput = {
 type Kernel = {
   readonly segments: readonly Segment[];
   readonly entry: number;
+  readonly first: number;
   /** First free byte behind all the kernel uses before it knows the memory map. */
   readonly end: number;
   readonly header: BzImage | undefined;
@@ -60,12 +61,18 @@ export function defaultCommandLine(tscKhz: number, nodes: number): string {
 
 function elfKernel(bytes: Uint8Array, name: string, header: BzImage | undefined): Kernel {
   const elf = readElf(bytes, name);
-  const ends = elf.segments.map((segment) => Number(segment.gpaU64) + segment.memoryBytes);
-  const first = Math.min(...elf.segments.map((segment) => Number(segment.gpaU64)));
+  const sorted = elf.segments.toSorted((a, b) => (a.gpaU64 < b.gpaU64 ? -1 : 1));
+  let end = 0;
+  for (const { gpaU64, memoryBytes } of sorted) {
+    if (Number(gpaU64) < end) throw new MachineError(`${name} loads two segments to one address`);
+    end = Number(gpaU64) + memoryBytes;
+  }
+  const first = Number(sorted[0]?.gpaU64);
   return {
     segments: elf.segments,
     entry: Number(elf.entryU64),
-    end: Math.max(...ends, first + (header?.initBytes ?? 0)),
+    first,
+    end: Math.max(end, first + (header?.initBytes ?? 0)),
     header,
   };
 }
@@ -78,7 +85,8 @@ function loadKernel(bytes: Uint8Array<ArrayBuffer>, name: string): Kernel {
   return {
     segments: [{ gpaU64: image.preferredAddressU64, bytes: image.kernel }],
     entry: start + entry64,
-    end: start + image.initBytes,
+    first: start,
+    end: start + Math.max(image.initBytes, image.kernel.length),
     header: image,
   };
 }
@@ -129,6 +137,9 @@ export function linuxImages(input: LinuxInput): GuestImages {
   const ram = ramBytes(input.nodes);
   if (ram < memoryMin) throw new MachineError("a Linux guest needs 64 MiB of memory or more");
   const kernel = loadKernel(input.kernel.bytes, input.kernel.name);
+  if (kernel.first < megabyte) {
+    throw new MachineError(`${input.kernel.name} loads below 1 MiB, where the boot tables lie`);
+  }
   const initrdBytes = input.initrd?.length ?? 0;
   const initrdGpa = placeInitrd(kernel, initrdBytes, ram);
   const commandLine = input.append ?? defaultCommandLine(input.tscKhz, input.nodes.length);

@@ -3,7 +3,7 @@
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 
-export const abiHashU64 = 0xb89615d891d67605n;
+export const abiHashU64 = 0x33eb393a2f0e4a69n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -112,6 +112,10 @@ export const counter = {
   requestsGanged: 25,
   deferredCount: 26,
   deferredNs: 27,
+  droppedMalformed: 28,
+  droppedForeign: 29,
+  droppedEpoch: 30,
+  droppedRefused: 31,
 } as const;
 
 export type OpenOptions = {

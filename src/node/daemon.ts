@@ -20,6 +20,10 @@ import type { CpuidEntry } from "./dataplane.ts";
 const tickMs = 5;
 const lingerMs = 400;
 const lostLingerMs = 150;
+/** Messages of the next epoch kept for a peer, more than it says before this node is there. */
+const earlyMax = 16;
+/** Keys kept for a guest that takes none. */
+const inputBytesMax = 64 * 1024;
 
 export type Peer = { readonly name: string; readonly address: string; readonly port: number };
 
@@ -117,6 +121,14 @@ export class Daemon {
       this.#send(this.#o.deviceNode, { kind: "input", bytes });
       return;
     }
+    this.#keep(bytes);
+  }
+
+  #keep(bytes: Uint8Array): void {
+    const waiting = this.#input.reduce((sum, each) => sum + each.length, 0);
+    if (waiting + bytes.length > inputBytesMax) {
+      return this.#o.log.debug(`${bytes.length} bytes of input dropped: the guest takes none`);
+    }
     this.#input.push(bytes);
     this.#feed();
   }
@@ -203,7 +215,11 @@ export class Daemon {
     }
     if (message === undefined) return this.#o.log.debug(`unreadable message of node ${from}`);
     if ("epoch" in message && message.epoch > this.#epoch) {
-      this.#early.push({ from, message });
+      // A peer that has restarted already says a few things before this node has.
+      const known = this.#early.filter((early) => early.from === from).length;
+      if (message.epoch === this.#epoch + 1 && known < earlyMax)
+        this.#early.push({ from, message });
+      else this.#o.log.debug(`message of epoch ${message.epoch} of node ${from} dropped`);
       return;
     }
     this.#step({ kind: "message", from, message });
@@ -272,8 +288,7 @@ export class Daemon {
         this.#o.console(effect.bytes);
         return;
       case "input":
-        this.#input.push(effect.bytes);
-        this.#feed();
+        this.#keep(effect.bytes);
         return;
       case "restart":
         void this.#restart(effect.epoch);

@@ -9,6 +9,8 @@ import type { Hello } from "./messages.ts";
 /** What KVM takes for the same rate (tsc_tolerance_ppm): beyond it it would have to scale. */
 const tscTolerancePpm = 250;
 const vcpusMax = 255;
+/** Page numbers are u32 in the data plane. */
+const pagesMax = 0xffff_ffff;
 
 export type Agreement = {
   readonly vmIdU64: bigint;
@@ -76,6 +78,11 @@ export function agree(
   const vcpus = hellos.reduce((sum, hello) => sum + hello.cpus, 0);
   if (vcpus > vcpusMax) {
     return { ok: false, reason: `${vcpus} vCPUs in all are more than ${vcpusMax}: use fewer` };
+  }
+  const pages = hellos.reduce((sum, hello) => sum + hello.ramPages, 0);
+  if (pages === 0 || pages > pagesMax) {
+    const reason = `${pages} pages of memory in all are not between 1 and ${pagesMax}`;
+    return { ok: false, reason };
   }
   try {
     const agreement = {

@@ -22,6 +22,7 @@ const probeGapNsU64 = 5_000_000n;
 /** Time between agreeing on the start and the guest's TSC being 0: none, the past is fine. */
 const endGraceNsU64 = 3_000_000_000n;
 const msU64 = 1_000_000n;
+const u64Max = (1n << 64n) - 1n;
 
 export type Options = {
   readonly node: number;
@@ -233,7 +234,8 @@ export class Cluster {
     if (ready === undefined || this.phase === "ending") return;
     ready.add(node);
     if (ready.size < this.#options.names.length) return;
-    if (stage === stages.configured) {
+    // Once: a peer may repeat itself while the guest runs.
+    if (stage === stages.configured && this.phase === "configuring") {
       this.phase = "loading";
       this.#effects.push({ kind: "load" });
     }
@@ -249,7 +251,14 @@ export class Cluster {
     } else if (this.#start !== undefined && this.#clock.samples >= probesLeast) {
       if (this.#clock.best === undefined) return;
       const { offsetNs, boundNs } = this.#clock.best;
-      this.#run(this.#start - offsetNs, boundNs);
+      const zero = this.#start - offsetNs;
+      if (zero >= 0n && zero <= u64Max) return this.#run(zero, boundNs);
+      const reason = "node 0 named a start outside of time";
+      this.#finish(
+        { kind: "end", epoch: this.#epoch, cause: "failed", code: 7, reason },
+        true,
+        nowNsU64,
+      );
     }
   }
 

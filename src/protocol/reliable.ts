@@ -11,6 +11,9 @@ const partBytes = 1100;
 const windowFrames = 32;
 const queueFrames = 4096;
 const messageBytesMax = 1 << 20;
+const partsMax = Math.ceil(messageBytesMax / partBytes);
+/** What a peer can make a link keep: one message, and a window of parts. */
+export const heldBytesMax = (partsMax + windowFrames) * partBytes;
 const timeoutFirstNsU64 = 50_000_000n;
 const timeoutMaxNsU64 = 1_000_000_000n;
 
@@ -33,6 +36,8 @@ const nothing: Received = { messages: [], understood: false };
 
 export class ReliableLink {
   #next = 1;
+  /** Last sequence that has left at least once. */
+  #sent = 0;
   readonly #queue: Frame[] = [];
   #expected = 1;
   readonly #early = new Map<number, readonly [number, number, Uint8Array]>();
@@ -45,6 +50,7 @@ export class ReliableLink {
   /** Queues a message. Throws when the peer has taken nothing for thousands of frames. */
   send(message: Uint8Array): void {
     const count = Math.max(1, Math.ceil(message.length / partBytes));
+    if (count > partsMax) throw new Error(`a message of ${message.length} bytes is too long`);
     if (this.#queue.length + count > queueFrames) throw new Error("control queue is full");
     for (let index = 0; index < count; index += 1) {
       const bytes = message.subarray(index * partBytes, (index + 1) * partBytes);
@@ -58,6 +64,12 @@ export class ReliableLink {
   /** Sent once and forgotten: signs of life, clock probes. */
   sendOnce(message: Uint8Array): void {
     this.#once.push(encode([frameKind.once, message]));
+  }
+
+  /** Bytes of messages that are not complete yet. */
+  get heldBytes(): number {
+    const early = [...this.#early.values()].reduce((sum, [, , bytes]) => sum + bytes.length, 0);
+    return early + this.#parts.reduce((sum, bytes) => sum + bytes.length, 0);
   }
 
   get idle(): boolean {
@@ -79,11 +91,15 @@ export class ReliableLink {
     }
     if (typeof first !== "number") return nothing;
     if (kind === frameKind.ack && value.length === 2) {
+      // Of frames that were never sent: believed, it would lose them.
+      if (first > this.#sent) return nothing;
       this.#acknowledged(first);
       return { messages: [], understood: true };
     }
     const part = typeof second === "number" && third instanceof Uint8Array;
     if (kind !== frameKind.part || !part || value.length !== 4) return nothing;
+    // No sender makes these, and they would be kept.
+    if (third.length > partBytes || second >= partsMax) return nothing;
     return { messages: this.#accept(first, second, third), understood: true };
   }
 
@@ -106,7 +122,7 @@ export class ReliableLink {
       this.#early.delete(this.#expected);
       this.#expected += 1;
       this.#parts.push(frame[2]);
-      if (frame[1] > 0 && this.#parts.length * partBytes < messageBytesMax) continue;
+      if (frame[1] > 0 && this.#parts.length < partsMax) continue;
       messages.push(join(this.#parts));
       this.#parts = [];
     }
@@ -123,6 +139,7 @@ export class ReliableLink {
       const sent = frame.sentNsU64;
       if (sent !== undefined && nowNsU64 < sent + timeoutOf(frame.tries)) continue;
       if (sent !== undefined) this.retransmissions += 1;
+      this.#sent = Math.max(this.#sent, frame.sequence);
       frame.sentNsU64 = nowNsU64;
       frame.tries += 1;
       out.push(frame.body);

@@ -18,6 +18,7 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
+const admit = @import("admit.zig");
 const config_room = @import("config.zig");
 const Credit = @import("credit.zig").Credit;
 const gang = @import("gang.zig");
@@ -140,7 +141,8 @@ pub const Dsm = struct {
         self.drain(host);
     }
 
-    /// A message of another node, exactly once, in the order of its page.
+    /// A message of another node, exactly once, in the order of its page. It is not believed: what
+    /// no correct node says (admit.zig, refuse) ends the VM.
     pub fn receive(
         self: *Dsm,
         host: anytype,
@@ -149,7 +151,9 @@ pub const Dsm = struct {
         now_ns: u64,
     ) void {
         if (self.failed) return;
+        assert(from < self.nodes and from != self.node);
         self.now_ns = now_ns;
+        if (admit.objection(self, from, &message)) |reason| return self.fail(host, reason);
         self.handle(host, from, &message);
         self.drain(host);
     }
@@ -206,6 +210,8 @@ pub const Dsm = struct {
 
     /// To another node at once; to this one after the current step, so that no role is re-entered.
     pub fn dispatch(self: *Dsm, host: anytype, to: m.NodeId, message: m.Message) void {
+        // The step that failed may be in the middle of several: nothing of it leaves any more.
+        if (self.failed) return;
         switch (message) {
             .data => |d| if (to != self.node) {
                 if (d.content == .bytes) self.stats.pages_sent += 1 else self.stats.elided += 1;
@@ -221,6 +227,7 @@ pub const Dsm = struct {
         self.inbox_length += 1;
     }
 
+    /// Bytes of somebody else for a page that is not mapped here; failed afterwards if it is.
     pub fn takeContent(
         self: *Dsm,
         host: anytype,
@@ -228,17 +235,18 @@ pub const Dsm = struct {
         content: m.Content,
         bytes: []const u8,
     ) void {
+        if (content != .same and self.local[page].state != .invalid) {
+            return self.fail(host, "bytes for a page that is mapped");
+        }
         switch (content) {
             .zero => host.zero(page),
             .same => {},
-            .bytes => {
-                if (bytes.len != limits.page_size) return self.fail(host, "a page of another size");
-                host.install(page, bytes[0..limits.page_size]);
-            },
+            .bytes => host.install(page, bytes[0..limits.page_size]),
         }
     }
 
     pub fn fail(self: *Dsm, host: anytype, reason: []const u8) void {
+        if (self.failed) return;
         self.failed = true;
         host.fatal(reason);
     }
@@ -260,7 +268,6 @@ pub const Dsm = struct {
 
     fn handle(self: *Dsm, host: anytype, from: m.NodeId, message: *const m.Message) void {
         const now_ns = self.now_ns;
-        if (pageOf(message) >= self.local.len) return self.fail(host, "a page outside RAM");
         switch (message.*) {
             .get => |get| {
                 self.gathers.observe(get.age);
@@ -275,7 +282,7 @@ pub const Dsm = struct {
             .done => |done| home.onDone(self, host, from, done),
             .put => |put| home.onPut(self, host, from, put),
             .put_ack => |ack| holder.onPutAck(self, host, ack, now_ns),
-            else => self.fail(host, "not a message of coherence"),
+            .ipi, .apic_state, .apic_ack, .eoi, .io_request, .io_reply => unreachable,
         }
     }
 
@@ -287,12 +294,5 @@ pub const Dsm = struct {
         const home_here = self.homeOf(h.page) == self.node;
         if (home_here and from == requester_of_tx) home.onHurry(self, host, h);
         holder.onHurry(self, host, h, now_ns);
-    }
-
-    fn pageOf(message: *const m.Message) m.Page {
-        return switch (message.*) {
-            .ipi, .apic_state, .apic_ack, .eoi, .io_request, .io_reply => 0,
-            inline else => |body| body.page,
-        };
     }
 };

@@ -60,6 +60,7 @@ pub fn onFwd(d: *Dsm, host: anytype, fwd: m.Fwd, now_ns: u64) void {
 
 fn postpone(d: *Dsm, host: anytype, page: m.Page, age: u64, order: Order) void {
     if (d.deferred.has(page)) return d.refuse(host, "two transactions for one page");
+    if (d.deferred.full()) return d.fail(host, "more orders than a home may give");
     const holder = d.local[page].holder;
     _ = d.deferred.put(.{
         .page = page,

@@ -38,6 +38,9 @@ pub const Busy = struct {
     queue: u32 = queue.none,
 };
 
+/// The tables hold what the credits of all nodes allow.
+const too_many = "more requests than a node may have";
+
 fn bit(node: m.NodeId) u64 {
     return @as(u64, 1) << @intCast(node);
 }
@@ -54,6 +57,7 @@ pub fn onGet(d: *Dsm, host: anytype, from: m.NodeId, get: m.Get) void {
     if (d.busy.get(get.page)) |busy| {
         // Without the rule the owner of before still waits: nobody could answer its request.
         if (d.guards.defer_while_busy or d.entryOf(get.page).owner == from) {
+            if (d.queue.full()) return d.fail(host, too_many);
             d.queue.push(&busy.queue, request);
             if (get.age < busy.age) hurry(d, host, busy, get.age);
             return;
@@ -62,6 +66,7 @@ pub fn onGet(d: *Dsm, host: anytype, from: m.NodeId, get: m.Get) void {
         return start(d, host, busy);
     }
     if (d.entryOf(get.page).owner == from) return d.refuse(host, "a request from the owner");
+    if (d.busy.full()) return d.fail(host, too_many);
     start(d, host, d.busy.put(.{ .page = get.page, .current = request, .age = request.age }));
 }
 
@@ -93,7 +98,10 @@ fn start(d: *Dsm, host: anytype, busy: *Busy) void {
     busy.age = @min(r.age, d.queue.oldestAge(busy.queue));
     busy.wait_done = true;
     busy.holders = 0;
-    assert(entry.owner != r.requester or !d.guards.allOn());
+    // It asked twice, and became the owner by the first.
+    if (entry.owner == r.requester and d.guards.allOn()) {
+        return d.fail(host, "a request from the owner");
+    }
     if (entry.owner != nobody) return forward(d, host, busy, entry);
     switch (r.access) {
         .read => sendData(d, host, busy, entry, 0, entry.version),
@@ -171,6 +179,7 @@ pub fn onWriteBack(d: *Dsm, host: anytype, from: m.NodeId, w: m.WriteBack) void 
         return d.refuse(host, "WriteBack of another transaction");
     }
     d.takeContent(host, w.page, w.content, w.bytes);
+    if (d.failed) return;
     d.local[w.page].version = @intCast(w.version);
     busy.wait_write_back = false;
     finish(d, host, busy);
@@ -218,6 +227,7 @@ pub fn onPut(d: *Dsm, host: anytype, from: m.NodeId, put: m.Put) void {
     const ignored = d.guards.busy_put_ignored and d.busy.has(put.page);
     if (entry.owner == from and !ignored) {
         d.takeContent(host, put.page, put.content, put.bytes);
+        if (d.failed) return;
         d.local[put.page].version = @intCast(put.version);
         entry.owner = nobody;
         entry.sharers = 0;

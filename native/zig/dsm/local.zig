@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const Holder = @import("gather.zig").Holder;
+const untouched = @import("../untouched.zig");
 
 pub const State = enum(u2) { invalid = 0, shared = 1, modified = 2 };
 
@@ -16,17 +17,13 @@ pub const Local = packed struct(u64) {
     lost: bool = false,
 };
 
-/// Memory from the kernel as it comes: zero, and unused until touched.
+/// Memory from the kernel as it comes: 2 GiB of it for 1 TiB of guest RAM.
 pub fn alloc(pages: usize) std.mem.Allocator.Error![]Local {
-    const size = pages * @sizeOf(Local);
-    // Not alloc(): it would fill the memory, 2 GiB of it for 1 TiB of guest RAM.
-    const raw = std.heap.page_allocator.rawAlloc(size, .of(Local), @returnAddress()) orelse
-        return error.OutOfMemory;
-    return @as([*]Local, @ptrCast(@alignCast(raw)))[0..pages];
+    return untouched.alloc(Local, pages);
 }
 
 pub fn free(table: []Local) void {
-    std.heap.page_allocator.rawFree(std.mem.sliceAsBytes(table), .of(Local), @returnAddress());
+    untouched.free(Local, table);
 }
 
 test "fresh memory is a table of pages never seen" {

@@ -33,6 +33,10 @@ pub const Queue = struct {
         allocator.free(self.pool);
     }
 
+    pub fn full(self: *const Queue) bool {
+        return self.free == none;
+    }
+
     pub fn push(self: *Queue, head: *u32, request: Request) void {
         // Each node has at most R requests and P Puts outstanding: the pool cannot run dry.
         assert(self.free != none);

@@ -217,8 +217,9 @@ pub fn onData(d: *Dsm, host: anytype, data: m.Data, now_ns: u64) void {
             local.state = .invalid;
         }
         // What is behind the mapping is no version at all until the last byte is in.
-        local.version = 0;
+        if (local.state == .invalid) local.version = 0;
         d.takeContent(host, data.page, data.content, data.bytes);
+        if (d.failed) return;
         d.stats.pages_received += @intFromBool(data.content == .bytes);
     }
     pending.have_data = true;

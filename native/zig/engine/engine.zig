@@ -10,7 +10,6 @@
 const std = @import("std");
 const codec = @import("../wire/codec.zig");
 const dsm_room = @import("../dsm/dsm.zig");
-const header = @import("../transport/header.zig");
 const kernel = @import("../sys/kernel.zig");
 const limits = @import("../limits.zig");
 const linux = @import("../sys/linux.zig");
@@ -20,6 +19,7 @@ const uffd = @import("../sys/uffd.zig");
 const Counters = @import("counters.zig").Counters;
 const Events = @import("events.zig").Events;
 const Fabric = @import("fabric.zig").Fabric;
+const Gate = @import("gate.zig").Gate;
 const Item = @import("fabric.zig").Item;
 const Link = @import("../transport/link.zig").Link;
 const Memory = @import("memory.zig").Memory;
@@ -61,6 +61,7 @@ pub const Engine = struct {
     dsm: dsm_room.Dsm,
     links: []?Link,
     addresses: []udp.Address,
+    gate: Gate,
     socket: i32,
     epoll: i32,
     fabric: Fabric,
@@ -80,6 +81,8 @@ pub const Engine = struct {
     /// Links that have something to send.
     dirty: u64 = 0,
     reported: u64 = 0,
+    /// The reason was told: from here on nothing a peer says is obeyed.
+    ended: bool = false,
     next_watch_ns: u64 = 0,
     buffer: []u8,
 
@@ -123,6 +126,7 @@ pub const Engine = struct {
             .dsm = dsm,
             .links = links,
             .addresses = addresses,
+            .gate = undefined,
             .socket = socket,
             .epoll = epoll,
             .fabric = fabric,
@@ -137,6 +141,7 @@ pub const Engine = struct {
 
     /// What fails here is undone by init.
     fn connect(self: *Engine) !void {
+        self.gate = .{ .node = self.config.node, .addresses = self.addresses };
         for (self.links, 0..) |*link, peer| if (peer != self.config.node) {
             link.* = try self.makeLink(@intCast(peer), self.now_ns);
         };
@@ -288,22 +293,13 @@ pub const Engine = struct {
             any = true;
             // A turn may take longer than a round trip, and what is measured must not say so.
             self.now_ns = linux.nowNs();
-            const head = header.Header.read(got.bytes) catch {
-                self.counters.add(.dropped, 1);
-                continue;
-            };
-            if (head.source >= self.links.len or head.source == self.config.node or
-                !self.addresses[head.source].equal(&got.from))
-            {
-                self.counters.add(.dropped, 1);
-                continue;
-            }
-            const link = &self.links[head.source].?;
-            var receiver: Receiver = .{ .engine = self, .from = head.source };
+            const peer = self.gate.admit(&got.from, got.bytes) orelse continue;
+            const link = &self.links[peer].?;
+            var receiver: Receiver = .{ .engine = self, .from = peer };
             link.receive(got.bytes, self.now_ns, &receiver);
             // An acknowledgement may have made room for what waits: else that would stay until the
             // next heartbeat.
-            self.dirty |= @as(u64, 1) << @intCast(head.source);
+            self.dirty |= @as(u64, 1) << @intCast(peer);
             self.pollDirty();
         }
         return any;
@@ -381,7 +377,7 @@ pub const Engine = struct {
     fn publish(self: *Engine) void {
         var sent: u64 = 0;
         var received: u64 = 0;
-        var totals: @import("../transport/link.zig").Stats = .{};
+        var totals = self.gate.stats;
         for (self.links) |*link| if (link.*) |*l| {
             inline for (@typeInfo(@TypeOf(totals)).@"struct".fields) |field| {
                 @field(totals, field.name) += @field(l.stats, field.name);
@@ -398,6 +394,11 @@ pub const Engine = struct {
         c.set(.messages_received, totals.messages_received);
         c.set(.retransmissions, totals.retransmitted);
         c.set(.duplicates, totals.duplicates);
+        c.set(.dropped, totals.dropped);
+        c.set(.dropped_malformed, totals.malformed);
+        c.set(.dropped_foreign, totals.foreign);
+        c.set(.dropped_epoch, totals.other_epoch);
+        c.set(.dropped_refused, totals.refused);
         const s = self.dsm.stats;
         c.set(.faults_local, s.local);
         c.set(.pages_received, s.pages_received);
@@ -418,8 +419,9 @@ pub const Engine = struct {
     fn enqueue(self: *Engine, to: m.NodeId, class: m.Class, key: u64, encoded: []const u8) void {
         const link = &self.links[to].?;
         link.send(class, key, encoded, self.now_ns) catch
-            // Bulk is answers to requests, whose number is bounded far below the window.
-            return self.fatal("more page data outstanding than a link may have");
+            // What this node owes a peer is bounded far below the window: the peer asked for more
+            // than it may, or never acknowledges.
+            return self.fatal("a peer takes nothing of what it asks for");
         self.dirty |= @as(u64, 1) << @intCast(to);
     }
 
@@ -470,6 +472,8 @@ pub const Engine = struct {
     /// Freezes: no waiter is woken on an unresolved page, so nothing is invented.
     pub fn fatal(self: *Engine, reason: []const u8) void {
         self.dsm.failed = true;
+        if (self.ended) return;
+        self.ended = true;
         self.trace.dump(self.config.node);
         self.events.text(.engine_error, 0, reason);
     }
@@ -481,6 +485,7 @@ const Receiver = struct {
 
     pub fn deliver(self: *Receiver, encoded: []const u8) void {
         const engine = self.engine;
+        if (engine.ended) return;
         const message = codec.decode(encoded) catch
             return engine.fatal("a peer sent a message that cannot be read");
         engine.trace.add(engine.now_ns, false, self.from, &message);

@@ -12,6 +12,8 @@ const assert = std.debug.assert;
 const capacity = 16384;
 /// Records that only events other than console output may take.
 const reserved = 4096;
+/// And of them those that a guest or a peer cannot bring about as often as it likes.
+const reserved_own = 1024;
 
 pub const Events = struct {
     lock: linux.Lock = .{},
@@ -36,18 +38,20 @@ pub const Events = struct {
         allocator.free(self.ring);
     }
 
-    /// One event; data longer than a record continues in records of kind `text`.
-    pub fn push(self: *Events, head: abi.Event, data: []const u8) void {
+    /// One event; data longer than a record continues in records of kind `text`. False when it was
+    /// lost: console output when TypeScript does not keep up, and what a guest or a peer repeats.
+    /// Whoever repeats a power-off has had the first one delivered.
+    pub fn push(self: *Events, head: abi.Event, data: []const u8) bool {
         const most = abi.Event.data_max;
         const records = @max(1, (data.len + most - 1) / most);
         self.lock.lock();
         const first = self.length == 0;
-        const kept: usize = if (head.kind == @intFromEnum(abi.EventKind.console)) reserved else 0;
+        const kept = keptFrom(@enumFromInt(head.kind));
         if (self.length + records + kept > capacity) {
             assert(kept > 0);
             self.lost += data.len;
             self.lock.unlock();
-            return;
+            return false;
         }
         for (0..records) |i| {
             const part = data[@min(i * most, data.len)..@min((i + 1) * most, data.len)];
@@ -62,14 +66,25 @@ pub const Events = struct {
         self.lock.unlock();
         // A full pipe already says "look".
         if (first) _ = kernel.call(.write, .{ self.pipe[1], "!", 1 });
+        return true;
+    }
+
+    /// Records that an event of this kind leaves free for others.
+    fn keptFrom(kind: abi.EventKind) usize {
+        return switch (kind) {
+            .console => reserved,
+            .io, .poweroff, .reset, .debug_exit => reserved_own,
+            // Each at most once for a load, a vCPU, a peer or the node.
+            .loaded, .crash, .stopped, .peer_refused, .peer_silent, .engine_error, .text => 0,
+        };
     }
 
     pub fn simple(self: *Events, kind: abi.EventKind, node: u8, a: u64) void {
-        self.push(.{ .kind = @intFromEnum(kind), .length = 0, .node = node, .a = a }, &.{});
+        _ = self.push(.{ .kind = @intFromEnum(kind), .length = 0, .node = node, .a = a }, &.{});
     }
 
     pub fn text(self: *Events, kind: abi.EventKind, a: u64, data: []const u8) void {
-        self.push(.{ .kind = @intFromEnum(kind), .length = 0, .node = 0, .a = a }, data);
+        _ = self.push(.{ .kind = @intFromEnum(kind), .length = 0, .node = 0, .a = a }, data);
     }
 
     /// Takes up to out.len records, oldest first.
@@ -103,6 +118,11 @@ test "console output gives way, other events never" {
     defer events.deinit(std.testing.allocator);
     for (0..capacity) |_| events.text(.console, 0, "x");
     try std.testing.expect(events.lost > 0);
-    for (0..reserved) |_| events.simple(.reset, 0, 0);
+    // A guest that resets without end takes its part, and no more.
+    for (0..capacity) |_| events.simple(.reset, 0, 0);
+    try std.testing.expectEqual(capacity - reserved_own, events.length);
+    const access: abi.Event = .{ .kind = @intFromEnum(abi.EventKind.io), .length = 0, .node = 1 };
+    try std.testing.expect(!events.push(access, "x" ** 4096));
+    for (0..reserved_own) |_| events.simple(.stopped, 0, 0);
     try std.testing.expectEqual(capacity, events.length);
 }

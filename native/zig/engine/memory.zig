@@ -225,7 +225,7 @@ fn awaitEvent(memory: *const Memory) !uffd.Message {
     while (true) {
         const got = try uffd.read(memory.uffd, &messages);
         if (got.len > 0) return got[0];
-        if (os.poll(&poll, 1, 5000) == 0) return error.NoEvent;
+        if (os.poll(&poll, 1, 60_000) == 0) return error.NoEvent;
     }
 }
 

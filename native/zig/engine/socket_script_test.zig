@@ -103,8 +103,10 @@ test "short, cut and foreign datagrams are dropped and counted" {
         .{ .address = stranger, .bytes = whole.bytes },
     }) |datagram| rig.kernel.net.arrives(datagram.address, datagram.bytes);
     rig.turn();
-    const dropped = &rig.counters.values[@intFromEnum(abi.Counter.dropped)];
-    try testing.expectEqual(4, dropped.load(.monotonic));
+    const gate = &rig.engine.gate.stats;
+    try testing.expectEqual(4, gate.dropped);
+    try testing.expectEqual(3, gate.malformed);
+    try testing.expectEqual(1, gate.foreign);
     const stats = &rig.engine.links[1].?.stats;
     try testing.expectEqual(0, stats.datagrams_received);
     rig.kernel.net.arrives(whole.address, whole.bytes);

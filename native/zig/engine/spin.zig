@@ -16,7 +16,8 @@ pub const Spin = struct {
     pub fn waited(self: *Spin, idle_ns: u64) void {
         if (idle_ns <= self.now_ns) return;
         if (idle_ns <= self.most_ns) {
-            self.now_ns = std.math.clamp(self.now_ns * 2, @min(start_ns, self.most_ns), self.most_ns);
+            const least_ns = @min(start_ns, self.most_ns);
+            self.now_ns = std.math.clamp(self.now_ns * 2, least_ns, self.most_ns);
         } else {
             self.now_ns = if (self.now_ns <= start_ns) 0 else self.now_ns / 2;
         }

@@ -57,7 +57,7 @@ pub fn writeAck(writer: *cbor.Writer, seen: *const ranges.Ranges, delay_us: u32)
 }
 
 /// A single range never reports more than this; older packets of it were reported long ago.
-const range_length_max = 1 << 16;
+pub const range_length_max = 1 << 16;
 
 fn length(range: ranges.Range) u32 {
     return @intCast(@min(range.last - range.first, range_length_max));

@@ -5,6 +5,7 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const codec = @import("../wire/codec.zig");
+const untouched = @import("../untouched.zig");
 const guards = @import("guards.zig");
 const Part = @import("frame.zig").Part;
 const assert = std.debug.assert;
@@ -38,12 +39,12 @@ pub const Incoming = struct {
         @memset(slots, .{});
         return .{
             .slots = slots,
-            .storage = try std.heap.page_allocator.alloc(u8, window * codec.message_bytes_max),
+            .storage = try untouched.alloc(u8, window * codec.message_bytes_max),
         };
     }
 
     pub fn deinit(self: *Incoming, allocator: std.mem.Allocator) void {
-        std.heap.page_allocator.free(self.storage);
+        untouched.free(u8, self.storage);
         allocator.free(self.slots);
     }
 
@@ -51,8 +52,7 @@ pub const Incoming = struct {
     /// `refused`: outside the window or inconsistent, so it must not be acknowledged.
     pub fn accept(self: *Incoming, part: *const Part, host: anytype) Verdict {
         if (part.number < self.base) return self.again(part, host);
-        if (part.number >= self.base + window) return .refused;
-        if (part.total > codec.message_bytes_max or part.total == 0) return .refused;
+        if (!self.plausible(part)) return .refused;
         const slot = self.claim(part.number);
         if (slot.state == .delivered) return self.again(part, host);
         if (slot.state == .held) return .duplicate;
@@ -68,6 +68,20 @@ pub const Incoming = struct {
         slot.total = @intCast(part.total);
         self.release(slot, part.after, part.bytes, host);
         return .fresh;
+    }
+
+    /// What a sender of this protocol can have sent, judged from the part alone and the window. It
+    /// comes before a slot is touched: a part that is refused leaves no trace.
+    pub fn plausible(self: *const Incoming, part: *const Part) bool {
+        if (part.number < self.base) return true;
+        if (part.number - self.base >= window) return false;
+        if (part.total == 0 or part.total > codec.message_bytes_max) return false;
+        // The sender splits evenly, so every part's place follows from the total alone.
+        const each = (part.total + part.count - 1) / part.count;
+        const start = part.index * each;
+        // The last part has something in it, so all together can be complete.
+        if ((part.count - 1) * each >= part.total) return false;
+        return part.bytes.len == @min(each, part.total - start);
     }
 
     /// A part of a message that was delivered already.
@@ -90,11 +104,8 @@ pub const Incoming = struct {
         }
         const same = slot.total == part.total and slot.count == part.count;
         if (!same or slot.after != part.after) return .refused;
-        // The sender splits evenly, so every part's place follows from the total alone.
         const each = (@as(usize, slot.total) + slot.count - 1) / slot.count;
         const start = @as(usize, part.index) * each;
-        if (start >= slot.total) return .refused;
-        if (part.bytes.len != @min(each, slot.total - start)) return .refused;
         const bit = @as(u8, 1) << @intCast(part.index);
         if (slot.have & bit != 0) return .duplicate;
         slot.have |= bit;

@@ -41,15 +41,26 @@ pub const Stats = struct {
     messages_received: u64 = 0,
     retransmitted: u64 = 0,
     duplicates: u64 = 0,
-    /// Malformed, of another VM, epoch or node, or outside the window.
+    /// All of the following.
     dropped: u64 = 0,
+    malformed: u64 = 0,
+    /// Of another VM, node or kind of packet.
+    foreign: u64 = 0,
+    other_epoch: u64 = 0,
+    /// Outside the window, or nothing that a sender of this protocol sends.
+    refused: u64 = 0,
 };
+
+pub const Reason = enum { malformed, foreign, other_epoch, refused };
 
 /// Later packets acknowledged before one counts as lost (RFC 9002 section 6.1.1).
 const reorder_packets = 3;
 /// Room that only urgent and control messages may use, so that bulk is refused first.
 const reserved_messages = limits.link_messages / 4;
 
+/// Full: for bulk early, for the rest when the peer has acknowledged nothing for a whole window.
+/// The protocols above owe a peer a bounded number of small messages (limits.zig), so only a peer
+/// that asks without end, or never acknowledges, brings that about.
 pub const SendError = error{Full};
 
 pub const Link = struct {
@@ -90,7 +101,7 @@ pub const Link = struct {
         allocator.free(self.buffer);
     }
 
-    /// Queues a copy of the message; poll sends it. Full only for bulk.
+    /// Queues a copy of the message; poll sends it.
     pub fn send(
         self: *Link,
         class: Class,
@@ -100,10 +111,8 @@ pub const Link = struct {
     ) SendError!void {
         _ = now_ns;
         const room = self.outgoing.room();
-        if (class == .bulk and room <= reserved_messages) return error.Full;
-        // The protocols above owe a peer a bounded number of small messages (limits.zig); more than
-        // that is a broken invariant, and dropping one would hang or lose a store.
-        assert(room > 0);
+        const kept: usize = if (class == .bulk) reserved_messages else 0;
+        if (room <= kept) return error.Full;
         self.outgoing.add(class, key, bytes, self.partBytes(bytes.len));
         self.stats.messages_sent += 1;
     }
@@ -124,16 +133,13 @@ pub const Link = struct {
         return self.outgoing.empty();
     }
 
-    /// Takes one datagram as it came from the socket.
+    /// Takes one datagram as it came from the socket. One that is dropped changes nothing but the
+    /// counters.
     pub fn receive(self: *Link, datagram: []const u8, now_ns: u64, host: anytype) void {
-        const head = header.Header.read(datagram) catch return self.drop();
-        const wanted = self.config;
-        if (head.plane != .data or head.vm_id != wanted.vm_id or
-            (head.epoch != wanted.epoch and guards.on(.epoch_check)) or
-            head.source != wanted.peer or head.destination != wanted.self or
-            head.key_epoch != 0 or head.tag_length != 0) return self.drop();
+        const head = header.Header.read(datagram) catch return self.drop(.malformed);
+        if (self.foreign(&head)) |reason| return self.drop(reason);
         const body = datagram[header.bytes..];
-        if (!wellFormed(body)) return self.drop();
+        if (self.implausible(body)) |reason| return self.drop(reason);
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += datagram.len;
         self.heard_ns = now_ns;
@@ -153,12 +159,12 @@ pub const Link = struct {
                     .fresh => self.stats.messages_received += 1,
                     .duplicate => self.stats.duplicates += 1,
                     // Unacknowledged, so the peer sends it again when there is room.
-                    .refused => return self.drop(),
+                    .refused => return self.drop(.refused),
                 }
             },
         };
         const newest = self.seen.length == 0 or head.packet > self.seen.items[0].last;
-        const gap = !newest or (self.seen.length > 0 and head.packet > self.seen.items[0].last + 1);
+        const gap = !newest or (self.seen.length > 0 and head.packet - self.seen.items[0].last > 1);
         _ = self.seen.add(head.packet);
         if (newest) self.largest_seen_ns = now_ns;
         if (eliciting) self.owe(now_ns, gap);
@@ -172,19 +178,40 @@ pub const Link = struct {
         self.ack_due_ns = if (self.ack_due_ns) |earlier| @min(earlier, due) else due;
     }
 
-    fn wellFormed(body: []const u8) bool {
-        var reader: cbor.Reader = .init(body);
-        while (frame.next(&reader) catch return false) |_| {}
-        return true;
+    fn foreign(self: *const Link, head: *const header.Header) ?Reason {
+        const wanted = self.config;
+        if (head.plane != .data or head.vm_id != wanted.vm_id or head.source != wanted.peer or
+            head.destination != wanted.self or head.key_epoch != 0 or head.tag_length != 0)
+        {
+            return .foreign;
+        }
+        if (head.epoch != wanted.epoch and guards.on(.epoch_check)) return .other_epoch;
+        const newest = if (self.seen.length == 0) 0 else self.seen.items[0].last;
+        return if (head.packet -| newest >= limits.packet_jump_max) .refused else null;
     }
 
-    fn drop(self: *Link) void {
+    /// Looks at every frame before one is obeyed.
+    fn implausible(self: *const Link, body: []const u8) ?Reason {
+        var reader: cbor.Reader = .init(body);
+        while (frame.next(&reader) catch return .malformed) |item| switch (item) {
+            // Of packets that were never sent.
+            .ack => |*ack| if (ack.items[0].last >= self.packets.next) return .refused,
+            .part => |*part| if (!self.incoming.plausible(part)) return .refused,
+            .ping => {},
+        };
+        return null;
+    }
+
+    fn drop(self: *Link, reason: Reason) void {
         self.stats.dropped += 1;
+        switch (reason) {
+            inline else => |name| @field(self.stats, @tagName(name)) += 1,
+        }
     }
 
     fn onAck(self: *Link, ack: *const frame.Ack, now_ns: u64) void {
         const largest = ack.items[0].last;
-        if (largest >= self.packets.next) return self.drop();
+        assert(largest < self.packets.next);
         if (self.packets.get(largest)) |packet| {
             const elapsed = now_ns -| packet.sent_ns;
             self.rtt.sample(elapsed -| @as(u64, ack.delay_us) * 1000);

@@ -6,6 +6,7 @@ const std = @import("std");
 const limits = @import("../limits.zig");
 const codec = @import("../wire/codec.zig");
 const guards = @import("guards.zig");
+const untouched = @import("../untouched.zig");
 const Class = @import("../wire/message.zig").Class;
 const assert = std.debug.assert;
 
@@ -66,7 +67,7 @@ pub const Outgoing = struct {
         var self: Outgoing = .{
             .slots = slots,
             // Never written before a message uses it, so untouched slots cost no memory.
-            .storage = try std.heap.page_allocator.alloc(u8, window * codec.message_bytes_max),
+            .storage = try untouched.alloc(u8, window * codec.message_bytes_max),
             .queues = undefined,
             .last_of_key = last_of_key,
         };
@@ -78,7 +79,7 @@ pub const Outgoing = struct {
 
     pub fn deinit(self: *Outgoing, allocator: std.mem.Allocator) void {
         for (&self.queues) |*queue| allocator.free(queue.items);
-        std.heap.page_allocator.free(self.storage);
+        untouched.free(u8, self.storage);
         allocator.free(self.last_of_key);
         allocator.free(self.slots);
     }

@@ -19,7 +19,8 @@ pub const Access = struct { space: m.Space, write: bool, address: u64, size: u8,
 const Route = abi.Route;
 /// Slow accesses under way at once: one per vCPU of the cluster.
 const slow_max = 256;
-const data_max = 4096;
+/// Bytes of one access, repetitions included.
+pub const data_max = 4096;
 const status_ok = 0;
 const status_failed = 1;
 
@@ -72,6 +73,7 @@ pub const Bus = struct {
         // TypeScript answers every access it is handed, so that a guest cannot pile them up.
         const posted = route.posted and a.write and !route.slow;
         vcpu.answer.seq = vcpu.io_seq;
+        vcpu.answer.node = route.node;
         vcpu.answer.ready.store(0, .release);
         if (route.node == self.machine.node) {
             if (!self.handUp(self.machine.node, vcpu.index, vcpu.io_seq, a, data)) {
@@ -179,11 +181,11 @@ pub const Bus = struct {
     }
 
     /// The owner's answer for a local vCPU; engine or JS thread.
-    pub fn answered(self: *Bus, r: *const m.IoReply) void {
+    pub fn answered(self: *Bus, from: m.NodeId, r: *const m.IoReply) void {
         const vcpu = self.machine.local(r.vcpu) orelse return;
         const answer = &vcpu.answer;
         if (answer.seq != r.seq or answer.ready.load(.acquire) != 0) return;
-        if (r.data.len > data_max) return;
+        if (answer.node != from or r.data.len > data_max) return;
         answer.status = r.status;
         answer.length = @intCast(r.data.len);
         @memcpy(answer.data[0..r.data.len], r.data);
@@ -199,7 +201,7 @@ pub const Bus = struct {
         const packed_access = @as(u64, a.size) | @as(u64, a.count) << 8 |
             @as(u64, @intFromBool(a.write)) << 32 | @as(u64, @intFromBool(a.space == .mmio)) << 33 |
             @as(u64, vcpu) << 40;
-        self.machine.events.push(.{
+        const told = self.machine.events.push(.{
             .kind = @intFromEnum(abi.EventKind.io),
             .length = 0,
             .node = node,
@@ -207,7 +209,14 @@ pub const Bus = struct {
             .b = a.address,
             .c = packed_access,
         }, if (a.write) data else &.{});
-        return true;
+        if (!told) self.release(id);
+        return told;
+    }
+
+    fn release(self: *Bus, id: u64) void {
+        self.lock.lock();
+        defer self.lock.unlock();
+        self.slow[id].used = false;
     }
 
     fn reserve(self: *Bus, access_under_way: Slow) ?u64 {
@@ -235,7 +244,7 @@ pub const Bus = struct {
             .status = status_ok,
             .data = data,
         };
-        if (slot.node == self.machine.node) return self.answered(&r);
+        if (slot.node == self.machine.node) return self.answered(slot.node, &r);
         self.machine.engine.fabric.send(slot.node, .{ .io_reply = r });
     }
 };

