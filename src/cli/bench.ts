@@ -84,7 +84,8 @@ async function measure(rounds: number): Promise<Rows> {
   } catch (error) {
     if (error instanceof Failure) throw error;
     const message = error instanceof Error ? error.message : String(error);
-    throw hostFailure(new Error(message.replace("gvm_bench_start", "gvm_configure")), "127.0.0.1");
+    const named = new Error(message.replace("gvm_bench_start", "gvm_configure"));
+    throw hostFailure(named, { address: "127.0.0.1", guardOff: "" });
   } finally {
     child.stdin.end();
     child.kill();

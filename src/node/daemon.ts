@@ -46,6 +46,8 @@ export type DaemonOptions = {
   readonly planOf: (agreement: Agreement, hellos: readonly Hello[]) => NodePlan;
   /** What the guest starts with; asked on node 0 only. */
   readonly images: (agreement: Agreement, hellos: readonly Hello[]) => GuestImages;
+  /** The exit code and the sentence for what this node could not do. */
+  readonly failure: (error: unknown) => { readonly code: number; readonly message: string };
   readonly send: (bytes: Uint8Array, to: Peer) => void;
   readonly console: (bytes: Uint8Array) => void;
   readonly log: Log;
@@ -262,7 +264,7 @@ export class Daemon {
         this.#o.log.info(
           `the VM runs; guest clocks agree within ${(Number(effect.boundNs) / 1000).toFixed(0)} us`,
         );
-        this.#dataPlane.run(effect.tscZeroNsU64);
+        this.#try(() => this.#dataPlane.run(effect.tscZeroNsU64));
         return;
       case "stop":
         void this.#stop();
@@ -325,10 +327,8 @@ export class Daemon {
   }
 
   #failed(error: unknown): void {
-    const code =
-      error instanceof Error && "code" in error && typeof error.code === "number" ? error.code : 7;
-    const reason = error instanceof Error ? error.message : String(error);
-    this.#step({ kind: "end", cause: "failed", code, reason });
+    const { code, message } = this.#o.failure(error);
+    this.#step({ kind: "end", cause: "failed", code, reason: message });
   }
 
   async #stop(): Promise<void> {

@@ -18,7 +18,9 @@ function ended(pid: string): boolean {
 }
 
 const cases = [
+  ["SIGHUP", 129],
   ["SIGINT", 130],
+  ["SIGQUIT", 131],
   ["SIGTERM", 143],
 ] as const;
 
@@ -43,7 +45,7 @@ for (const [signal, code] of cases) {
     demo.kill(signal);
     while (!(await reader.read()).done);
     const [complaint] = await Promise.all([demo.stderr.text(), demo.exited]);
-    expect(complaint).toBe("giantvm demo: interrupted; all nodes are stopped\n");
+    expect(complaint).toBe("giantvm: interrupted; all nodes are stopped\n");
     expect({ code: demo.exitCode, signal: demo.signalCode }).toEqual({ code, signal: null });
     expect(nodes.filter((pid) => !ended(pid))).toEqual([]);
   });

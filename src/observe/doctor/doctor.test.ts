@@ -51,6 +51,8 @@ test("a good host has no remarks", async () => {
 test("a missing or forbidden /dev/kvm fails", async () => {
   expect(await levels(host({}, { device: () => "missing" }))).toEqual({ kvm: "fail" });
   expect(await levels(host({}, { device: () => "denied" }))).toEqual({ kvm: "fail" });
+  const stranger = { probe: () => ({ ...probe, kvmApiVersion: 0 }) };
+  expect(await levels(host({}, stranger))).toEqual({ kvm: "fail" });
 });
 
 test("old kernels fail or are told to be slower", async () => {
