@@ -42,8 +42,8 @@ function addDoctor(cli: CAC): void {
     .option("--json", "The findings as one JSON object")
     .action(async (flags: Flags) => {
       const { doctor } = await import("./cli/doctor.ts");
-      const { probeHost } = await import("./native/probe.ts");
-      return doctor(flags, probeHost);
+      const { probeHost, probeSockets } = await import("./native/probe.ts");
+      return doctor(flags, probeHost, probeSockets);
     });
 }
 

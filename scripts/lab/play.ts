@@ -58,7 +58,7 @@ class HostDied extends Error {}
 /** The scenario failed. */
 class Failed extends Error {}
 
-const hostUpSeconds = 60;
+const hostUpSeconds = 180;
 const powerOffSeconds = 60;
 const mtu = 9000;
 const pulseMs = 5000;

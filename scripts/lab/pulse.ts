@@ -24,8 +24,10 @@ function lastLine(text: string): string {
 export function pulseLine(host: Pick<Host, "log" | "console">): string {
   const parts: string[] = [];
   const counters = lastCounters(host.log.text);
-  if (counters === undefined) parts.push("the nodes find each other and load the guest");
-  else {
+  if (counters === undefined) {
+    const up = /^LAB-UP /m.test(host.log.text);
+    parts.push(up ? "the nodes find each other and load the guest" : "the emulated hosts boot");
+  } else {
     const shown = [
       ["exits", "exits"],
       ["faultRemoteCount", "remote faults"],

@@ -33,6 +33,11 @@ import { onSignals } from "./signals.ts";
 
 /** The guest itself gives up on a wait after 20 s; a machine silent for longer hangs. */
 const silenceMs = 60_000;
+/**
+ * Of one node for another: a closed port says at once that a node is gone, and on a busy machine a
+ * node may wait for its CPU for seconds.
+ */
+const nodeSilenceMs = 20_000;
 /** The nodes' own shutdown after the guest's power-off. */
 const closingMs = 15_000;
 
@@ -68,6 +73,8 @@ function nodeCommand(
     peers.join(","),
     "--self",
     self,
+    "--silence",
+    String(nodeSilenceMs),
     "--report",
     report,
     ...(options.guardOff === "" ? [] : ["--guard-off", options.guardOff]),

@@ -12,6 +12,7 @@ import { type GuestImages, linuxImages } from "../machine/images.ts";
 import { openDataPlane } from "../native/index.ts";
 import { probeHost } from "../native/probe.ts";
 import { findSelf, resolvePeers, type ResolvedPeer } from "../net/addresses.ts";
+import { answerTo } from "../net/probe.ts";
 import { type ControlSocket, openSocket } from "../net/socket.ts";
 import { Daemon, type Log, type Outcome } from "../node/daemon.ts";
 import type { Counters, NodePlan } from "../node/dataplane.ts";
@@ -137,8 +138,14 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
   if (self === undefined) throw new Failure(exitCode.internal, "this node is none of the peers");
   if (node === 0) checkImages(config.images);
   let daemon: Daemon | undefined;
-  const socket: ControlSocket = await openSocket(self.address, self.port, (bytes, port, address) =>
-    daemon?.receive(bytes, port, address),
+  const socket: ControlSocket = await openSocket(
+    self.address,
+    self.port,
+    (bytes, port, address) => {
+      const answer = answerTo(bytes, buildId);
+      if (answer !== undefined) socket.send(answer, port, address);
+      else daemon?.receive(bytes, port, address);
+    },
   );
   const order = peers.map((peer) => `${peer.address}:${peer.port}`).join(",");
   if (peers.length > 1) {

@@ -18,6 +18,14 @@ export type Probe = {
   readonly userfaultFeatures: number;
 };
 
+/** What sockets of this process are really given; undefined when the library cannot be used. */
+export type SocketProbe = {
+  /** Asks for a receive buffer as the engine does; returns the bytes granted. */
+  readonly receiveBuffer: (fd: number, bytes: number) => number | undefined;
+  /** Largest IP packet the route of a connected socket takes, as the kernel knows it. */
+  readonly pathMtu: (fd: number) => number | undefined;
+};
+
 export interface HostSource {
   /** Trimmed text of a small file, undefined where there is none or it is not readable. */
   text(path: string): string | undefined;
@@ -26,12 +34,16 @@ export interface HostSource {
   device(path: string): Access;
   /** undefined when the native library cannot be used. */
   probe(): Probe | undefined;
+  readonly sockets: SocketProbe;
   /** Names of network interfaces that are up and carry an address, loopback last. */
   interfaces(): readonly string[];
 }
 
-export function realHost(probe: () => Probe | undefined): HostSource {
+const noSockets: SocketProbe = { receiveBuffer: () => undefined, pathMtu: () => undefined };
+
+export function realHost(probe: () => Probe | undefined, sockets = noSockets): HostSource {
   return {
+    sockets,
     text: (path) => {
       try {
         return readFileSync(path, "utf8").trim();
