@@ -124,7 +124,7 @@ describe.skipIf(missing !== undefined)("the terminal", () => {
 
 async function pair(own: (node: number) => readonly string[], under: readonly string[] = []) {
   const peers = (await freePorts(2)).map((port) => `127.0.0.1:${port}`);
-  const common = ["run", "-v", "--local-memory", "64M", "--scale", "10000"];
+  const common = ["run", "-v", "--local-memory", "64M", "--scale", "10000", "--silence", "20000"];
   const list = ["--peers", peers.join(",")];
   return peers.map((self, index) =>
     start([...common, ...list, "--self", self, ...own(index)], { under }),
