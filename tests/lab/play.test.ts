@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Cpio } from "../../scripts/lab/cpio.ts";
 import { hostCommand, type Outcome, play } from "../../scripts/lab/play.ts";
+import { lastCounters, withoutCounters } from "../../scripts/lab/pulse.ts";
 import { type Scenario, scenarios } from "../../scripts/lab/scenarios.ts";
 import { Transcript } from "../../scripts/lab/transcript.ts";
 
@@ -90,6 +91,12 @@ test("while the guest boots, what it does is said again and again", async () => 
   const line = said.find((each) => each.includes("2,000 exits"));
   expect(line).toMatch(/^\d+\.\d s: node 0: 2,000 exits, 20 remote faults, 30 pages received; /);
   expect(line).toEndWith("guest: [    0.1] Linux version 6.12");
+});
+
+test("counters asked for on the way are no part of the log that is shown", () => {
+  const log = 'a\n\n{"exits":1,"b":2}\n\nLAB-REPORT {"node":0}\n';
+  expect(lastCounters(log)).toEqual({ exits: 1, b: 2 });
+  expect(withoutCounters(log)).toBe('a\nLAB-REPORT {"node":0}\n');
 });
 
 test("giantvm's command line on each host", () => {
