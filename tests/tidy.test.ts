@@ -115,6 +115,22 @@ test("pure Zig rooms make no system call and know no clock", () => {
   expect(pure.filter((path) => pattern.test(read(path)))).toEqual([]);
 });
 
+/** A file's own tests, at its end, may ask the real kernel; so may what only tests import. */
+function withoutTests(path: string): string {
+  return read(path).split(/^(?:test |const testing = )/m)[0]!;
+}
+
+test("system calls go through the one door that tests can script", () => {
+  const around = /\bos\.(?!errno\b|sigemptyset\b|sigaction\b)[a-z]\w*\(|std\.Thread\.spawn\(/;
+  const impure = code.filter(
+    (path) =>
+      /^native\/zig\/(sys|engine|vm)\//.test(path) &&
+      !/_test\.zig$|\/(kernel|scripted\w*|\w*rig|bare)\.zig$/.test(path) &&
+      around.test(withoutTests(path)),
+  );
+  expect(impure).toEqual([]);
+});
+
 test("pure TypeScript rooms import no I/O", () => {
   const pattern = new RegExp(impure.ts);
   for (const bad of [

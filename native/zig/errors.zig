@@ -12,7 +12,7 @@ pub fn negativeErrno(err: anyerror) i32 {
         error.AddressInUse => .ADDRINUSE,
         error.AddressNotAvailable => .ADDRNOTAVAIL,
         error.Busy => .BUSY,
-        error.Again => .AGAIN,
+        error.Again, error.ThreadQuotaExceeded, error.SystemResources => .AGAIN,
         error.Unsupported => .OPNOTSUPP,
         error.BadState => .ALREADY,
         error.OutOfRange => .RANGE,

@@ -6,6 +6,8 @@ pub const nodes_max = 64;
 pub const vcpus_max = 255;
 /// Local threads that may fault: vCPUs, the image loader, native test threads.
 pub const threads_max = 256;
+/// The slot of every thread that has none of its own: several may fault under it at once.
+pub const unknown_thread = threads_max - 1;
 
 comptime {
     if (threads_max < vcpus_max + 1) @compileError("each vCPU and the loader need a thread slot");
@@ -29,6 +31,8 @@ pub const rto_min_ns = 5 * ns_per_ms;
 pub const rto_max_ns = 250 * ns_per_ms;
 pub const ack_delay_ns = ns_per_ms;
 pub const ns_per_ms = 1_000_000;
+/// A refused port is noticed within this time however long silence may last; counters are as old.
+pub const watch_ns = 250 * ns_per_ms;
 /// A device that has not answered a vCPU by then never will.
 pub const io_patience_ns = 30_000 * ns_per_ms;
 

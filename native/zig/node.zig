@@ -40,11 +40,13 @@ pub const Node = struct {
         errdefer linux.close(socket);
         const self = try allocator.create(Node);
         errdefer allocator.destroy(self);
+        const text = try allocator.dupe(u8, options.address);
+        errdefer allocator.free(text);
         self.* = .{
             .allocator = allocator,
             .system = system,
             .socket = socket,
-            .address = try allocator.dupe(u8, options.address),
+            .address = text,
             .events = try .init(allocator),
         };
         return self;

@@ -1,6 +1,7 @@
 //! Unit tests of the interrupt controllers and devices.
 
 comptime {
+    _ = @import("apic/interface.zig");
     _ = @import("apic/local.zig");
     _ = @import("apic/timer.zig");
     _ = @import("apic/destination.zig");

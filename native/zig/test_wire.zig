@@ -9,5 +9,6 @@ comptime {
     _ = @import("transport/congestion.zig");
     _ = @import("transport/ranges.zig");
     _ = @import("transport/frame.zig");
+    _ = @import("sim/scenarios.zig");
     _ = @import("sim/transport.zig");
 }

@@ -104,7 +104,7 @@ async function measure(rounds: number): Promise<Measured> {
     if (error instanceof Failure) throw error;
     const message = error instanceof Error ? error.message : String(error);
     const named = new Error(message.replace("gvm_bench_start", "gvm_configure"));
-    throw hostFailure(named, { address: "127.0.0.1", guardOff: "" });
+    throw hostFailure(named, "127.0.0.1");
   } finally {
     child.stdin.end();
     child.kill();

@@ -28,6 +28,12 @@ export class Failure extends Error {
   }
 }
 
+const tooOld = new Failure(
+  exitCode.host,
+  "this kernel lacks the userfaultfd or KVM features needed: use Linux 6.2 or later; " +
+    "giantvm doctor names what is missing",
+);
+
 /** The code and the sentence for whatever was thrown; `internal` for what nobody foresaw. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof Failure) return error;
@@ -47,13 +53,24 @@ export function failureOf(error: unknown): Failure {
 }
 
 /** The sentence for a call of the data plane that failed at start. */
-export function hostFailure(
-  error: unknown,
-  { address, guardOff }: { readonly address: string; readonly guardOff: string },
-): Failure {
+export function hostFailure(error: unknown, address: string, guardOff = ""): Failure {
   if (error instanceof Failure) return error;
   const text = error instanceof Error ? error.message : String(error);
   const is = (call: string, code: string) => text.startsWith(`${call}: ${code}`);
+  if (is("gvm_open", "ENOENT")) {
+    return new Failure(
+      exitCode.host,
+      "/dev/kvm is missing: load kvm_intel or kvm_amd (modprobe), or enable virtualization in " +
+        "the firmware; giantvm doctor tells more",
+    );
+  }
+  if (is("gvm_open", "EACCES") || is("gvm_open", "EPERM")) {
+    return new Failure(
+      exitCode.host,
+      "/dev/kvm may not be opened by this user: join the group kvm or run as root",
+    );
+  }
+  if (is("gvm_open", "EOPNOTSUPP")) return tooOld;
   if (is("gvm_open", "EADDRNOTAVAIL")) {
     return new Failure(
       exitCode.usage,
@@ -67,11 +84,17 @@ export function hostFailure(
         "/dev/userfaultfd (vm.unprivileged_userfaultfd)",
     );
   }
-  if (is("gvm_configure", "EOPNOTSUPP")) {
+  if (is("gvm_facts", "EOPNOTSUPP") || is("gvm_configure", "EOPNOTSUPP")) return tooOld;
+  if (is("gvm_facts", "EBUSY") || is("gvm_configure", "EBUSY")) {
     return new Failure(
       exitCode.host,
-      "this kernel lacks the userfaultfd or KVM features needed: use Linux 6.2 or later; " +
-        "giantvm doctor names what is missing",
+      "another hypervisor holds this host's virtualization: end its virtual machines first",
+    );
+  }
+  if (is("gvm_configure", "EAGAIN") || is("gvm_run", "EAGAIN")) {
+    return new Failure(
+      exitCode.host,
+      "this user may have no more threads: raise the limit (ulimit -u, TasksMax)",
     );
   }
   if (is("gvm_configure", "EINVAL") && guardOff !== "") {

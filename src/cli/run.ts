@@ -126,7 +126,7 @@ function opener(config: RunConfig, order: string, address: string, vmIdU64: bigi
       // What the doctor would say is more than the errno of the call.
       const obstacle = kvmObstacle(realHost(probeHost));
       if (obstacle !== undefined) throw new Failure(exitCode.host, sentence(obstacle));
-      throw hostFailure(error, { address, guardOff: "" });
+      throw hostFailure(error, address);
     }
   };
 }
@@ -176,7 +176,7 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
       }),
     planOf: (agreement, hellos) => planOf(config, devices, node, peers, agreement, hellos),
     images: (agreement, hellos) => images(config, agreement, hellos),
-    failure: (error) => hostFailure(error, { address: self.address, guardOff: config.guardOff }),
+    explain: (error) => hostFailure(error, self.address, config.guardOff),
     send: (bytes, to) => socket.send(bytes, to.port, to.address),
     console: (bytes) => void process.stdout.write(bytes),
     log,

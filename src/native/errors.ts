@@ -2,7 +2,13 @@
 
 import { constants } from "node:os";
 
-const names = new Map(Object.entries(constants.errno).map(([name, code]) => [code, name]));
+/** Second names of an errno; the library's documents use the first. */
+const aliases = new Set(["EWOULDBLOCK", "ENOTSUP"]);
+const names = new Map(
+  Object.entries(constants.errno).flatMap(([name, code]) =>
+    aliases.has(name) ? [] : [[code, name] as const],
+  ),
+);
 
 export class NativeError extends Error {
   /** Name of the errno, e.g. "EADDRINUSE". */

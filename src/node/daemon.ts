@@ -46,8 +46,8 @@ export type DaemonOptions = {
   readonly planOf: (agreement: Agreement, hellos: readonly Hello[]) => NodePlan;
   /** What the guest starts with; asked on node 0 only. */
   readonly images: (agreement: Agreement, hellos: readonly Hello[]) => GuestImages;
-  /** The exit code and the sentence for what this node could not do. */
-  readonly failure: (error: unknown) => { readonly code: number; readonly message: string };
+  /** The exit code and the sentence for what the data plane threw. */
+  readonly explain: (error: unknown) => { readonly code: number; readonly message: string };
   readonly send: (bytes: Uint8Array, to: Peer) => void;
   readonly console: (bytes: Uint8Array) => void;
   readonly log: Log;
@@ -264,8 +264,7 @@ export class Daemon {
         this.#o.log.info(
           `the VM runs; guest clocks agree within ${(Number(effect.boundNs) / 1000).toFixed(0)} us`,
         );
-        this.#try(() => this.#dataPlane.run(effect.tscZeroNsU64));
-        return;
+        return this.#try(() => this.#dataPlane.run(effect.tscZeroNsU64));
       case "stop":
         void this.#stop();
         return;
@@ -327,7 +326,7 @@ export class Daemon {
   }
 
   #failed(error: unknown): void {
-    const { code, message } = this.#o.failure(error);
+    const { code, message } = this.#o.explain(error);
     this.#step({ kind: "end", cause: "failed", code, reason: message });
   }
 

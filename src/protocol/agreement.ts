@@ -6,7 +6,8 @@
 import type { CpuidEntry } from "../node/dataplane.ts";
 import type { Hello } from "./messages.ts";
 
-const tscTolerancePpm = 500;
+/** What KVM takes for the same rate (tsc_tolerance_ppm): beyond it it would have to scale. */
+const tscTolerancePpm = 250;
 const vcpusMax = 255;
 
 export type Agreement = {

@@ -89,8 +89,26 @@ pub const Local = struct {
         return self.base & base_enable != 0;
     }
 
-    pub fn softwareEnabled(self: *const Local) bool {
+    fn softwareEnabled(self: *const Local) bool {
         return self.svr & 0x100 != 0;
+    }
+
+    /// Whether vectors get in at all.
+    pub fn receives(self: *const Local) bool {
+        return self.enabled() and self.softwareEnabled();
+    }
+
+    pub fn baseRegister(self: *const Local) u64 {
+        return self.base;
+    }
+
+    /// The processor's view of the task priority (SDM 11.8.6).
+    pub fn cr8(self: *const Local) u64 {
+        return self.tpr >> 4;
+    }
+
+    pub fn setCr8(self: *Local, value: u64) void {
+        if (value != self.tpr >> 4) self.tpr = @as(u8, @truncate(value)) << 4;
     }
 
     /// What other nodes must know of it.

@@ -3,7 +3,7 @@
 
 const std = @import("std");
 
-pub const Guards = packed struct(u13) {
+pub const Guards = packed struct(u17) {
     /// A busy page serves one transaction at a time.
     defer_while_busy: bool = true,
     /// A writer waits until every old copy is gone.
@@ -14,10 +14,14 @@ pub const Guards = packed struct(u13) {
     write_back_before_done_complete: bool = true,
     /// The version changes with every grant of the right to write.
     version_bump: bool = true,
+    /// Also with the one that costs no message, home memory that nobody else uses.
+    version_bump_alone: bool = true,
     /// "You hold these bytes already" is said only of equal versions.
     version_check: bool = true,
     /// The owner's mapping is made read-only before its bytes are read.
     protect_before_read: bool = true,
+    /// A copy that must go is unmapped before anyone hears that it is gone.
+    drop_before_answer: bool = true,
     /// What was deferred is answered before an own request for the same page leaves.
     answer_before_request: bool = true,
     /// Holders learn that an older request waits.
@@ -28,8 +32,12 @@ pub const Guards = packed struct(u13) {
     gather_age: bool = true,
     /// An evicted page's bytes answer until the home has acknowledged.
     put_kept: bool = true,
-    /// A Put waits until its page is not busy.
-    put_waits: bool = true,
+    /// A Put that meets a busy page gives nothing: the transaction has the bytes, or will.
+    busy_put_ignored: bool = true,
+    /// A page on its way home is asked for again only after the PutAck.
+    put_ack: bool = true,
+    /// Waiting requests are served by age.
+    oldest_first: bool = true,
 
     pub fn allOn(self: Guards) bool {
         return self == Guards{};

@@ -145,7 +145,7 @@ fn answerInv(d: *Dsm, host: anytype, inv: m.Inv) void {
     const local = &d.local[inv.page];
     if (local.state == .modified) return d.refuse(host, "Inv for a page written meanwhile");
     if (local.state == .shared) {
-        host.drop(inv.page);
+        if (d.guards.drop_before_answer) host.drop(inv.page);
         local.state = .invalid;
         local.lost = true;
     }
@@ -164,7 +164,7 @@ fn answerFwd(d: *Dsm, host: anytype, fwd: m.Fwd) void {
             local.state = .shared;
         },
         .write => {
-            host.drop(fwd.page);
+            if (d.guards.drop_before_answer) host.drop(fwd.page);
             local.state = .invalid;
             local.lost = true;
         },
@@ -204,7 +204,10 @@ pub fn evict(d: *Dsm, host: anytype, page: m.Page, now_ns: u64) bool {
     local.state = .invalid;
     if (!owned) return true;
     const tx = d.newTx();
-    if (d.guards.put_kept) _ = d.evicting.put(.{ .page = page, .tx = tx });
+    if (d.evicting.get(page)) |item| {
+        assert(!d.guards.put_ack);
+        item.tx = tx;
+    } else if (d.guards.put_kept) _ = d.evicting.put(.{ .page = page, .tx = tx });
     d.dispatch(host, d.homeOf(page), .{ .put = .{
         .page = page,
         .tx = tx,

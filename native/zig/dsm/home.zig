@@ -1,7 +1,7 @@
 //! The home's side: one 16-byte entry per page of this node's memory, and a bounded table of pages
 //! that are busy with a transaction. While a page is busy later requests wait here, oldest first;
 //! that alone closes the race between a new copy and its invalidation: no Inv for the new copy
-//! exists before its Done. A Put waits for the same and then goes before every request.
+//! exists before its Done. A Put never waits here.
 
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -36,8 +36,6 @@ pub const Busy = struct {
     wait_done: bool = true,
     wait_write_back: bool = false,
     queue: u32 = queue.none,
-    /// Puts that came meanwhile, of whoever was an owner; their bytes are not needed any more.
-    puts: u32 = queue.none,
 };
 
 fn bit(node: m.NodeId) u64 {
@@ -198,41 +196,31 @@ fn finish(d: *Dsm, host: anytype, busy: *Busy) void {
     next(d, host, busy);
 }
 
-/// The page is free: Puts first, then the oldest waiting request.
+/// The page is free for the oldest request that waits.
 fn next(d: *Dsm, host: anytype, busy: *Busy) void {
-    while (d.queue.popOldest(&busy.puts)) |put| acknowledge(d, host, busy.page, put);
-    if (d.queue.popOldest(&busy.queue)) |request| {
-        busy.current = request;
-        return start(d, host, busy);
-    }
-    d.busy.remove(busy.page);
+    const waiting = if (d.guards.oldest_first)
+        d.queue.popOldest(&busy.queue)
+    else
+        d.queue.popNewest(&busy.queue);
+    const request = waiting orelse return d.busy.remove(busy.page);
+    busy.current = request;
+    start(d, host, busy);
 }
 
-/// An owner hands its page back. Anyone else (it lost the page meanwhile) is acknowledged only, and
-/// so is everyone whose Put met a busy page: that transaction was forwarded to the owner, who
-/// answered it from the bytes it keeps, so at its end the home or another owner has them.
+/// An owner hands its page back. Anyone else has lost it meanwhile and is only acknowledged.
+///
+/// So is everyone whose Put meets a busy page, at once: the transaction was forwarded to the owner,
+/// who answers it from the bytes it keeps, so at its end the home or another owner has them. The
+/// PutAck follows that Fwd in page order, so the bytes are kept until it has come. A Put that
+/// waited for the page would let a fault behind it wait for a younger gather that nothing hurries.
 pub fn onPut(d: *Dsm, host: anytype, from: m.NodeId, put: m.Put) void {
-    const waiting: Request = .{
-        .tx = put.tx,
-        .requester = from,
-        .access = .write,
-        .version = put.version,
-        .age = 0,
-    };
-    if (d.busy.get(put.page)) |busy| {
-        if (d.guards.put_waits) return d.queue.push(&busy.puts, waiting);
-    }
     const entry = d.entryOf(put.page);
-    if (entry.owner == from) {
+    const ignored = d.guards.busy_put_ignored and d.busy.has(put.page);
+    if (entry.owner == from and !ignored) {
         d.takeContent(host, put.page, put.content, put.bytes);
         d.local[put.page].version = @intCast(put.version);
         entry.owner = nobody;
         entry.sharers = 0;
     }
-    acknowledge(d, host, put.page, waiting);
-}
-
-fn acknowledge(d: *Dsm, host: anytype, page: m.Page, put: Request) void {
-    if (d.entryOf(page).owner == put.requester) d.refuse(host, "a Put was overtaken by its grant");
-    d.dispatch(host, put.requester, .{ .put_ack = .{ .page = page, .tx = put.tx } });
+    d.dispatch(host, from, .{ .put_ack = .{ .page = put.page, .tx = put.tx } });
 }

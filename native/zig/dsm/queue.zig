@@ -51,9 +51,18 @@ pub const Queue = struct {
         while (link.* != none) : (link = &self.pool[link.*].next) {
             if (self.pool[link.*].age < self.pool[best_link.*].age) best_link = link;
         }
-        const index = best_link.*;
+        return self.take(best_link);
+    }
+
+    /// Takes out whatever came last; only for a mutant.
+    pub fn popNewest(self: *Queue, head: *u32) ?Request {
+        return if (head.* == none) null else self.take(head);
+    }
+
+    fn take(self: *Queue, link: *u32) Request {
+        const index = link.*;
         const request = self.pool[index];
-        best_link.* = request.next;
+        link.* = request.next;
         self.pool[index].next = self.free;
         self.free = index;
         return request;

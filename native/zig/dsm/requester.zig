@@ -41,6 +41,7 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
     const local = &d.local[page];
     const held = local.state == .modified or (local.state == .shared and access == .read);
     if (!held and alone(d, host, page, access, thread)) return;
+    if (d.parked.length > 0) leave(d, page, thread);
     if (d.gathers.crowded(thread, now_ns)) |gather| holder.releaseGather(d, host, gather);
     const age = d.gathers.fault(thread, page, now_ns);
     if (held) {
@@ -61,7 +62,7 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
         if (age < pending.age) older(d, host, pending, age, thread);
         return;
     }
-    if (d.evicting.has(page)) return park(d, host, page, access, thread);
+    if (leaving(d, page)) return park(d, host, page, access, thread);
     if (!d.credit.allows(thread)) return park(d, host, page, access, thread);
     d.credit.take(thread);
     if (taken) {
@@ -100,6 +101,23 @@ pub fn request(d: *Dsm, host: anytype, pending: Pending) void {
     } });
 }
 
+/// On its way home: the PutAck comes before a new request leaves.
+fn leaving(d: *const Dsm, page: m.Page) bool {
+    return d.guards.put_ack and d.evicting.has(page);
+}
+
+/// A thread that faults here waits nowhere else: a signal took it out of the fault it had parked.
+/// Without this a thread could leave a parked fault behind with every signal.
+fn leave(d: *Dsm, page: m.Page, thread: u8) void {
+    if (thread == limits.unknown_thread) return;
+    for (d.parked.slice()) |*item| {
+        if (item.page == page or !item.threads.isSet(thread)) continue;
+        item.threads.unset(thread);
+        if (item.threads.count() == 0) d.parked.remove(item.page);
+        return;
+    }
+}
+
 fn park(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8) void {
     if (d.parked.get(page)) |item| {
         item.threads.set(thread);
@@ -117,7 +135,7 @@ pub fn unpark(d: *Dsm, host: anytype, now_ns: u64) void {
     var i: u32 = 0;
     while (i < d.parked.length) {
         const item = d.parked.items[i];
-        const first = if (d.evicting.has(item.page)) null else ready(d, &item);
+        const first = if (leaving(d, item.page)) null else ready(d, &item);
         if (first) |thread| {
             d.parked.remove(item.page);
             // It takes the credit, or needs none; the others join.
@@ -156,7 +174,7 @@ fn alone(
     if (access == .write) {
         entry.owner = d.node;
         entry.sharers = 0;
-        if (d.guards.version_bump) entry.version += 1;
+        if (d.guards.version_bump and d.guards.version_bump_alone) entry.version += 1;
         local.state = .modified;
     } else {
         entry.sharers |= self;

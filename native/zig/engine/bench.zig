@@ -5,6 +5,7 @@
 
 const std = @import("std");
 const limits = @import("../limits.zig");
+const kernel = @import("../sys/kernel.zig");
 const linux = @import("../sys/linux.zig");
 const samples_room = @import("samples.zig");
 const udp = @import("../sys/udp.zig");
@@ -47,11 +48,15 @@ pub const Bench = struct {
         const here = try udp.Address.parse("127.0.0.1", 0);
         const self = try allocator.create(Bench);
         errdefer allocator.destroy(self);
+        const data = try udp.open(&here);
+        errdefer linux.close(data);
+        const plain = try udp.open(&here);
+        errdefer linux.close(plain);
         self.* = .{
             .allocator = allocator,
             .node = node,
-            .data = try udp.open(&here),
-            .plain = try udp.open(&here),
+            .data = data,
+            .plain = plain,
             .events = try .init(allocator),
         };
         return self;
@@ -81,7 +86,7 @@ pub const Bench = struct {
         }, self.data, &self.events, &self.counters);
         pin(self.node);
         try self.engine.?.start(null);
-        self.thread = try std.Thread.spawn(.{ .stack_size = 1 << 20 }, run, .{self});
+        self.thread = try kernel.spawn(1 << 20, run, .{self});
     }
 
     /// The result as JSON; error.Again until it is there.
@@ -234,16 +239,18 @@ pub const Bench = struct {
 
 fn waitFor(fd: i32, buffer: []u8) udp.Received {
     while (true) {
-        if (udp.receive(fd, buffer)) |got| return got;
+        // The error of an earlier datagram, gone by being read.
+        const next = udp.receive(fd, buffer) catch continue;
+        if (next) |got| return got;
         var poll: [1]os.pollfd = .{.{ .fd = fd, .events = os.POLL.IN, .revents = 0 }};
-        _ = os.poll(&poll, 1, -1);
+        _ = kernel.call(.poll, .{ &poll, 1, -1 });
     }
 }
 
 /// This and all later threads of the process on one CPU, where there are several.
 fn pin(node: u8) void {
     var set: [16]u64 = @splat(0);
-    const size = os.syscall3(.sched_getaffinity, 0, @sizeOf(@TypeOf(set)), @intFromPtr(&set));
+    const size = kernel.call(.sched_getaffinity, .{ 0, @sizeOf(@TypeOf(set)), &set });
     if (os.errno(size) != .SUCCESS) return;
     var left: usize = node;
     var last: ?usize = null;
@@ -256,5 +263,5 @@ fn pin(node: u8) void {
     const cpu = last orelse return;
     set = @splat(0);
     set[cpu / 64] = @as(u64, 1) << @intCast(cpu % 64);
-    _ = os.syscall3(.sched_setaffinity, 0, @sizeOf(@TypeOf(set)), @intFromPtr(&set));
+    _ = kernel.call(.sched_setaffinity, .{ 0, @sizeOf(@TypeOf(set)), &set });
 }

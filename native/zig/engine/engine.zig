@@ -11,6 +11,7 @@ const std = @import("std");
 const codec = @import("../wire/codec.zig");
 const dsm_room = @import("../dsm/dsm.zig");
 const header = @import("../transport/header.zig");
+const kernel = @import("../sys/kernel.zig");
 const limits = @import("../limits.zig");
 const linux = @import("../sys/linux.zig");
 const m = @import("../wire/message.zig");
@@ -23,6 +24,7 @@ const Item = @import("fabric.zig").Item;
 const Link = @import("../transport/link.zig").Link;
 const Memory = @import("memory.zig").Memory;
 const Rests = @import("rests.zig").Rests;
+const Spin = @import("spin.zig").Spin;
 const Trace = @import("trace.zig").Trace;
 const Waits = @import("waits.zig").Waits;
 const os = linux.os;
@@ -49,11 +51,9 @@ pub const Handler = struct {
 
 const tag_uffd = 0;
 const tag_udp = 1;
-const tag_fabric = 2;
+pub const tag_fabric = 2;
 const datagrams_per_turn = 64;
 /// Thread slot of a tid nobody registered.
-const unknown_thread = limits.threads_max - 1;
-
 pub const Engine = struct {
     allocator: std.mem.Allocator,
     config: Config,
@@ -96,36 +96,53 @@ pub const Engine = struct {
         for (config.shares) |share| pages += share;
         const self = try allocator.create(Engine);
         errdefer allocator.destroy(self);
-        const now_ns = linux.nowNs();
-        var memory = try Memory.init(pages * limits.page_size);
+        var memory: Memory = try .init(pages * limits.page_size);
         errdefer memory.deinit();
+        var dsm: dsm_room.Dsm = try .init(allocator, .{
+            .node = config.node,
+            .shares = config.shares,
+            .guards = config.guards,
+        });
+        errdefer dsm.deinit(allocator);
+        const links = try allocator.alloc(?Link, config.shares.len);
+        errdefer allocator.free(links);
+        @memset(links, null);
+        errdefer for (links) |*link| if (link.*) |*l| l.deinit(allocator);
+        const addresses = try allocator.dupe(udp.Address, config.addresses);
+        errdefer allocator.free(addresses);
+        const buffer = try allocator.alloc(u8, limits.datagram_bytes_max);
+        errdefer allocator.free(buffer);
+        var fabric: Fabric = try .init();
+        errdefer fabric.deinit();
+        const epoll = try linux.fdOf(kernel.call(.epoll_create1, .{os.EPOLL.CLOEXEC}));
+        errdefer linux.close(epoll);
         self.* = .{
             .allocator = allocator,
             .config = config,
             .memory = memory,
-            .dsm = try .init(allocator, .{
-                .node = config.node,
-                .shares = config.shares,
-                .guards = config.guards,
-            }),
-            .links = try allocator.alloc(?Link, config.shares.len),
-            .addresses = try allocator.dupe(udp.Address, config.addresses),
+            .dsm = dsm,
+            .links = links,
+            .addresses = addresses,
             .socket = socket,
-            .epoll = try linux.fdOf(os.epoll_create1(os.EPOLL.CLOEXEC)),
-            .fabric = try .init(),
+            .epoll = epoll,
+            .fabric = fabric,
             .events = events,
             .counters = counters,
-            .now_ns = now_ns,
-            .buffer = try allocator.alloc(u8, limits.datagram_bytes_max),
+            .now_ns = linux.nowNs(),
+            .buffer = buffer,
         };
-        @memset(self.links, null);
-        for (self.links, 0..) |*link, peer| if (peer != config.node) {
-            link.* = try self.makeLink(@intCast(peer), now_ns);
+        try self.connect();
+        return self;
+    }
+
+    /// What fails here is undone by init.
+    fn connect(self: *Engine) !void {
+        for (self.links, 0..) |*link, peer| if (peer != self.config.node) {
+            link.* = try self.makeLink(@intCast(peer), self.now_ns);
         };
         try linux.epollAdd(self.epoll, self.memory.uffd, os.EPOLL.IN, tag_uffd);
-        try linux.epollAdd(self.epoll, socket, os.EPOLL.IN, tag_udp);
+        try linux.epollAdd(self.epoll, self.socket, os.EPOLL.IN, tag_udp);
         try linux.epollAdd(self.epoll, self.fabric.event, os.EPOLL.IN, tag_fabric);
-        return self;
     }
 
     fn makeLink(self: *Engine, peer: u8, now_ns: u64) !Link {
@@ -143,7 +160,7 @@ pub const Engine = struct {
     pub fn start(self: *Engine, handler: ?Handler) !void {
         assert(self.thread == null);
         self.handler = handler;
-        self.thread = try std.Thread.spawn(.{ .stack_size = 1 << 20 }, run, .{self});
+        self.thread = try kernel.spawn(1 << 20, run, .{self});
     }
 
     /// Ends the thread; no thread may touch the guest mapping any more.
@@ -181,10 +198,11 @@ pub const Engine = struct {
 
     fn slotOf(self: *const Engine, tid: u32) u8 {
         for (&self.tids, 0..) |*t, i| if (t.load(.monotonic) == tid) return @intCast(i);
-        return unknown_thread;
+        return limits.unknown_thread;
     }
 
-    fn run(self: *Engine) void {
+    /// The engine thread, until join.
+    pub fn run(self: *Engine) void {
         linux.blockSignals(0);
         linux.nameThread("gvm-engine");
         self.tid.store(linux.threadId(), .monotonic);
@@ -192,25 +210,29 @@ pub const Engine = struct {
         // preference the engine waits for the end of the vCPU's time slice, milliseconds. An engine
         // that spins itself would in turn starve the vCPUs.
         if (self.config.spin_ns == 0) _ = linux.preferThread();
+        var spin: Spin = .{ .most_ns = self.config.spin_ns };
         var idle_since = linux.nowNs();
         while (!self.stopping.load(.acquire)) {
             self.now_ns = linux.nowNs();
             if (self.turn()) {
-                idle_since = self.now_ns;
+                spin.waited(self.now_ns -| idle_since);
+                idle_since = linux.nowNs();
                 continue;
             }
-            if (self.now_ns - idle_since < self.config.spin_ns) {
+            if (self.now_ns -| idle_since < spin.now_ns) {
                 self.fabric.awake.store(1, .seq_cst);
                 std.atomic.spinLoopHint();
                 continue;
             }
             self.sleep();
-            idle_since = linux.nowNs();
+            const woken_ns = linux.nowNs();
+            spin.waited(woken_ns - idle_since);
+            idle_since = woken_ns;
         }
     }
 
-    /// Everything that is ready, once; false when nothing was.
-    fn turn(self: *Engine) bool {
+    /// Everything that is ready, once; false when nothing was. Engine thread.
+    pub fn turn(self: *Engine) bool {
         defer self.rests.deferring.store(self.dsm.deadline() != null, .seq_cst);
         self.rests.take(self, endGather);
         var busy = self.takeFaults();
@@ -236,7 +258,10 @@ pub const Engine = struct {
 
     fn takeFaults(self: *Engine) bool {
         var messages: [16]uffd.Message = undefined;
-        const got = uffd.read(self.memory.uffd, &messages);
+        const got = uffd.read(self.memory.uffd, &messages) catch |err| {
+            if (!self.dsm.failed) self.broken("tell of faults on", err);
+            return false;
+        };
         for (got) |*fault| {
             assert(fault.event == uffd.event_pagefault);
             self.now_ns = linux.nowNs();
@@ -255,7 +280,11 @@ pub const Engine = struct {
     fn takeDatagrams(self: *Engine) bool {
         var any = false;
         for (0..datagrams_per_turn) |_| {
-            const got = udp.receive(self.socket, self.buffer) orelse break;
+            const next = udp.receive(self.socket, self.buffer) catch {
+                self.takeErrors();
+                continue;
+            };
+            const got = next orelse break;
             any = true;
             // A turn may take longer than a round trip, and what is measured must not say so.
             self.now_ns = linux.nowNs();
@@ -314,7 +343,7 @@ pub const Engine = struct {
         for (ready[0..count]) |*event| {
             if (event.data.u64 == tag_fabric) {
                 var value: u64 = 0;
-                _ = os.read(self.fabric.event, @ptrCast(&value), 8);
+                _ = kernel.call(.read, .{ self.fabric.event, &value, 8 });
             }
         }
         if (self.config.spin_ns > 0) self.fabric.awake.store(1, .seq_cst);
@@ -322,12 +351,8 @@ pub const Engine = struct {
 
     /// Peers that are gone: a refused port at once, silence after the limit.
     fn watch(self: *Engine) void {
-        self.next_watch_ns = self.now_ns + self.config.silence_ns / 8;
-        while (udp.takeError(self.socket)) |address| {
-            for (self.addresses, 0..) |*known, peer| {
-                if (known.equal(&address)) self.report(.peer_refused, @intCast(peer));
-            }
-        }
+        self.next_watch_ns = self.now_ns + @min(self.config.silence_ns / 8, limits.watch_ns);
+        self.takeErrors();
         for (self.links, 0..) |*link, peer| if (link.*) |*l| {
             if (l.stats.datagrams_received == 0) continue;
             if (self.now_ns -| l.lastHeard() > self.config.silence_ns) {
@@ -335,6 +360,14 @@ pub const Engine = struct {
             }
         };
         self.publish();
+    }
+
+    fn takeErrors(self: *Engine) void {
+        while (udp.takeError(self.socket)) |address| {
+            for (self.addresses, 0..) |*known, peer| {
+                if (known.equal(&address)) self.report(.peer_refused, @intCast(peer));
+            }
+        }
     }
 
     fn report(self: *Engine, kind: @import("../abi.zig").EventKind, peer: u8) void {
@@ -465,8 +498,14 @@ const Sender = struct {
 
     pub fn transmit(self: *Sender, datagram: []const u8) void {
         const engine = self.engine;
-        udp.send(engine.socket, &engine.addresses[self.to], datagram) catch |err| switch (err) {
-            error.Refused => engine.report(.peer_refused, self.to),
+        const to = &engine.addresses[self.to];
+        udp.send(engine.socket, to, datagram) catch |err| switch (err) {
+            // Of an earlier datagram, maybe to another peer; this one was not sent. While the error
+            // is not taken from its queue, the socket lets nobody sleep.
+            error.Refused, error.Unexpected => {
+                engine.takeErrors();
+                udp.send(engine.socket, to, datagram) catch {};
+            },
             // A full socket buffer is a lost datagram; the link sends it again.
             else => {},
         };

@@ -4,6 +4,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
+const kernel = @import("../sys/kernel.zig");
 const linux = @import("../sys/linux.zig");
 const os = linux.os;
 const assert = std.debug.assert;
@@ -22,8 +23,11 @@ pub const Events = struct {
 
     pub fn init(allocator: std.mem.Allocator) !Events {
         var pipe: [2]i32 = undefined;
-        _ = try linux.check(os.pipe2(&pipe, .{ .CLOEXEC = true, .NONBLOCK = true }));
-        return .{ .ring = try allocator.alloc(abi.Event, capacity), .pipe = pipe };
+        const flags: os.O = .{ .CLOEXEC = true, .NONBLOCK = true };
+        const ring = try allocator.alloc(abi.Event, capacity);
+        errdefer allocator.free(ring);
+        _ = try linux.check(kernel.call(.pipe2, .{ &pipe, flags }));
+        return .{ .ring = ring, .pipe = pipe };
     }
 
     pub fn deinit(self: *Events, allocator: std.mem.Allocator) void {
@@ -57,7 +61,7 @@ pub const Events = struct {
         }
         self.lock.unlock();
         // A full pipe already says "look".
-        if (first) _ = os.write(self.pipe[1], "!", 1);
+        if (first) _ = kernel.call(.write, .{ self.pipe[1], "!", 1 });
     }
 
     pub fn simple(self: *Events, kind: abi.EventKind, node: u8, a: u64) void {

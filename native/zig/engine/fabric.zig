@@ -4,6 +4,7 @@
 
 const std = @import("std");
 const codec = @import("../wire/codec.zig");
+const kernel = @import("../sys/kernel.zig");
 const linux = @import("../sys/linux.zig");
 const m = @import("../wire/message.zig");
 const os = linux.os;
@@ -36,10 +37,10 @@ pub const Fabric = struct {
     awake: std.atomic.Value(u32) = .init(0),
 
     pub fn init() !Fabric {
-        return .{
-            .items = try std.heap.page_allocator.alloc(Item, capacity),
-            .event = try linux.fdOf(os.eventfd(0, os.EFD.CLOEXEC | os.EFD.NONBLOCK)),
-        };
+        const flags = os.EFD.CLOEXEC | os.EFD.NONBLOCK;
+        const event = try linux.fdOf(kernel.call(.eventfd2, .{ 0, flags }));
+        errdefer linux.close(event);
+        return .{ .items = try std.heap.page_allocator.alloc(Item, capacity), .event = event };
     }
 
     pub fn deinit(self: *Fabric) void {
@@ -71,7 +72,7 @@ pub const Fabric = struct {
     pub fn wake(self: *Fabric) void {
         if (self.awake.load(.seq_cst) != 0) return;
         const one: u64 = 1;
-        _ = os.write(self.event, @ptrCast(&one), 8);
+        _ = kernel.call(.write, .{ self.event, &one, 8 });
     }
 
     /// Engine thread: hands every queued item to `use(context, item)`.

@@ -3,6 +3,7 @@
 //! need no special case. One load at a time; the next waits for its turn.
 
 const std = @import("std");
+const kernel = @import("../sys/kernel.zig");
 const limits = @import("../limits.zig");
 const linux = @import("../sys/linux.zig");
 const Engine = @import("engine.zig").Engine;
@@ -44,7 +45,7 @@ pub const Loader = struct {
             .allocator = allocator,
             .before = self.thread,
         };
-        self.thread = try std.Thread.spawn(.{ .stack_size = 256 << 10 }, run, .{job});
+        self.thread = try kernel.spawn(256 << 10, run, .{job});
     }
 
     pub fn join(self: *Loader) void {

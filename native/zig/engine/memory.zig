@@ -4,6 +4,7 @@
 
 const std = @import("std");
 const limits = @import("../limits.zig");
+const kernel = @import("../sys/kernel.zig");
 const linux = @import("../sys/linux.zig");
 const uffd = @import("../sys/uffd.zig");
 const State = @import("../dsm/dsm.zig").State;
@@ -43,9 +44,9 @@ pub const Memory = struct {
 
     pub fn init(ram_bytes: u64) !Memory {
         assert(ram_bytes > 0 and ram_bytes % page_size == 0);
-        const memfd = try linux.fdOf(os.memfd_create("guest-ram", os.MFD.CLOEXEC));
+        const memfd = try linux.fdOf(kernel.call(.memfd_create, .{ "guest-ram", os.MFD.CLOEXEC }));
         errdefer linux.close(memfd);
-        _ = try linux.check(os.ftruncate(memfd, @intCast(ram_bytes)));
+        _ = try linux.check(kernel.call(.ftruncate, .{ memfd, ram_bytes }));
         const alias = try mapShared(null, ram_bytes, memfd, 0);
         errdefer unmap(alias);
         const guest = try reserve(gpaOf(ram_bytes - 1) + 1);
@@ -156,7 +157,7 @@ pub const Memory = struct {
     /// Unmaps; the bytes stay behind the alias. No access lands after it returns.
     pub fn drop(self: *const Memory, page: Page) linux.Error!void {
         const target = self.guestPage(page);
-        _ = try linux.check(os.madvise(target, page_size, os.MADV.DONTNEED));
+        _ = try linux.check(kernel.call(.madvise, .{ target, page_size, os.MADV.DONTNEED }));
     }
 };
 
@@ -166,39 +167,26 @@ fn mapShared(
     fd: i32,
     offset: u64,
 ) linux.Error![]align(page_size) u8 {
-    const rc = os.mmap(
-        at,
-        @intCast(bytes),
-        .{ .READ = true, .WRITE = true },
-        .{ .TYPE = .SHARED, .FIXED = at != null, .NORESERVE = true },
-        fd,
-        @intCast(offset),
-    );
-    const address = try linux.check(rc);
+    const access: os.PROT = .{ .READ = true, .WRITE = true };
+    const kind: os.MAP = .{ .TYPE = .SHARED, .FIXED = at != null, .NORESERVE = true };
+    const address = try linux.check(kernel.call(.mmap, .{ at, bytes, access, kind, fd, offset }));
     return @as([*]align(page_size) u8, @ptrFromInt(address))[0..@intCast(bytes)];
 }
 
 fn reserve(bytes: u64) linux.Error![]align(page_size) u8 {
-    const rc = os.mmap(
-        null,
-        @intCast(bytes),
-        .{},
-        .{ .TYPE = .PRIVATE, .ANONYMOUS = true, .NORESERVE = true },
-        -1,
-        0,
-    );
-    const address = try linux.check(rc);
+    const kind: os.MAP = .{ .TYPE = .PRIVATE, .ANONYMOUS = true, .NORESERVE = true };
+    const address = try linux.check(kernel.call(.mmap, .{ null, bytes, os.PROT{}, kind, -1, 0 }));
     return @as([*]align(page_size) u8, @ptrFromInt(address))[0..@intCast(bytes)];
 }
 
 fn unmap(memory: []align(page_size) u8) void {
-    _ = os.munmap(memory.ptr, memory.len);
+    _ = kernel.call(.munmap, .{ memory.ptr, memory.len });
 }
 
 /// 4 KiB pages only, not copied into a child, not in core dumps.
 fn advise(memory: []align(page_size) u8) void {
     for ([_]u32{ os.MADV.NOHUGEPAGE, os.MADV.DONTFORK, os.MADV.DONTDUMP }) |advice| {
-        _ = os.madvise(memory.ptr, memory.len, advice);
+        _ = kernel.call(.madvise, .{ memory.ptr, memory.len, advice });
     }
 }
 
@@ -235,7 +223,7 @@ fn awaitEvent(memory: *const Memory) !uffd.Message {
     var messages: [1]uffd.Message = undefined;
     var poll: [1]os.pollfd = .{.{ .fd = memory.uffd, .events = os.POLL.IN, .revents = 0 }};
     while (true) {
-        const got = uffd.read(memory.uffd, &messages);
+        const got = try uffd.read(memory.uffd, &messages);
         if (got.len > 0) return got[0];
         if (os.poll(&poll, 1, 5000) == 0) return error.NoEvent;
     }

@@ -3,7 +3,7 @@
 
 const std = @import("std");
 const m = @import("../wire/message.zig");
-const linux = @import("../sys/linux.zig");
+const kernel = @import("../sys/kernel.zig");
 
 const capacity = 512;
 
@@ -38,7 +38,7 @@ pub const Trace = struct {
             const text = std.fmt.bufPrint(&buffer, "{d} {d} {s} {d} {f}\n", .{
                 line.at_ns, node, if (line.sent) "->" else "<-", line.peer, line.message,
             }) catch continue;
-            _ = linux.os.write(2, text.ptr, text.len);
+            _ = kernel.call(.write, .{ 2, text.ptr, text.len });
         }
     }
 };

@@ -8,6 +8,7 @@
 
 const std = @import("std");
 const audit = @import("audit.zig").audit;
+const dump = @import("dump.zig").dump;
 const m = @import("../wire/message.zig");
 const dsm_room = @import("../dsm/dsm.zig");
 const instructions = @import("instructions.zig");
@@ -204,6 +205,9 @@ pub const Sim = struct {
             // Every request ends, not only somebody's.
             const since = @max(thread.since_ns, heal_ns);
             if (self.now_ns > since + stall_ns) return error.Stalled;
+            const overtaken = self.truth.grants[thread.waits_for.?] - thread.since_grants;
+            self.result.overtaken = @max(self.result.overtaken, overtaken);
+            if (overtaken > self.options.overtaken_max) return error.Starved;
             return;
         }
         if (thread.ready_ns > self.now_ns) return;
@@ -211,6 +215,7 @@ pub const Sim = struct {
         const need = thread.lacks(states) orelse return self.retire(index, thread);
         thread.waits_for = need.page;
         thread.since_ns = self.now_ns;
+        thread.since_grants = self.truth.grants[need.page];
         self.result.faults += 1;
         self.fault(index, number, need.page, need.write);
     }
@@ -305,6 +310,7 @@ pub fn runOnce(allocator: std.mem.Allocator, options: Options) !Result {
                 options.seed, err, sim.fatal, sim.result.steps,
             });
         }
+        if (options.trace) dump(sim);
         return err;
     };
 }

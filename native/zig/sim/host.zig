@@ -39,6 +39,7 @@ pub const Host = struct {
         const sim = self.sim;
         sim.log(self.node, "map", page, "{t}", .{state});
         self.mapped(page).* = state;
+        sim.truth.grants[page] += 1;
         self.touched(page);
         for (sim.nodes[self.node].threads) |*thread| {
             if (thread.waits_for != page) continue;

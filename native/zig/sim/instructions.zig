@@ -23,6 +23,8 @@ pub const Thread = struct {
     /// The page it sleeps on in a fault, since when.
     waits_for: ?u32 = null,
     since_ns: u64 = 0,
+    /// Grants of that page to anyone until then.
+    since_grants: u64 = 0,
     /// When it looks at its instruction again.
     ready_ns: u64 = 0,
 

@@ -19,6 +19,8 @@ pub const Failure = error{
     DirectoryWrong,
     Fatal,
     Stalled,
+    /// A request was overtaken by more others than ages allow.
+    Starved,
 };
 
 pub const nodes_max = 64;
@@ -28,6 +30,8 @@ pub const Bytes = [4096]u8;
 pub const Truth = struct {
     /// The last value stored to each page.
     values: []u64,
+    /// How often each page was mapped for a node.
+    grants: []u64,
     /// The guest mapping of each node, and the bytes behind it.
     mapped: [nodes_max][]State,
     bytes: [nodes_max][]Bytes,
@@ -36,11 +40,13 @@ pub const Truth = struct {
     pub fn init(allocator: std.mem.Allocator, nodes: usize, pages: usize) !Truth {
         var self: Truth = .{
             .values = try allocator.alloc(u64, pages),
+            .grants = try allocator.alloc(u64, pages),
             .mapped = undefined,
             .bytes = undefined,
             .nodes = nodes,
         };
         @memset(self.values, 0);
+        @memset(self.grants, 0);
         for (self.mapped[0..nodes], self.bytes[0..nodes]) |*states, *bytes| {
             states.* = try allocator.alloc(State, pages);
             @memset(states.*, .invalid);
@@ -56,6 +62,7 @@ pub const Truth = struct {
             allocator.free(bytes);
         }
         allocator.free(self.values);
+        allocator.free(self.grants);
     }
 
     /// At most one writer, no reader beside it, every mapped copy equal to the last store.

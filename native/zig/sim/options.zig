@@ -25,6 +25,7 @@ pub const Options = struct {
     channel: ?channel.Options = null,
     /// Evictions, repeated and withdrawn fault events.
     mischief: bool = true,
+    mischief_per_mille: u16 = 25,
     /// Requests a node may have out beside one per thread.
     extra: u32 = 1,
     /// And for the pages of gangs.
@@ -40,6 +41,8 @@ pub const Options = struct {
     report: bool = true,
     /// Steps without any retirement after which a run counts as stalled.
     stall_steps: u64 = 1_000_000,
+    /// Grants of a page to others while one thread waits for it.
+    overtaken_max: u64 = std.math.maxInt(u64),
 
     /// Everything else as drawn, but this many nodes and pages.
     pub fn fix(self: *Options, nodes: u8, pages: u32) void {
@@ -55,6 +58,8 @@ pub const Result = struct {
     steps: u64 = 0,
     retired: u64 = 0,
     faults: u64 = 0,
+    /// Most grants of a page to others while one thread waited for it.
+    overtaken: u64 = 0,
     /// Of all events; equal runs have equal digests.
     digest: u64 = 0,
     sim_ns: u64 = 0,
@@ -84,6 +89,7 @@ pub fn drawn(seed: u64) Options {
         .extra = r.uintLessThan(u32, 3),
         .gang_requests = if (r.boolean()) r.uintLessThan(u32, 32) else 0,
         .wake_late_ns = wake_late_ns,
+        .mischief_per_mille = ([_]u16{ 10, 25, 25, 300 })[r.uintLessThan(u8, 4)],
         .device = r.uintLessThan(u8, 4) == 0,
         .crash_node = r.uintLessThan(u8, nodes),
         .crash_ns = if (r.uintLessThan(u8, 32) == 0) r.uintLessThan(u64, 20_000_000) else null,

@@ -3,12 +3,15 @@
 //! network heals at the latest. A seed replays a run exactly.
 
 const std = @import("std");
+const cbor = @import("../wire/cbor.zig");
+const frame = @import("../transport/frame.zig");
+const header = @import("../transport/header.zig");
 const limits = @import("../limits.zig");
 const Class = @import("../wire/message.zig").Class;
 const Link = @import("../transport/link.zig").Link;
 const network = @import("network.zig");
 
-pub const Failure = error{ Lost, Twice, Reordered, Torn, Stalled };
+pub const Failure = error{ Lost, Twice, Reordered, Torn, Stalled, UrgentWaits };
 
 const keys = 16;
 const payload_max = 4200;
@@ -39,9 +42,23 @@ const Transmit = struct {
     from: u8,
 
     pub fn transmit(self: *Transmit, datagram: []const u8) void {
+        const node = &self.sim.nodes[self.from];
+        if (urgentWaits(node, datagram)) node.failure = error.UrgentWaits;
         self.sim.net.transmit(self.from, 1 - self.from, datagram, self.sim.now_ns);
     }
 };
+
+/// Bulk has left while something that goes before it is in its queue.
+fn urgentWaits(node: *Node, datagram: []const u8) bool {
+    const out = &node.link.outgoing;
+    if (out.peek(.urgent) == null and out.peek(.control) == null) return false;
+    var reader: cbor.Reader = .init(datagram[header.bytes..]);
+    while (frame.next(&reader) catch unreachable) |item| switch (item) {
+        .part => |part| if (out.classOf(part.number) == .bulk) return true,
+        else => {},
+    };
+    return false;
+}
 
 /// Payload: index of the message, key, sequence within the key, filler derived from the index.
 const Deliver = struct {
@@ -51,8 +68,10 @@ const Deliver = struct {
         const index = std.mem.readInt(u32, bytes[0..4], .little);
         const key = bytes[4];
         const sequence = std.mem.readInt(u32, bytes[5..9], .little);
-        for (bytes[9..]) |byte| {
-            if (byte != @as(u8, @truncate(index *% 31))) self.node.failure = error.Torn;
+        const known = index < self.node.received.bit_length and key < keys;
+        if (!known or !std.mem.allEqual(u8, bytes[9..], @truncate(index *% 31))) {
+            self.node.failure = error.Torn;
+            return;
         }
         if (self.node.received.isSet(index)) self.node.failure = error.Twice;
         self.node.received.set(index);
@@ -154,6 +173,7 @@ fn drive(
             if (node.failure) |failure| return failure;
             sim.pump(d.to);
         }
+        for (&sim.nodes) |*each| if (each.failure) |failure| return failure;
     }
 }
 
@@ -212,7 +232,6 @@ test "mutated datagrams are dropped or harmless" {
     }, 1);
     defer link.deinit(allocator);
     var sink: Sink = .{};
-    const header = @import("../transport/header.zig");
     for (0..50_000) |i| {
         var datagram: [256]u8 = undefined;
         const length = header.bytes + random.uintLessThan(usize, 200);

@@ -4,6 +4,7 @@
 //! Long because it is a list: structures, numbers and one-line calls.
 
 const std = @import("std");
+const kernel = @import("kernel.zig");
 const linux = @import("linux.zig");
 const os = linux.os;
 const assert = std.debug.assert;
@@ -132,8 +133,8 @@ const DebugRegs = extern struct {
     reserved: [9]u64 = @splat(0),
 };
 const MsrEntry = extern struct { index: u32, reserved: u32 = 0, data: u64 };
-const Msrs = extern struct { count: u32 = 1, padding: u32 = 0, entry: MsrEntry };
-const DeviceAttr = extern struct { flags: u32 = 0, group: u32, attr: u64, address: u64 };
+pub const Msrs = extern struct { count: u32 = 1, padding: u32 = 0, entry: MsrEntry };
+pub const DeviceAttr = extern struct { flags: u32 = 0, group: u32, attr: u64, address: u64 };
 
 /// struct kvm_vcpu_events; `head` = exception, interrupt and NMI, `tail` = SMM and what came later.
 const VcpuEvents = extern struct { head: [16]u8, sipi_vector: u32, flags: u32, tail: [40]u8 };
@@ -161,34 +162,36 @@ comptime {
     assert(set_debugregs == 0x4080aea2);
 }
 
-const get_api_version = os.IOCTL.IO(0xae, 0x00);
-const create_vm = os.IOCTL.IO(0xae, 0x01);
-const check_extension = os.IOCTL.IO(0xae, 0x03);
-const get_vcpu_mmap_size = os.IOCTL.IO(0xae, 0x04);
-const get_supported_cpuid: u32 = 0xc008ae05;
-const create_vcpu = os.IOCTL.IO(0xae, 0x41);
-const set_user_memory_region = os.IOCTL.IOW(0xae, 0x46, MemoryRegion);
-const set_tss_addr = os.IOCTL.IO(0xae, 0x47);
-const set_identity_map_addr = os.IOCTL.IOW(0xae, 0x48, u64);
-const run_vcpu = os.IOCTL.IO(0xae, 0x80);
-const get_regs = os.IOCTL.IOR(0xae, 0x81, Regs);
-const set_regs = os.IOCTL.IOW(0xae, 0x82, Regs);
-const get_sregs = os.IOCTL.IOR(0xae, 0x83, Sregs);
-const ioctl_set_sregs = os.IOCTL.IOW(0xae, 0x84, Sregs);
-const inject_interrupt = os.IOCTL.IOW(0xae, 0x86, u32);
-const set_msrs: u32 = 0x4008ae89;
-const set_cpuid2: u32 = 0x4008ae90;
-const set_vcpu_events = os.IOCTL.IOW(0xae, 0xa0, VcpuEvents);
-const get_vcpu_events = os.IOCTL.IOR(0xae, 0x9f, VcpuEvents);
-const inject_nmi = os.IOCTL.IO(0xae, 0x9a);
-const set_debugregs = os.IOCTL.IOW(0xae, 0xa2, DebugRegs);
-const get_tsc_khz = os.IOCTL.IO(0xae, 0xa3);
-const set_tsc_khz = os.IOCTL.IO(0xae, 0xa2);
-const ioctl_enable_cap = os.IOCTL.IOW(0xae, 0xa3, EnableCap);
-const set_device_attr = os.IOCTL.IOW(0xae, 0xe1, DeviceAttr);
+pub const get_api_version = os.IOCTL.IO(0xae, 0x00);
+pub const create_vm = os.IOCTL.IO(0xae, 0x01);
+pub const check_extension = os.IOCTL.IO(0xae, 0x03);
+pub const get_vcpu_mmap_size = os.IOCTL.IO(0xae, 0x04);
+pub const get_supported_cpuid: u32 = 0xc008ae05;
+pub const create_vcpu = os.IOCTL.IO(0xae, 0x41);
+pub const set_user_memory_region = os.IOCTL.IOW(0xae, 0x46, MemoryRegion);
+pub const set_tss_addr = os.IOCTL.IO(0xae, 0x47);
+pub const set_identity_map_addr = os.IOCTL.IOW(0xae, 0x48, u64);
+pub const run_vcpu = os.IOCTL.IO(0xae, 0x80);
+pub const get_regs = os.IOCTL.IOR(0xae, 0x81, Regs);
+pub const set_regs = os.IOCTL.IOW(0xae, 0x82, Regs);
+pub const get_sregs = os.IOCTL.IOR(0xae, 0x83, Sregs);
+pub const ioctl_set_sregs = os.IOCTL.IOW(0xae, 0x84, Sregs);
+pub const inject_interrupt = os.IOCTL.IOW(0xae, 0x86, u32);
+pub const set_msrs: u32 = 0x4008ae89;
+pub const get_msrs: u32 = 0xc008ae88;
+pub const set_cpuid2: u32 = 0x4008ae90;
+pub const set_vcpu_events = os.IOCTL.IOW(0xae, 0xa0, VcpuEvents);
+pub const get_vcpu_events = os.IOCTL.IOR(0xae, 0x9f, VcpuEvents);
+pub const inject_nmi = os.IOCTL.IO(0xae, 0x9a);
+pub const set_debugregs = os.IOCTL.IOW(0xae, 0xa2, DebugRegs);
+pub const get_tsc_khz = os.IOCTL.IO(0xae, 0xa3);
+pub const set_tsc_khz = os.IOCTL.IO(0xae, 0xa2);
+pub const ioctl_enable_cap = os.IOCTL.IOW(0xae, 0xa3, EnableCap);
+pub const set_device_attr = os.IOCTL.IOW(0xae, 0xe1, DeviceAttr);
 
 const cap_sync_regs = 74;
-const cap_user_space_msr = 188;
+pub const cap_immediate_exit = 136;
+pub const cap_user_space_msr = 188;
 const cap_enforce_pv_feature_cpuid = 190;
 const cap_tsc_control = 60;
 const api_version_wanted = 12;
@@ -204,9 +207,9 @@ pub const System = struct {
     fd: i32,
 
     pub fn open() Error!System {
-        const fd = try linux.fdOf(os.open("/dev/kvm", .{ .ACCMODE = .RDWR, .CLOEXEC = true }, 0));
+        const fd = try linux.fdOf(kernel.call(.open, .{ "/dev/kvm", linux.read_write, 0 }));
         errdefer linux.close(fd);
-        const version = try linux.check(os.ioctl(fd, get_api_version, 0));
+        const version = try linux.check(kernel.call(.ioctl, .{ fd, get_api_version, 0 }));
         if (version != api_version_wanted) return error.Unsupported;
         return .{ .fd = fd };
     }
@@ -215,14 +218,24 @@ pub const System = struct {
         linux.close(self.fd);
     }
 
+    /// A signal to the calling thread may cut the creation off (registering with the host's memory
+    /// management): it is asked for again.
     pub fn createVm(self: System) Error!Vm {
-        const run_bytes = try linux.check(os.ioctl(self.fd, get_vcpu_mmap_size, 0));
-        return .{ .fd = try linux.fdOf(os.ioctl(self.fd, create_vm, 0)), .run_bytes = run_bytes };
+        const run_bytes = try linux.check(kernel.call(.ioctl, .{ self.fd, get_vcpu_mmap_size, 0 }));
+        while (true) {
+            const fd = linux.fdOf(kernel.call(.ioctl, .{ self.fd, create_vm, 0 })) catch |err|
+                if (err == error.Interrupted) continue else return err;
+            errdefer linux.close(fd);
+            const vm: Vm = .{ .fd = fd, .run_bytes = run_bytes };
+            // A kick between the last look and the entry would be lost without.
+            if (!vm.supports(cap_immediate_exit)) return error.Unsupported;
+            return vm;
+        }
     }
 
     pub fn supportedCpuid(self: System, out: *Cpuid) Error!void {
         out.count = cpuid_entries_max;
-        _ = try linux.check(os.ioctl(self.fd, get_supported_cpuid, @intFromPtr(out)));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, get_supported_cpuid, out }));
     }
 };
 
@@ -235,7 +248,7 @@ pub const Vm = struct {
     }
 
     pub fn supports(self: Vm, cap: u32) bool {
-        return (linux.check(os.ioctl(self.fd, check_extension, cap)) catch 0) > 0;
+        return (linux.check(kernel.call(.ioctl, .{ self.fd, check_extension, cap })) catch 0) > 0;
     }
 
     pub fn addMemory(self: Vm, slot: u32, gpa: u64, memory: []u8) Error!void {
@@ -246,17 +259,18 @@ pub const Vm = struct {
             .bytes = memory.len,
             .address = @intFromPtr(memory.ptr),
         };
-        _ = try linux.check(os.ioctl(self.fd, set_user_memory_region, @intFromPtr(&region)));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_user_memory_region, &region }));
     }
 
     /// Intel needs three pages and a fourth outside RAM for real mode; AMD ignores them.
     pub fn reserveRealModePages(self: Vm, gpa: u64) void {
-        _ = os.ioctl(self.fd, set_identity_map_addr, @intFromPtr(&gpa));
-        _ = os.ioctl(self.fd, set_tss_addr, gpa + 0x1000);
+        _ = kernel.call(.ioctl, .{ self.fd, set_identity_map_addr, &gpa });
+        _ = kernel.call(.ioctl, .{ self.fd, set_tss_addr, gpa + 0x1000 });
     }
 
     /// MSR accesses that KVM would fault on become exits: the x2APIC is ours.
     pub fn exitOnUnknownMsrs(self: Vm) Error!void {
+        if (!self.supports(cap_user_space_msr)) return error.Unsupported;
         const invalid_unknown_filter = 1 | 2 | 4;
         try self.enable(cap_user_space_msr, invalid_unknown_filter);
     }
@@ -268,21 +282,16 @@ pub const Vm = struct {
             .args = .{ argument, 0, 0, 0 },
             .padding = @splat(0),
         };
-        _ = try linux.check(os.ioctl(self.fd, ioctl_enable_cap, @intFromPtr(&request)));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, ioctl_enable_cap, &request }));
     }
 
     pub fn createVcpu(self: Vm, id: u32) Error!Vcpu {
-        const fd = try linux.fdOf(os.ioctl(self.fd, create_vcpu, id));
+        const fd = try linux.fdOf(kernel.call(.ioctl, .{ self.fd, create_vcpu, id }));
         errdefer linux.close(fd);
-        const rc = os.mmap(
-            null,
-            self.run_bytes,
-            .{ .READ = true, .WRITE = true },
-            .{ .TYPE = .SHARED },
-            fd,
-            0,
-        );
-        const address = try linux.check(rc);
+        const access: os.PROT = .{ .READ = true, .WRITE = true };
+        const kind: os.MAP = .{ .TYPE = .SHARED };
+        const mapped = .{ null, self.run_bytes, access, kind, fd, 0 };
+        const address = try linux.check(kernel.call(.mmap, mapped));
         const vcpu: Vcpu = .{ .fd = fd, .run = @ptrFromInt(address), .run_bytes = self.run_bytes };
         if (self.supports(cap_sync_regs)) vcpu.run.kvm_valid_regs = sync_regs | sync_sregs;
         // The host must not write guest pages behind the coherence engine's back.
@@ -292,7 +301,7 @@ pub const Vm = struct {
             .args = .{ 1, 0, 0, 0 },
             .padding = @splat(0),
         };
-        _ = os.ioctl(fd, ioctl_enable_cap, @intFromPtr(&request));
+        _ = kernel.call(.ioctl, .{ fd, ioctl_enable_cap, &request });
         return vcpu;
     }
 };
@@ -303,81 +312,88 @@ pub const Vcpu = struct {
     run_bytes: usize,
 
     pub fn close(self: Vcpu) void {
-        _ = os.munmap(@ptrCast(self.run), self.run_bytes);
+        _ = kernel.call(.munmap, .{ self.run, self.run_bytes });
         linux.close(self.fd);
     }
 
     /// Interrupted = a signal or immediate_exit; anything else is in run.exit_reason.
     pub fn enter(self: Vcpu) Error!void {
-        _ = try linux.check(os.ioctl(self.fd, run_vcpu, 0));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, run_vcpu, 0 }));
     }
 
     pub fn getRegs(self: Vcpu) Error!Regs {
         var regs: Regs = .{};
-        _ = try linux.check(os.ioctl(self.fd, get_regs, @intFromPtr(&regs)));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, get_regs, &regs }));
         return regs;
     }
 
     pub fn setRegs(self: Vcpu, regs: *const Regs) Error!void {
-        _ = try linux.check(os.ioctl(self.fd, set_regs, @intFromPtr(regs)));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_regs, regs }));
     }
 
     pub fn getSregs(self: Vcpu) Error!Sregs {
         var sregs: Sregs = undefined;
-        _ = try linux.check(os.ioctl(self.fd, get_sregs, @intFromPtr(&sregs)));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, get_sregs, &sregs }));
         return sregs;
     }
 
     pub fn setSregs(self: Vcpu, sregs: *const Sregs) Error!void {
-        _ = try linux.check(os.ioctl(self.fd, ioctl_set_sregs, @intFromPtr(sregs)));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, ioctl_set_sregs, sregs }));
     }
 
     pub fn setCpuid(self: Vcpu, cpuid: *const Cpuid) Error!void {
-        _ = try linux.check(os.ioctl(self.fd, set_cpuid2, @intFromPtr(cpuid)));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_cpuid2, cpuid }));
     }
 
     pub fn interrupt(self: Vcpu, vector: u8) Error!void {
         const number: u32 = vector;
-        _ = try linux.check(os.ioctl(self.fd, inject_interrupt, @intFromPtr(&number)));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, inject_interrupt, &number }));
     }
 
     pub fn nmi(self: Vcpu) Error!void {
-        _ = try linux.check(os.ioctl(self.fd, inject_nmi, 0));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, inject_nmi, 0 }));
     }
 
     /// Forgets pending exceptions and interrupts, as INIT does.
     pub fn clearEvents(self: Vcpu) Error!void {
         var events: VcpuEvents = std.mem.zeroes(VcpuEvents);
         // Reading makes KVM count the NMIs on their way; without the flags some fields stay.
-        _ = try linux.check(os.ioctl(self.fd, get_vcpu_events, @intFromPtr(&events)));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, get_vcpu_events, &events }));
         const nmi_pending_and_shadow_valid = 1 | 4;
         events = std.mem.zeroes(VcpuEvents);
         events.flags = nmi_pending_and_shadow_valid;
-        _ = try linux.check(os.ioctl(self.fd, set_vcpu_events, @intFromPtr(&events)));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_vcpu_events, &events }));
     }
 
     pub fn resetDebugRegisters(self: Vcpu) Error!void {
         const regs: DebugRegs = .{};
-        _ = try linux.check(os.ioctl(self.fd, set_debugregs, @intFromPtr(&regs)));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_debugregs, &regs }));
     }
 
     pub fn tscKhz(self: Vcpu) Error!u32 {
-        return @intCast(try linux.check(os.ioctl(self.fd, get_tsc_khz, 0)));
+        return @intCast(try linux.check(kernel.call(.ioctl, .{ self.fd, get_tsc_khz, 0 })));
     }
 
     pub fn setTscKhz(self: Vcpu, khz: u32) Error!void {
-        _ = try linux.check(os.ioctl(self.fd, set_tsc_khz, khz));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_tsc_khz, khz }));
     }
 
     /// Guest TSC = host TSC + offset (vcpu device attribute KVM_VCPU_TSC_OFFSET).
     pub fn setTscOffset(self: Vcpu, offset: u64) Error!void {
         const attr: DeviceAttr = .{ .group = 0, .attr = 0, .address = @intFromPtr(&offset) };
-        _ = try linux.check(os.ioctl(self.fd, set_device_attr, @intFromPtr(&attr)));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_device_attr, &attr }));
+    }
+
+    /// What the guest would read now.
+    pub fn getTsc(self: Vcpu) Error!u64 {
+        var msrs: Msrs = .{ .entry = .{ .index = msr_tsc, .data = 0 } };
+        const count = try linux.check(kernel.call(.ioctl, .{ self.fd, get_msrs, &msrs }));
+        return if (count == 1) msrs.entry.data else error.Unsupported;
     }
 
     pub fn setTsc(self: Vcpu, value: u64) Error!void {
         const msrs: Msrs = .{ .entry = .{ .index = msr_tsc, .data = value } };
-        _ = try linux.check(os.ioctl(self.fd, set_msrs, @intFromPtr(&msrs)));
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_msrs, &msrs }));
     }
 
     /// Bytes of a port access, count * size of them.

@@ -3,8 +3,12 @@
 //! TypeScript).
 
 const std = @import("std");
+const kernel = @import("kernel.zig");
 pub const os = std.os.linux;
 const assert = std.debug.assert;
+
+/// Flags of open() for a device.
+pub const read_write: os.O = .{ .ACCMODE = .RDWR, .CLOEXEC = true };
 
 pub const Error = error{
     AccessDenied,
@@ -18,6 +22,7 @@ pub const Error = error{
     BadAddress,
     Interrupted,
     Refused,
+    Busy,
     Unsupported,
     NotFound,
     Unexpected,
@@ -34,10 +39,12 @@ pub fn check(rc: usize) Error!usize {
         .ADDRNOTAVAIL => error.AddressNotAvailable,
         .NODEV, .NXIO => error.NoDevice,
         .NOENT => error.NotFound,
-        .AGAIN => error.Again,
+        // NOBUFS: the queue of a network device is full.
+        .AGAIN, .NOBUFS => error.Again,
         .EXIST => error.Exists,
         .FAULT => error.BadAddress,
         .INTR => error.Interrupted,
+        .BUSY => error.Busy,
         .CONNREFUSED => error.Refused,
         .OPNOTSUPP, .NOSYS => error.Unsupported,
         else => error.Unexpected,
@@ -49,7 +56,7 @@ pub fn fdOf(rc: usize) Error!i32 {
 }
 
 pub fn close(fd: i32) void {
-    if (fd >= 0) _ = os.close(fd);
+    if (fd >= 0) _ = kernel.call(.close, .{fd});
 }
 
 /// CLOCK_MONOTONIC in nanoseconds; a vDSO call through libc, no system call.
@@ -61,7 +68,7 @@ pub fn nowNs() u64 {
 }
 
 pub fn threadId() u32 {
-    return @intCast(os.gettid());
+    return @intCast(kernel.call(.gettid, .{}));
 }
 
 /// Blocks every signal in the calling thread but `open` (0 = none): Bun's handlers must not run
@@ -69,7 +76,7 @@ pub fn threadId() u32 {
 pub fn blockSignals(open: u6) void {
     var set: u64 = ~@as(u64, 0);
     if (open != 0) set &= ~(@as(u64, 1) << (open - 1));
-    const rc = os.syscall4(.rt_sigprocmask, os.SIG.SETMASK, @intFromPtr(&set), 0, 8);
+    const rc = kernel.call(.rt_sigprocmask, .{ os.SIG.SETMASK, &set, null, 8 });
     assert(os.errno(rc) == .SUCCESS);
 }
 
@@ -78,11 +85,11 @@ pub const kick_signal = 35;
 
 /// Throws a thread out of KVM_RUN, or keeps it from entering (vm/mailbox.zig has the handler).
 pub fn kickThread(tid: u32) void {
-    _ = os.syscall3(.tgkill, @intCast(os.getpid()), tid, kick_signal);
+    _ = kernel.call(.tgkill, .{ kernel.call(.getpid, .{}), tid, kick_signal });
 }
 
 pub fn nameThread(name: [*:0]const u8) void {
-    _ = os.prctl(@intFromEnum(os.PR.SET_NAME), @intFromPtr(name), 0, 0, 0);
+    _ = kernel.call(.prctl, .{ @intFromEnum(os.PR.SET_NAME), name, 0, 0, 0 });
 }
 
 /// Lets the calling thread run as soon as it wakes, before any ordinary thread (SCHED_RR, lowest
@@ -90,7 +97,7 @@ pub fn nameThread(name: [*:0]const u8) void {
 pub fn preferThread() bool {
     const round_robin = 2;
     const priority: i32 = 1;
-    const rc = os.syscall3(.sched_setscheduler, 0, round_robin, @intFromPtr(&priority));
+    const rc = kernel.call(.sched_setscheduler, .{ 0, round_robin, &priority });
     return os.errno(rc) == .SUCCESS;
 }
 
@@ -103,20 +110,14 @@ pub fn futexWait(word: *const std.atomic.Value(u32), expected: u32, deadline_ns:
         .sec = @intCast(at / std.time.ns_per_s),
         .nsec = @intCast(at % std.time.ns_per_s),
     };
-    _ = os.syscall6(
-        .futex,
-        @intFromPtr(word),
-        bitset_absolute,
-        expected,
-        if (deadline_ns != null) @intFromPtr(&ts) else 0,
-        0,
-        0xffff_ffff,
-    );
+    const until = if (deadline_ns != null) &ts else null;
+    const any_bit = 0xffff_ffff;
+    _ = kernel.call(.futex, .{ word, bitset_absolute, expected, until, null, any_bit });
 }
 
 pub fn futexWake(word: *const std.atomic.Value(u32)) void {
     const wake_private = 1 | 128;
-    _ = os.syscall3(.futex, @intFromPtr(word), wake_private, std.math.maxInt(i32));
+    _ = kernel.call(.futex, .{ word, wake_private, std.math.maxInt(i32) });
 }
 
 /// A plain futex mutex (Drepper, "Futexes are tricky", mutex 2).
@@ -143,21 +144,14 @@ pub fn epollWait(epoll: i32, events: []os.epoll_event, now_ns: u64, deadline_ns:
             .nsec = @intCast(left % std.time.ns_per_s),
         };
     }
-    const rc = os.syscall6(
-        .epoll_pwait2,
-        @as(u32, @bitCast(epoll)),
-        @intFromPtr(events.ptr),
-        events.len,
-        if (deadline_ns != null) @intFromPtr(&ts) else 0,
-        0,
-        0,
-    );
+    const until = if (deadline_ns != null) &ts else null;
+    const rc = kernel.call(.epoll_pwait2, .{ epoll, events.ptr, events.len, until, null, 0 });
     return check(rc) catch 0;
 }
 
 pub fn epollAdd(epoll: i32, fd: i32, events: u32, tag: u64) Error!void {
     var event: os.epoll_event = .{ .events = events, .data = .{ .u64 = tag } };
-    _ = try check(os.epoll_ctl(epoll, os.EPOLL.CTL_ADD, fd, &event));
+    _ = try check(kernel.call(.epoll_ctl, .{ epoll, os.EPOLL.CTL_ADD, fd, &event }));
 }
 
 test "a lock excludes and a futex times out" {

@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
+const kernel = @import("kernel.zig");
 const linux = @import("linux.zig");
 const uffd = @import("uffd.zig");
 const os = linux.os;
@@ -16,7 +17,7 @@ pub fn probe() abi.Probe {
     var result: abi.Probe = .{ .kvm_api_version = 0, .userfault = 0, .userfault_features = 0 };
     if (open("/dev/kvm")) |fd| {
         defer linux.close(fd);
-        const version = linux.check(os.ioctl(fd, kvm_get_api_version, 0)) catch 0;
+        const version = linux.check(kernel.call(.ioctl, .{ fd, kvm_get_api_version, 0 })) catch 0;
         result.kvm_api_version = @truncate(version);
     } else |_| {}
     if (uffd.openPlain()) |fd| {
@@ -31,7 +32,7 @@ pub fn probe() abi.Probe {
 }
 
 fn open(path: [*:0]const u8) linux.Error!i32 {
-    return linux.fdOf(os.open(path, .{ .ACCMODE = .RDWR, .CLOEXEC = true }, 0));
+    return linux.fdOf(kernel.call(.open, .{ path, linux.read_write, 0 }));
 }
 
 test "what is open here is what the engine needs" {

@@ -2,15 +2,16 @@
 //! native/c/abi_check.c compares numbers and sizes with the kernel's header.
 
 const std = @import("std");
+const kernel = @import("kernel.zig");
 const linux = @import("linux.zig");
 const os = linux.os;
 const assert = std.debug.assert;
 
-const Range = extern struct { start: u64, len: u64 };
+pub const Range = extern struct { start: u64, len: u64 };
 const Api = extern struct { api: u64, features: u64, ioctls: u64 };
 const Register = extern struct { range: Range, mode: u64, ioctls: u64 };
-const Continue = extern struct { range: Range, mode: u64, mapped: i64 };
-const WriteProtect = extern struct { range: Range, mode: u64 };
+pub const Continue = extern struct { range: Range, mode: u64, mapped: i64 };
+pub const WriteProtect = extern struct { range: Range, mode: u64 };
 
 pub const Message = extern struct {
     event: u8,
@@ -30,11 +31,11 @@ comptime {
     assert(ioctl_continue == 0xc020aa07);
 }
 
-const ioctl_api = os.IOCTL.IOWR(0xaa, 0x3f, Api);
-const ioctl_register = os.IOCTL.IOWR(0xaa, 0x00, Register);
-const ioctl_wake = os.IOCTL.IOR(0xaa, 0x02, Range);
-const ioctl_write_protect = os.IOCTL.IOWR(0xaa, 0x06, WriteProtect);
-const ioctl_continue = os.IOCTL.IOWR(0xaa, 0x07, Continue);
+pub const ioctl_api = os.IOCTL.IOWR(0xaa, 0x3f, Api);
+pub const ioctl_register = os.IOCTL.IOWR(0xaa, 0x00, Register);
+pub const ioctl_wake = os.IOCTL.IOR(0xaa, 0x02, Range);
+pub const ioctl_write_protect = os.IOCTL.IOWR(0xaa, 0x06, WriteProtect);
+pub const ioctl_continue = os.IOCTL.IOWR(0xaa, 0x07, Continue);
 
 pub const event_pagefault: u8 = 0x12;
 pub const flag_write: u64 = 1;
@@ -49,21 +50,21 @@ pub const features_needed: u64 = feature_thread_id | feature_missing_shmem | fea
     feature_wp_shmem | feature_wp_unpopulated;
 
 const mode_missing_wp_minor = 1 | 2 | 4;
-const continue_wp = 2;
-const write_protect_wp = 1;
+pub const continue_wp = 2;
+pub const write_protect_wp = 1;
 
-const ioctl_new = os.IOCTL.IO(0xaa, 0x00);
+pub const ioctl_new = os.IOCTL.IO(0xaa, 0x00);
 
 /// A non-blocking userfaultfd without features yet, that also handles kernel-mode faults (KVM's):
 /// by the system call, or by the device an administrator may have opened to this user.
 pub fn openPlain() linux.Error!i32 {
     const flags = 0o2000000 | 0o4000;
-    return linux.fdOf(os.syscall1(.userfaultfd, flags)) catch |failure| {
+    return linux.fdOf(kernel.call(.userfaultfd, .{flags})) catch |failure| {
         if (failure == error.Unsupported) return failure;
-        const access: os.O = .{ .ACCMODE = .RDWR, .CLOEXEC = true };
-        const device = linux.fdOf(os.open("/dev/userfaultfd", access, 0)) catch return failure;
+        const opened = kernel.call(.open, .{ "/dev/userfaultfd", linux.read_write, 0 });
+        const device = linux.fdOf(opened) catch return failure;
         defer linux.close(device);
-        return linux.fdOf(os.ioctl(device, ioctl_new, flags));
+        return linux.fdOf(kernel.call(.ioctl, .{ device, ioctl_new, flags }));
     };
 }
 
@@ -84,7 +85,7 @@ pub fn offered(fd: i32) linux.Error!u64 {
 }
 
 fn ioctl(fd: i32, request: u32, argument: anytype) usize {
-    return os.ioctl(fd, request, @intFromPtr(argument));
+    return kernel.call(.ioctl, .{ fd, request, argument });
 }
 
 pub fn register(fd: i32, memory: []u8) linux.Error!void {
@@ -133,10 +134,16 @@ fn rangeOf(memory: []u8) Range {
     return .{ .start = @intFromPtr(memory.ptr), .len = memory.len };
 }
 
-/// Reads waiting events; an empty slice when there are none.
-pub fn read(fd: i32, into: []Message) []Message {
-    const rc = os.read(fd, @ptrCast(into.ptr), into.len * 32);
-    const bytes = linux.check(rc) catch return into[0..0];
-    assert(bytes % 32 == 0);
-    return into[0 .. bytes / 32];
+/// Reads waiting events; an empty slice when there are none. The kernel gives whole ones only.
+pub fn read(fd: i32, into: []Message) linux.Error![]Message {
+    while (true) {
+        const rc = kernel.call(.read, .{ fd, into.ptr, into.len * @sizeOf(Message) });
+        const bytes = linux.check(rc) catch |err| switch (err) {
+            error.Again => return into[0..0],
+            error.Interrupted => continue,
+            else => return err,
+        };
+        if (bytes % @sizeOf(Message) != 0) return error.Unexpected;
+        return into[0 .. bytes / @sizeOf(Message)];
+    }
 }

@@ -11,10 +11,20 @@ pub const Guard = enum {
     duplicate_suppression,
     /// A message waits for the one before it of its key.
     key_order,
+    /// And for that one only.
+    keys_apart,
     /// A datagram of another epoch is dropped.
     epoch_check,
     /// What a lost packet carried is sent again.
     retransmission,
+    /// As soon as later packets are acknowledged.
+    fast_retransmit,
+    /// An acknowledgement covers the packets it names, not those between them.
+    exact_acks,
+    /// A message is delivered when its last part has come.
+    all_parts,
+    /// Urgent before control before bulk, in every datagram.
+    urgent_first,
 };
 
 pub var off: ?Guard = null;

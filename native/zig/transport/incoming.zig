@@ -58,7 +58,7 @@ pub const Incoming = struct {
         if (slot.state == .held) return .duplicate;
         if (part.count > 1) {
             switch (self.gather(slot, part)) {
-                .fresh => if (@popCount(slot.have) < slot.count) return .fresh,
+                .fresh => if (!complete(slot)) return .fresh,
                 else => |verdict| return verdict,
             }
             self.release(slot, part.after, self.bytesOf(part.number)[0..slot.total], host);
@@ -74,6 +74,10 @@ pub const Incoming = struct {
     fn again(_: *Incoming, part: *const Part, host: anytype) Verdict {
         if (!guards.on(.duplicate_suppression) and part.count == 1) host.deliver(part.bytes);
         return .duplicate;
+    }
+
+    fn complete(slot: *const Slot) bool {
+        return @popCount(slot.have) == slot.count or !guards.on(.all_parts);
     }
 
     fn gather(self: *Incoming, slot: *Slot, part: *const Part) Verdict {

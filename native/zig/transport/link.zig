@@ -190,7 +190,8 @@ pub const Link = struct {
             self.rtt.sample(elapsed -| @as(u64, ack.delay_us) * 1000);
         }
         for (ack.slice()) |range| {
-            const first = @max(range.first, self.packets.oldest);
+            const named = if (guards.on(.exact_acks)) range.first else 0;
+            const first = @max(named, self.packets.oldest);
             var number = first;
             while (number <= range.last) : (number += 1) {
                 const packet = self.packets.get(number) orelse continue;
@@ -201,7 +202,7 @@ pub const Link = struct {
         }
         // Fast retransmit: everything well below the largest acknowledged packet is lost.
         while (self.packets.oldestInFlight()) |packet| {
-            if (packet.number + reorder_packets > largest) break;
+            if (packet.number + reorder_packets > largest or !guards.on(.fast_retransmit)) break;
             self.lose(packet, now_ns);
         }
     }
@@ -249,6 +250,7 @@ pub const Link = struct {
     }
 
     fn nextClass(self: *Link) ?Class {
+        if (!guards.on(.urgent_first) and self.outgoing.peek(.bulk) != null) return .bulk;
         for ([_]Class{ .urgent, .control }) |class| {
             if (self.outgoing.peek(class) != null) return class;
         }
@@ -280,6 +282,7 @@ pub const Link = struct {
             frame.writePing(&writer);
         }
         const size: u32 = @intCast(header.bytes + writer.end);
+        assert(size <= self.config.mtu);
         const eliciting = packet.count > 0;
         self.packets.commit(packet, size, eliciting);
         if (eliciting) self.congestion.sent(size);

@@ -5,6 +5,7 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const codec = @import("../wire/codec.zig");
+const guards = @import("guards.zig");
 const Class = @import("../wire/message.zig").Class;
 const assert = std.debug.assert;
 
@@ -97,7 +98,8 @@ pub const Outgoing = struct {
         self.next += 1;
         const slot = &self.slots[number & mask];
         assert(slot.number == 0);
-        const bucket = &self.last_of_key[(key *% 0x9e3779b97f4a7c15) >> (64 - 12)];
+        const spread = (key *% 0x9e3779b97f4a7c15) >> (64 - 12);
+        const bucket = &self.last_of_key[if (guards.on(.keys_apart)) spread else 0];
         const parts = (bytes.len + part_bytes - 1) / part_bytes;
         assert(parts <= limits.fragments_max);
         // The receiver derives the size of a part from the total and the count.
@@ -148,6 +150,11 @@ pub const Outgoing = struct {
         const part = self.queues[@intFromEnum(class)].pop();
         self.live(part.number).?.queued &= ~(@as(u8, 1) << @intCast(part.index));
         return part;
+    }
+
+    /// Of a message that is not acknowledged yet.
+    pub fn classOf(self: *Outgoing, number: u64) ?Class {
+        return if (self.live(number)) |slot| slot.class else null;
     }
 
     pub const View = struct { after: u64, total: u32, count: u8, bytes: []const u8 };

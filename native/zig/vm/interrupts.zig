@@ -39,6 +39,47 @@ pub const States = struct {
     }
 };
 
+/// Acknowledgements of the destination state that was published last. Its number and how many are
+/// missing are one word, so a late acknowledgement of an older state counts for nothing.
+pub const Acks = struct {
+    /// The vCPU's thread only.
+    seq: u64 = 0,
+    /// The lower 24 bits of seq, then how many are missing.
+    word: std.atomic.Value(u32) = .init(0),
+
+    /// A new state, which so many nodes must acknowledge; its number.
+    fn begin(self: *Acks, nodes: u8) u64 {
+        self.seq += 1;
+        self.word.store(@as(u32, lower(self.seq)) << 8 | nodes, .release);
+        return self.seq;
+    }
+
+    fn lower(seq: u64) u24 {
+        return @truncate(seq);
+    }
+
+    /// A node knows the state with this number; true when it was the last.
+    fn take(self: *Acks, seq: u64) bool {
+        var word = self.word.load(.acquire);
+        while (word >> 8 == lower(seq) and word & 0xff != 0) {
+            const taken = self.word.cmpxchgWeak(word, word - 1, .acq_rel, .acquire);
+            word = taken orelse return word & 0xff == 1;
+        }
+        return false;
+    }
+};
+
+test "an acknowledgement of an older state counts for nothing" {
+    var acks: Acks = .{};
+    const first = acks.begin(2);
+    try std.testing.expect(!acks.take(first));
+    const second = acks.begin(2);
+    try std.testing.expect(!acks.take(first));
+    try std.testing.expect(!acks.take(second));
+    try std.testing.expect(acks.take(second));
+    try std.testing.expect(!acks.take(second));
+}
+
 /// How a message leaves: vCPU and device threads queue it, the engine thread sends it itself.
 pub const Way = enum { queue, engine };
 
@@ -90,7 +131,7 @@ pub fn arrive(machine: *Machine, ipi: *const m.Ipi) void {
         vcpu.lock.lock();
         switch (mode) {
             // The sender's copy of our state may be older than an INIT.
-            .fixed, .lowest, .extint => if (vcpu.apic.enabled() and vcpu.apic.softwareEnabled()) {
+            .fixed, .lowest, .extint => if (vcpu.apic.receives()) {
                 vcpu.apic.accept(ipi.vector, ipi.level);
             },
             .nmi => vcpu.apic.nmi(),
@@ -106,16 +147,15 @@ pub fn arrive(machine: *Machine, ipi: *const m.Ipi) void {
 
 /// Tells all nodes the new destination state of a local vCPU; does not wait.
 pub fn publish(machine: *Machine, vcpu: *Vcpu) void {
-    vcpu.state_seq += 1;
     const state = vcpu.apic.state();
-    machine.states.set(vcpu.index, vcpu.state_seq, state);
-    vcpu.acks_left.store(@intCast(machine.nodes - 1), .release);
+    const seq = vcpu.acks.begin(@intCast(machine.nodes - 1));
+    machine.states.set(vcpu.index, seq, state);
     for (0..machine.nodes) |n| {
         if (n == machine.node) continue;
         machine.engine.fabric.send(@intCast(n), .{ .apic_state = .{
             .vcpu = vcpu.index,
-            .seq = vcpu.state_seq,
-            .base = vcpu.apic.base,
+            .seq = seq,
+            .base = vcpu.apic.baseRegister(),
             .id = state.id,
             .ldr = state.ldr,
             .dfr = state.dfr,
@@ -127,9 +167,9 @@ pub fn publish(machine: *Machine, vcpu: *Vcpu) void {
 /// Waits until every node knows; false when the vCPU must stop instead.
 pub fn awaitAcks(vcpu: *Vcpu) bool {
     while (true) {
-        const left = vcpu.acks_left.load(.acquire);
-        if (left == 0) return true;
-        if (!vcpu.waitWhile(&vcpu.acks_left, left, null)) return false;
+        const word = vcpu.acks.word.load(.acquire);
+        if (word & 0xff == 0) return true;
+        if (!vcpu.waitWhile(&vcpu.acks.word, word, null)) return false;
     }
 }
 
@@ -151,6 +191,5 @@ pub fn onState(machine: *Machine, from: m.NodeId, s: *const m.ApicState) void {
 
 pub fn onAck(machine: *Machine, ack: *const m.ApicAck) void {
     const vcpu = machine.local(ack.vcpu) orelse return;
-    if (ack.seq != vcpu.state_seq) return;
-    if (vcpu.acks_left.fetchSub(1, .acq_rel) == 1) linux.futexWake(&vcpu.acks_left);
+    if (vcpu.acks.take(ack.seq)) linux.futexWake(&vcpu.acks.word);
 }

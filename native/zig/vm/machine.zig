@@ -6,6 +6,7 @@ const abi = @import("../abi.zig");
 const clock = @import("clock.zig");
 const devices = @import("devices.zig");
 const interrupts = @import("interrupts.zig");
+const kernel = @import("../sys/kernel.zig");
 const kvm = @import("../sys/kvm.zig");
 const linux = @import("../sys/linux.zig");
 const limits = @import("../limits.zig");
@@ -46,7 +47,6 @@ pub const Machine = struct {
     alive: std.atomic.Value(u32) = .init(0),
     stopping: std.atomic.Value(bool) = .init(false),
     reported: std.atomic.Value(bool) = .init(false),
-    host_tsc_khz: u32 = 0,
 
     pub fn init(
         allocator: std.mem.Allocator,
@@ -64,6 +64,8 @@ pub const Machine = struct {
         if (total > limits.vcpus_max) return error.OutOfRange;
         const vm = try system.createVm();
         errdefer vm.close();
+        const vcpus = try allocator.alloc(Vcpu, plan.nodes[plan.node].cpus);
+        errdefer allocator.free(vcpus);
         self.* = .{
             .allocator = allocator,
             .node = plan.node,
@@ -73,17 +75,20 @@ pub const Machine = struct {
             .events = events,
             .counters = counters,
             .vm = vm,
-            .vcpus = try allocator.alloc(Vcpu, plan.nodes[plan.node].cpus),
+            // Those that exist already.
+            .vcpus = vcpus[0..0],
             .states = .init(total),
             .board = .init(plan.unix_seconds, linux.nowNs()),
             .board_node = plan.device_node,
             .bus = .{ .machine = self },
         };
-        try self.build(plan);
+        errdefer self.bus.deinit();
+        errdefer for (self.vcpus) |*vcpu| vcpu.kvm.close();
+        try self.build(plan, vcpus);
         return self;
     }
 
-    fn build(self: *Machine, plan: *const abi.Plan) !void {
+    fn build(self: *Machine, plan: *const abi.Plan, vcpus: []Vcpu) !void {
         self.vm.reserveRealModePages(real_mode_gpa);
         try self.vm.exitOnUnknownMsrs();
         for (self.engine.memory.slots().slice(), 0..) |slot, i| {
@@ -91,7 +96,7 @@ pub const Machine = struct {
         }
         try self.bus.setRoutes(plan.routes_version, plan.routes);
         mailbox.installHandler();
-        for (self.vcpus, 0..) |*vcpu, i| {
+        for (vcpus, 0..) |*vcpu, i| {
             const index = self.first[self.node] + i;
             vcpu.* = .{
                 .machine = self,
@@ -100,6 +105,7 @@ pub const Machine = struct {
                 .kvm = try self.vm.createVcpu(@intCast(i)),
                 .apic = .init(@intCast(index), index == 0),
             };
+            self.vcpus = vcpus[0 .. i + 1];
             try self.setUp(vcpu, plan);
         }
     }
@@ -109,11 +115,10 @@ pub const Machine = struct {
         defer self.allocator.destroy(table);
         cpuid.fill(table, plan.cpuid, vcpu.index, self.states.count);
         try vcpu.kvm.setCpuid(table);
-        self.host_tsc_khz = try vcpu.kvm.tscKhz();
-        // Refused where the hardware cannot scale; then the rates are equal anyway (agreed before).
-        vcpu.kvm.setTscKhz(plan.tsc_khz) catch {};
-        vcpu.kvm.run.apic_base = vcpu.apic.base;
-        const sregs = state.realMode(0xf0, vcpu.apic.base);
+        // The nodes agreed on rates so close that KVM need not scale.
+        try vcpu.kvm.setTscKhz(plan.tsc_khz);
+        vcpu.kvm.run.apic_base = vcpu.apic.baseRegister();
+        const sregs = state.realMode(0xf0, vcpu.apic.baseRegister());
         try vcpu.kvm.setSregs(&sregs);
         try vcpu.kvm.setRegs(&state.realModeRegs());
         vcpu.last_sregs = sregs;
@@ -144,11 +149,11 @@ pub const Machine = struct {
     pub fn boot(self: *Machine, b: *const abi.Boot) !void {
         const vcpu = self.local(0) orelse return error.OutOfRange;
         if (b.long_mode) {
-            try vcpu.kvm.setSregs(&state.longMode(b, vcpu.apic.base));
+            try vcpu.kvm.setSregs(&state.longMode(b, vcpu.apic.baseRegister()));
             try vcpu.kvm.setRegs(&state.longModeRegs(b));
         } else {
             const page = std.math.cast(u8, b.rip >> 12) orelse return error.OutOfRange;
-            try vcpu.kvm.setSregs(&state.realMode(page, vcpu.apic.base));
+            try vcpu.kvm.setSregs(&state.realMode(page, vcpu.apic.baseRegister()));
             try vcpu.kvm.setRegs(&state.realModeRegs());
         }
         vcpu.activity = .running;
@@ -158,10 +163,9 @@ pub const Machine = struct {
     pub fn run(self: *Machine, tsc_zero_ns: u64, tsc_khz: u32) !void {
         if (self.board_node == self.node) try self.ticker.start(self);
         self.alive.store(@intCast(self.vcpus.len), .release);
-        for (self.vcpus) |*vcpu| clock.set(&vcpu.kvm, tsc_zero_ns, tsc_khz, self.host_tsc_khz);
+        clock.set(self.vcpus, tsc_zero_ns, tsc_khz);
         for (self.vcpus, 0..) |*vcpu, i| {
-            const stack: std.Thread.SpawnConfig = .{ .stack_size = 1 << 20 };
-            vcpu.thread = std.Thread.spawn(stack, Vcpu.run, .{vcpu}) catch |err| {
+            vcpu.thread = kernel.spawn(1 << 20, Vcpu.run, .{vcpu}) catch |err| {
                 const missing: u32 = @intCast(self.vcpus.len - i);
                 _ = self.alive.fetchSub(missing, .acq_rel);
                 return err;
@@ -176,7 +180,7 @@ pub const Machine = struct {
         for (self.vcpus) |*vcpu| {
             vcpu.tell(.stop);
             linux.futexWake(&vcpu.answer.ready);
-            linux.futexWake(&vcpu.acks_left);
+            linux.futexWake(&vcpu.acks.word);
         }
         self.reportStopped();
     }

@@ -3,6 +3,7 @@
 //! looks for work and sleeps only while it is unchanged.
 
 const std = @import("std");
+const kernel = @import("../sys/kernel.zig");
 const kvm = @import("../sys/kvm.zig");
 const linux = @import("../sys/linux.zig");
 const Waits = @import("../engine/waits.zig").Waits;
@@ -87,14 +88,12 @@ pub const Alarm = struct {
         const event: Event = .{ .tid = @intCast(linux.threadId()) };
         var id: i32 = 0;
         const monotonic = 1;
-        _ = try linux.check(
-            os.syscall3(.timer_create, monotonic, @intFromPtr(&event), @intFromPtr(&id)),
-        );
+        _ = try linux.check(kernel.call(.timer_create, .{ monotonic, &event, &id }));
         return .{ .id = id };
     }
 
     pub fn deinit(self: *Alarm) void {
-        _ = os.syscall1(.timer_delete, @bitCast(@as(isize, self.id)));
+        _ = kernel.call(.timer_delete, .{self.id});
     }
 
     /// Absolute CLOCK_MONOTONIC time; null disarms. Costs a system call only when it changes.
@@ -110,7 +109,6 @@ pub const Alarm = struct {
             },
         };
         const absolute = 1;
-        const id: usize = @bitCast(@as(isize, self.id));
-        _ = os.syscall4(.timer_settime, id, absolute, @intFromPtr(&spec), 0);
+        _ = kernel.call(.timer_settime, .{ self.id, absolute, &spec, null });
     }
 };

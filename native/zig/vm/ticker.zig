@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const devices = @import("devices.zig");
+const kernel = @import("../sys/kernel.zig");
 const linux = @import("../sys/linux.zig");
 const BoardEffects = @import("../devices/board.zig").Effects;
 const Machine = @import("machine.zig").Machine;
@@ -13,7 +14,7 @@ pub const Ticker = struct {
     thread: ?std.Thread = null,
 
     pub fn start(self: *Ticker, machine: *Machine) !void {
-        self.thread = try std.Thread.spawn(.{ .stack_size = 1 << 20 }, run, .{ self, machine });
+        self.thread = try kernel.spawn(1 << 20, run, .{ self, machine });
     }
 
     /// After `machine.stopping` was set; returns when the thread has ended.

@@ -17,10 +17,11 @@ const kvm = @import("../sys/kvm.zig");
 const limits = @import("../limits.zig");
 const linux = @import("../sys/linux.zig");
 const exits = @import("exit.zig");
+const interrupts = @import("interrupts.zig");
 const mailbox_room = @import("mailbox.zig");
 const state = @import("state.zig");
+const Apic = @import("../apic/interface.zig").Apic;
 const Effects = @import("../apic/local.zig").Effects;
-const Local = @import("../apic/local.zig").Local;
 const Machine = @import("machine.zig").Machine;
 const Mailbox = mailbox_room.Mailbox;
 const assert = std.debug.assert;
@@ -48,12 +49,11 @@ pub const Vcpu = struct {
     kvm: kvm.Vcpu,
     mailbox: Mailbox = .{},
     lock: linux.Lock = .{},
-    apic: Local,
+    apic: Apic,
     activity: Activity = .wait_for_sipi,
     answer: Answer = .{},
-    /// Acknowledgements of a destination state still to come.
-    acks_left: std.atomic.Value(u32) = .init(0),
-    state_seq: u64 = 0,
+    /// Which destination state was published last, and who has still to acknowledge it.
+    acks: interrupts.Acks = .{},
     io_seq: u64 = 0,
     thread: ?std.Thread = null,
     last_regs: kvm.Regs = .{},
@@ -102,7 +102,7 @@ pub const Vcpu = struct {
             self.after();
             entered catch |err| switch (err) {
                 error.Interrupted, error.Again => continue,
-                else => return err,
+                else => return self.crash("KVM cannot go on with the guest (KVM_RUN: {t})", .{err}),
             };
             if (!try self.handle()) return;
         }
@@ -116,7 +116,7 @@ pub const Vcpu = struct {
         self.apic.tick(now_ns);
         if (self.activity == .wait_for_sipi) {
             const page = self.apic.takeSipi() orelse return null;
-            try self.kvm.setSregs(&state.realMode(page, self.apic.base));
+            try self.kvm.setSregs(&state.realMode(page, self.apic.baseRegister()));
             try self.kvm.setRegs(&state.realModeRegs());
             self.activity = .running;
         } else _ = self.apic.takeSipi();
@@ -140,7 +140,7 @@ pub const Vcpu = struct {
             }
         }
         run_page.request_interrupt_window = @intFromBool(self.apic.deliverable() != null);
-        run_page.cr8 = self.apic.tpr >> 4;
+        run_page.cr8 = self.apic.cr8();
         // No signal for a tick that would change nothing: it would throw a vCPU that waits in a
         // page fault out of it, only to fault again.
         alarm.set(if (self.apic.timerWaits()) null else deadline);
@@ -188,8 +188,7 @@ pub const Vcpu = struct {
             self.last_sregs = run_page.sync_sregs;
             self.last_ns = linux.nowNs();
         }
-        const tpr: u8 = @truncate(run_page.cr8 << 4);
-        if (self.apic.tpr >> 4 != tpr >> 4) self.apic.tpr = tpr;
+        self.apic.setCr8(run_page.cr8);
         self.apic.setBase(run_page.apic_base, &effects);
         self.lock.unlock();
         self.machine.carryOut(self, &effects);

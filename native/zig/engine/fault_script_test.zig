@@ -1,0 +1,94 @@
+//! Faults of local threads and what the engine does with pages, on a scripted kernel.
+
+const std = @import("std");
+const kernel_room = @import("../sys/kernel.zig");
+const m = @import("../wire/message.zig");
+const script_rig = @import("script_rig.zig");
+const scripted = @import("../sys/scripted.zig");
+const uffd = @import("../sys/uffd.zig");
+const Call = kernel_room.Call;
+const Rig = script_rig.Rig;
+const Scripted = scripted.Scripted;
+const own_page = script_rig.own_page;
+const failure = kernel_room.failure;
+const testing = std.testing;
+
+const continue_page = uffd.ioctl_continue;
+const write_protect = uffd.ioctl_write_protect;
+
+test "an event for a page that is held maps it again by its state" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.fault(own_page, uffd.flag_write);
+    rig.fault(own_page, uffd.flag_write);
+    rig.kernel.next(.{ .request = continue_page }, .{ .returns = 0 }, 1);
+    rig.kernel.next(.{ .request = continue_page }, .{ .fails = .EXIST }, 1);
+    rig.turn();
+    const again = [_]u32{ continue_page, write_protect, uffd.ioctl_wake };
+    try rig.kernel.expectRequests(&(.{continue_page} ++ again));
+    try testing.expectEqual(.modified, rig.engine.dsm.state(own_page));
+    // Shared now; a read that was withdrawn by a signal comes again, and the copy stays protected.
+    try rig.peer.want(own_page, .read);
+    rig.turn();
+    try testing.expectEqual(.shared, rig.engine.dsm.state(own_page));
+    rig.kernel.calls = .empty;
+    rig.fault(own_page, 0);
+    rig.kernel.next(.{ .request = continue_page }, .{ .fails = .EXIST }, 1);
+    rig.kernel.next(.{ .request = write_protect }, .{ .does = expectProtected }, 1);
+    rig.turn();
+    try rig.kernel.expectRequests(&again);
+}
+
+fn expectProtected(_: *Scripted, made: Call) usize {
+    const mode = made.at(uffd.WriteProtect, 2).mode;
+    return if (mode == uffd.write_protect_wp) 0 else failure(.INVAL);
+}
+
+/// A vCPU's last store lands while the kernel takes the page away.
+fn lastStore(kernel: *Scripted, made: Call) usize {
+    const rig: *Rig = @ptrCast(@alignCast(kernel.context.?));
+    rig.word(own_page).* = 0xabcd;
+    return kernel.usual(made);
+}
+
+test "bytes are read only when no store can land any more" {
+    for ([_]m.Access{ .read, .write }) |access| {
+        var rig: Rig = undefined;
+        try rig.init();
+        defer rig.deinit();
+        rig.fault(own_page, uffd.flag_write);
+        rig.turn();
+        rig.word(own_page).* = 0x1111;
+        const taken_away: scripted.What = switch (access) {
+            .read => .{ .request = write_protect },
+            .write => .{ .call = .madvise },
+        };
+        rig.kernel.next(taken_away, .{ .does = lastStore }, 1);
+        try rig.peer.want(own_page, access);
+        rig.turn();
+        try testing.expectEqual(0xabcd, rig.peer.word);
+    }
+}
+
+test "a page the kernel refuses to map ends the VM, and wakes nobody" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.fault(own_page, uffd.flag_write);
+    rig.fault(own_page + 1, uffd.flag_write);
+    rig.kernel.next(.{ .request = continue_page }, .{ .fails = .NOMEM }, 1);
+    rig.turn();
+    try rig.expectText("the kernel refused to map a page: OutOfMemory");
+    try rig.kernel.expectRequests(&.{continue_page});
+}
+
+test "faults that cannot be read end the VM with one sentence" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.kernel.next(.{ .call = .read }, .{ .returns = 40 }, 1);
+    rig.kernel.next(.{ .call = .read }, .{ .fails = .INVAL }, 3);
+    for (0..4) |_| rig.turn();
+    try rig.expectText("the kernel refused to tell of faults on a page: Unexpected");
+}

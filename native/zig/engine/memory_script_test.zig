@@ -1,0 +1,212 @@
+//! Guest memory on a scripted kernel: what userfaultfd answers only under load, or never.
+
+const std = @import("std");
+const errors = @import("../errors.zig");
+const kernel_room = @import("../sys/kernel.zig");
+const linux = @import("../sys/linux.zig");
+const memory_room = @import("memory.zig");
+const uffd = @import("../sys/uffd.zig");
+const Call = kernel_room.Call;
+const Memory = memory_room.Memory;
+const State = @import("../dsm/dsm.zig").State;
+const Scripted = @import("../sys/scripted.zig").Scripted;
+const failure = kernel_room.failure;
+const page_size = memory_room.page_size;
+const testing = std.testing;
+
+const continue_page = uffd.ioctl_continue;
+const write_protect = uffd.ioctl_write_protect;
+const wake = uffd.ioctl_wake;
+
+/// Memory of eight pages whose set-up is forgotten.
+const Rig = struct {
+    kernel: Scripted,
+    memory: Memory,
+
+    fn init(self: *Rig) !void {
+        self.kernel = .init(testing.allocator);
+        self.kernel.install();
+        self.memory = try Memory.init(8 * page_size);
+        self.kernel.calls = .empty;
+    }
+
+    fn deinit(self: *Rig) void {
+        self.memory.deinit();
+        self.kernel.remove();
+    }
+};
+
+/// Notes the modes and pages of requests while their arguments still exist.
+const Modes = struct {
+    const Entry = struct { request: u32, start: u64, length: u64, mode: u64 };
+    var entries: [8]Entry = undefined;
+    var length: usize = 0;
+
+    fn note(kernel: *Scripted, made: Call) usize {
+        const request: u32 = @intCast(made.arguments[1]);
+        const range = made.at(uffd.Range, 2);
+        entries[length] = .{
+            .request = request,
+            .start = range.start,
+            .length = range.len,
+            .mode = switch (request) {
+                continue_page => made.at(uffd.Continue, 2).mode,
+                write_protect => made.at(uffd.WriteProtect, 2).mode,
+                else => 0,
+            },
+        };
+        length += 1;
+        return kernel.usual(made);
+    }
+
+    fn noteAndExists(kernel: *Scripted, made: Call) usize {
+        _ = note(kernel, made);
+        return failure(.EXIST);
+    }
+};
+
+test "a page comes with the protection of its state" {
+    for ([_]struct { State, u64 }{
+        .{ .shared, uffd.continue_wp },
+        .{ .modified, 0 },
+    }) |case| {
+        var rig: Rig = undefined;
+        try rig.init();
+        defer rig.deinit();
+        Modes.length = 0;
+        rig.kernel.next(.{ .request = continue_page }, .{ .does = Modes.note }, 1);
+        try rig.memory.map(5, case[0]);
+        try rig.kernel.expectRequests(&.{continue_page});
+        try testing.expectEqual(Modes.Entry{
+            .request = continue_page,
+            .start = @intFromPtr(rig.memory.guestPage(5)),
+            .length = page_size,
+            .mode = case[1],
+        }, Modes.entries[0]);
+    }
+}
+
+test "over a page that is mapped already: the wanted protection, then a wake" {
+    for ([_]struct { State, u64 }{
+        .{ .shared, uffd.write_protect_wp },
+        .{ .modified, 0 },
+    }) |case| {
+        var rig: Rig = undefined;
+        try rig.init();
+        defer rig.deinit();
+        Modes.length = 0;
+        rig.kernel.next(.{ .request = continue_page }, .{ .does = Modes.noteAndExists }, 1);
+        rig.kernel.next(.{ .request = write_protect }, .{ .does = Modes.note }, 1);
+        rig.kernel.next(.{ .request = wake }, .{ .does = Modes.note }, 1);
+        try rig.memory.map(2, case[0]);
+        try rig.kernel.expectRequests(&.{ continue_page, write_protect, wake });
+        try testing.expectEqual(case[1], Modes.entries[1].mode);
+        for (Modes.entries[0..3]) |entry| {
+            try testing.expectEqual(@intFromPtr(rig.memory.guestPage(2)), entry.start);
+            try testing.expectEqual(page_size, entry.length);
+        }
+    }
+}
+
+test "while another thread changes the address space, requests are made again" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.kernel.next(.{ .request = continue_page }, .{ .fails = .AGAIN }, 3);
+    rig.kernel.next(.{ .request = continue_page }, .{ .fails = .EXIST }, 1);
+    rig.kernel.next(.{ .request = write_protect }, .{ .fails = .AGAIN }, 2);
+    try rig.memory.map(1, .modified);
+    const four = [_]u32{continue_page} ** 4;
+    try rig.kernel.expectRequests(&(four ++ [_]u32{write_protect} ** 3 ++ .{wake}));
+    rig.kernel.next(.{ .request = write_protect }, .{ .fails = .AGAIN }, 5);
+    try rig.memory.protect(1);
+    try rig.kernel.expectRequests(&([_]u32{write_protect} ** 6));
+}
+
+/// EEXIST for a page the kernel has in its cache, as the real kernel would; else EFAULT again.
+fn existsIfCached(kernel: *Scripted, _: Call) usize {
+    const memory: *const Memory = @ptrCast(@alignCast(kernel.context.?));
+    var present: u8 = 0;
+    const page = memory.aliasPage(7);
+    const rc = kernel_room.real(.{
+        .number = .mincore,
+        .arguments = .{ @intFromPtr(page), page_size, @intFromPtr(&present), 0, 0, 0 },
+    });
+    return failure(if (rc == 0 and present & 1 != 0) .EXIST else .FAULT);
+}
+
+test "a page nobody has touched is put into the page cache first" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.kernel.context = &rig.memory;
+    rig.kernel.next(.{ .request = continue_page }, .{ .fails = .FAULT }, 1);
+    // Meanwhile something was mapped: a protection nobody knows must not stay.
+    rig.kernel.next(.{ .request = continue_page }, .{ .does = existsIfCached }, 1);
+    try rig.memory.map(7, .shared);
+    try rig.kernel.expectRequests(&.{ continue_page, continue_page, write_protect, wake });
+}
+
+test "a refusal for good is told, and wakes nobody" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.kernel.next(.{ .request = continue_page }, .{ .fails = .NOMEM }, 1);
+    try testing.expectError(error.OutOfMemory, rig.memory.map(0, .modified));
+    try rig.kernel.expectRequests(&.{continue_page});
+    rig.kernel.next(.{ .request = continue_page }, .{ .fails = .EXIST }, 1);
+    rig.kernel.next(.{ .request = write_protect }, .{ .fails = .NOENT }, 1);
+    try testing.expectError(error.NotFound, rig.memory.map(0, .shared));
+    try rig.kernel.expectRequests(&.{ continue_page, write_protect });
+    rig.kernel.next(.{ .call = .madvise }, .{ .fails = .INVAL }, 1);
+    try testing.expectError(error.Unexpected, rig.memory.drop(0));
+}
+
+test "faults: none, interrupted, several, and half of one" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    var into: [4]uffd.Message = undefined;
+    try testing.expectEqual(0, (try uffd.read(rig.memory.uffd, &into)).len);
+    for (0..5) |i| rig.kernel.add(&rig.kernel.faults, std.mem.zeroInit(uffd.Message, .{
+        .event = uffd.event_pagefault,
+        .address = i,
+    }));
+    rig.kernel.next(.{ .call = .read }, .{ .fails = .INTR }, 2);
+    try testing.expectEqual(4, (try uffd.read(rig.memory.uffd, &into)).len);
+    try testing.expectEqual(3, into[3].address);
+    try testing.expectEqual(1, (try uffd.read(rig.memory.uffd, &into)).len);
+    rig.kernel.next(.{ .call = .read }, .{ .returns = 40 }, 1);
+    try testing.expectError(error.Unexpected, uffd.read(rig.memory.uffd, &into));
+    rig.kernel.next(.{ .call = .read }, .{ .fails = .INVAL }, 1);
+    try testing.expectError(error.Unexpected, uffd.read(rig.memory.uffd, &into));
+}
+
+test "without the right to handle kernel faults: the device, else one clear error" {
+    var kernel: Scripted = .init(testing.allocator);
+    kernel.install();
+    defer kernel.remove();
+    kernel.next(.{ .call = .userfaultfd }, .{ .fails = .PERM }, 2);
+    kernel.next(.{ .call = .open }, .{ .fails = .ACCES }, 1);
+    try testing.expectError(error.PermissionDenied, Memory.init(page_size));
+    try testing.expectEqual(-@as(i32, @intFromEnum(std.os.linux.E.ACCES)), //
+        errors.negativeErrno(error.PermissionDenied));
+    try kernel.expectNothingLeft();
+    // The device, once opened to this user, gives one too, and is closed again.
+    const fd = try uffd.open();
+    try testing.expectEqual(1, kernel.descriptors.items.len);
+    linux.close(fd);
+    try kernel.expectNothingLeft();
+}
+
+test "a kernel without the features is told from one without the right" {
+    var kernel: Scripted = .init(testing.allocator);
+    kernel.install();
+    defer kernel.remove();
+    kernel.next(.{ .call = .userfaultfd }, .{ .fails = .NOSYS }, 1);
+    try testing.expectError(error.Unsupported, Memory.init(page_size));
+    // UFFDIO_API refuses features it does not know.
+    kernel.next(.{ .request = uffd.ioctl_api }, .{ .fails = .INVAL }, 1);
+    try testing.expectError(error.Unsupported, Memory.init(page_size));
+    try kernel.expectNothingLeft();
+}

@@ -1,0 +1,55 @@
+//! How the engine's thread sleeps and is woken, on a scripted kernel: the test is what happens
+//! inside of epoll_pwait2.
+
+const std = @import("std");
+const engine_room = @import("engine.zig");
+const kernel_room = @import("../sys/kernel.zig");
+const script_rig = @import("script_rig.zig");
+const scripted = @import("../sys/scripted.zig");
+const Call = kernel_room.Call;
+const Rig = script_rig.Rig;
+const Scripted = scripted.Scripted;
+const os = std.os.linux;
+const testing = std.testing;
+
+fn rigOf(kernel: *Scripted) *Rig {
+    return @ptrCast(@alignCast(kernel.context.?));
+}
+
+/// A vCPU sends while the engine sleeps; the eventfd becomes readable.
+fn sendWhileAsleep(kernel: *Scripted, made: Call) usize {
+    const fabric = &rigOf(kernel).engine.fabric;
+    const rings = kernel.count(.{ .call = .write });
+    fabric.send(1, .{ .eoi = .{ .vector = 7 } });
+    if (kernel.count(.{ .call = .write }) != rings + 1) @panic("nobody rang");
+    made.at(os.epoll_event, 1).* = .{
+        .events = os.EPOLL.IN,
+        .data = .{ .u64 = engine_room.tag_fabric },
+    };
+    return 1;
+}
+
+/// Ends the thread; by now everything queued must have left.
+fn end(kernel: *Scripted, _: Call) usize {
+    const rig = rigOf(kernel);
+    if (rig.engine.fabric.length != 0) @panic("the engine sleeps over a message");
+    rig.engine.stopping.store(true, .release);
+    return 0;
+}
+
+test "a sleeping engine is rung, and sends before it sleeps again" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    const sleep: scripted.What = .{ .call = .epoll_pwait2 };
+    rig.kernel.next(.{ .call = .sched_setscheduler }, .{ .fails = .PERM }, 1);
+    rig.kernel.next(sleep, .{ .fails = .INTR }, 2);
+    rig.kernel.next(sleep, .{ .does = sendWhileAsleep }, 1);
+    rig.kernel.next(sleep, .{ .does = end }, 1);
+    rig.engine.run();
+    try testing.expectEqual(4, rig.kernel.count(sleep));
+    // The doorbell was taken back: else every later sleep would end at once.
+    try testing.expectEqual(1, rig.doorbellReads());
+    rig.turn();
+    try testing.expectEqual(1, rig.peer.link.stats.messages_received);
+}

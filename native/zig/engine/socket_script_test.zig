@@ -1,0 +1,113 @@
+//! The engine and its socket on a scripted kernel: full buffers, refusals, errors of routes, and
+//! datagrams that are none.
+
+const std = @import("std");
+const abi = @import("../abi.zig");
+const limits = @import("../limits.zig");
+const script_rig = @import("script_rig.zig");
+const udp = @import("../sys/udp.zig");
+const Datagram = @import("../sys/scripted_net.zig").Datagram;
+const Rig = script_rig.Rig;
+const os = std.os.linux;
+const own_page = script_rig.own_page;
+const remote_page = script_rig.remote_page;
+const testing = std.testing;
+
+test "a datagram the kernel does not take is sent again" {
+    for ([_]os.E{ .NOBUFS, .AGAIN, .NOMEM, .PERM }) |code| {
+        var rig: Rig = undefined;
+        try rig.init();
+        defer rig.deinit();
+        rig.kernel.next(.{ .call = .sendto }, .{ .fails = code }, 1);
+        rig.fault(remote_page, 0);
+        rig.turn();
+        try testing.expectEqual(0, rig.peer.link.stats.messages_received);
+        try testing.expectEqual(0, rig.events.length);
+        rig.engine.now_ns += 10 * std.time.ns_per_s;
+        rig.turn();
+        try testing.expectEqual(1, rig.peer.link.stats.messages_received);
+    }
+}
+
+test "a refused port is told at once, of the peer whose it is" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    // Node 2 refused an earlier datagram; the kernel says so when one to node 1 is sent.
+    rig.kernel.next(.{ .call = .sendto }, .{ .fails = .CONNREFUSED }, 1);
+    rig.kernel.net.reported(rig.addresses[2], .CONNREFUSED);
+    rig.fault(remote_page, 0);
+    rig.turn();
+    try rig.expectEvent(.peer_refused, 2);
+    try testing.expectEqual(0, rig.events.length);
+    // The one to node 1 went out nevertheless, without waiting for a repetition.
+    try testing.expectEqual(1, rig.peer.link.stats.messages_received);
+}
+
+test "the failure of a route is taken from its queue, and costs no datagram" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.kernel.next(.{ .call = .sendto }, .{ .fails = .HOSTUNREACH }, 1);
+    rig.kernel.net.reported(rig.addresses[2], .HOSTUNREACH);
+    rig.fault(remote_page, 0);
+    rig.turn();
+    try testing.expectEqual(0, rig.kernel.net.reports.items.len);
+    try testing.expectEqual(0, rig.events.length);
+    try testing.expectEqual(1, rig.peer.link.stats.messages_received);
+}
+
+test "a refusal that comes up while reading does not hide the datagrams behind it" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.kernel.next(.{ .call = .recvfrom }, .{ .fails = .CONNREFUSED }, 1);
+    rig.kernel.next(.{ .call = .recvfrom }, .{ .fails = .INTR }, 2);
+    rig.kernel.net.reported(rig.addresses[1], .CONNREFUSED);
+    try rig.peer.want(own_page, .read);
+    rig.turn();
+    try rig.expectEvent(.peer_refused, 1);
+    try testing.expectEqual(1, rig.engine.links[1].?.stats.messages_received);
+}
+
+test "a route that is gone for a while is no refusal" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    for ([_]os.E{ .HOSTUNREACH, .MSGSIZE, .NETUNREACH, .CONNREFUSED }) |code| {
+        rig.kernel.next(.{ .call = .recvfrom }, .{ .fails = code }, 1);
+        const node: usize = if (code == .CONNREFUSED) 2 else 1;
+        rig.kernel.net.reported(rig.addresses[node], code);
+    }
+    rig.turn();
+    try rig.expectEvent(.peer_refused, 2);
+    try testing.expectEqual(0, rig.events.length);
+}
+
+test "short, cut and foreign datagrams are dropped and counted" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    try rig.peer.want(own_page, .read);
+    const whole = rig.kernel.net.inbox.orderedRemove(0);
+    const long = try testing.allocator.alloc(u8, limits.datagram_bytes_max + 1);
+    defer testing.allocator.free(long);
+    @memset(long, 0);
+    @memcpy(long[0..whole.bytes.len], whole.bytes);
+    const stranger = try udp.Address.parse("192.0.2.9", 2);
+    for ([_]Datagram{
+        .{ .address = whole.address, .bytes = &.{} },
+        .{ .address = whole.address, .bytes = whole.bytes[0..31] },
+        // Longer than the buffer: its head is right, its end is lost.
+        .{ .address = whole.address, .bytes = long },
+        .{ .address = stranger, .bytes = whole.bytes },
+    }) |datagram| rig.kernel.net.arrives(datagram.address, datagram.bytes);
+    rig.turn();
+    const dropped = &rig.counters.values[@intFromEnum(abi.Counter.dropped)];
+    try testing.expectEqual(4, dropped.load(.monotonic));
+    const stats = &rig.engine.links[1].?.stats;
+    try testing.expectEqual(0, stats.datagrams_received);
+    rig.kernel.net.arrives(whole.address, whole.bytes);
+    rig.turn();
+    try testing.expectEqual(1, stats.messages_received);
+}

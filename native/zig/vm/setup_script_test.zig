@@ -1,0 +1,139 @@
+//! Setting a node up on a scripted kernel: each call fails once, and nothing may stay open; and the
+//! failures whose cause a user is told.
+
+const std = @import("std");
+const abi = @import("../abi.zig");
+const errors = @import("../errors.zig");
+const kvm = @import("../sys/kvm.zig");
+const limits = @import("../limits.zig");
+const scripted = @import("../sys/scripted.zig");
+const Call = @import("../sys/kernel.zig").Call;
+const Node = @import("../node.zig").Node;
+const Scripted = scripted.Scripted;
+const testing = std.testing;
+
+const cpus = 2;
+
+fn node(address: []const u8, port: u16) abi.PlanNode {
+    return .{ .address = address, .data_port = port, .cpus = cpus, .ram_pages = 16 };
+}
+
+/// Two nodes, this one with the devices. Under the script the last step, the engine's thread, is
+/// refused, so a set-up that meets nothing else ends with that.
+fn setUp() !void {
+    const self = try Node.open(testing.allocator, .{ .address = "192.0.2.1" });
+    defer self.close() catch unreachable;
+    try self.configure(.{
+        .node = 0,
+        .vm_id = 1,
+        .epoch = 1,
+        .nodes = &.{ node("192.0.2.1", 1), node("2001:db8::2", 2) },
+        .cpuid = &.{},
+        .tsc_khz = 2_000_000,
+        .device_node = 0,
+        .routes_version = 1,
+        .routes = &.{
+            .{ .space = 0, .first = 1, .last = 2, .node = 0, .slow = false, .posted = false },
+        },
+        .silence_ms = 2000,
+        .spin_us = 0,
+        .unix_seconds = 0,
+        .guard_off = "",
+    });
+}
+
+/// One set-up with these rules of the test, after which everything is closed.
+fn expectOutcome(kernel: *Scripted, outcome: anyerror) !void {
+    kernel.install();
+    defer kernel.remove();
+    try testing.expectError(outcome, setUp());
+    try kernel.expectNothingLeft();
+}
+
+test "whichever call fails, everything opened before is closed" {
+    var refused: usize = 0;
+    var point: usize = 1;
+    while (true) : (point += 1) {
+        var kernel: Scripted = .init(testing.allocator);
+        kernel.install();
+        defer kernel.remove();
+        kernel.fails_at = point;
+        const outcome = setUp();
+        try kernel.expectNothingLeft();
+        if (kernel.points < point) break;
+        outcome catch |err| switch (err) {
+            error.OutOfMemory => refused += 1,
+            // What can be done without; a capability that cannot be asked for is not there.
+            error.ThreadQuotaExceeded, error.Unsupported => continue,
+            else => return err,
+        };
+    }
+    // Those that count: descriptors, mappings, registrations, and what each vCPU needs.
+    try testing.expect(refused >= 20 + 6 * cpus);
+}
+
+test "a signal while the VM is created" {
+    var kernel: Scripted = .init(testing.allocator);
+    kernel.install();
+    defer kernel.remove();
+    kernel.next(.{ .request = kvm.create_vm }, .{ .fails = .INTR }, 3);
+    const system = try kvm.System.open();
+    const vm = try system.createVm();
+    try testing.expectEqual(4, kernel.count(.{ .request = kvm.create_vm }));
+    vm.close();
+    system.close();
+    try kernel.expectNothingLeft();
+}
+
+test "memory the host does not have" {
+    var kernel: Scripted = .init(testing.allocator);
+    kernel.next(.{ .request = kvm.set_user_memory_region }, .{ .fails = .NOMEM }, 1);
+    try expectOutcome(&kernel, error.OutOfMemory);
+}
+
+test "virtualization that another hypervisor holds" {
+    var kernel: Scripted = .init(testing.allocator);
+    kernel.next(.{ .request = kvm.create_vm }, .{ .fails = .BUSY }, 1);
+    try expectOutcome(&kernel, error.Busy);
+}
+
+test "a second vCPU that KVM refuses" {
+    var kernel: Scripted = .init(testing.allocator);
+    kernel.next(.{ .request = kvm.create_vcpu }, .{ .does = Scripted.usual }, 1);
+    kernel.next(.{ .request = kvm.create_vcpu }, .{ .fails = .MFILE }, 1);
+    try expectOutcome(&kernel, error.OutOfMemory);
+}
+
+test "a kernel too old: another API, no exits for unknown MSRs, no immediate exit" {
+    var kernel: Scripted = .init(testing.allocator);
+    kernel.next(.{ .request = kvm.get_api_version }, .{ .returns = 11 }, 1);
+    try expectOutcome(&kernel, error.Unsupported);
+    for ([_]u32{ kvm.cap_user_space_msr, kvm.cap_immediate_exit }) |missing| {
+        var capability = missing;
+        kernel = .init(testing.allocator);
+        kernel.context = &capability;
+        kernel.next(.{ .request = kvm.check_extension }, .{ .does = lacks }, limits.vcpus_max);
+        try expectOutcome(&kernel, error.Unsupported);
+    }
+    const code: i32 = @intFromEnum(std.os.linux.E.OPNOTSUPP);
+    try testing.expectEqual(-code, errors.negativeErrno(error.Unsupported));
+}
+
+fn lacks(kernel: *Scripted, made: Call) usize {
+    const missing: *const u32 = @ptrCast(@alignCast(kernel.context.?));
+    return @intFromBool(made.arguments[2] != missing.*);
+}
+
+test "no right to userfaultfd, a used port, no /dev/kvm" {
+    var kernel: Scripted = .init(testing.allocator);
+    kernel.next(.{ .call = .open }, .{ .does = Scripted.usual }, 1);
+    kernel.next(.{ .call = .userfaultfd }, .{ .fails = .PERM }, 1);
+    kernel.next(.{ .call = .open }, .{ .fails = .ACCES }, 1);
+    try expectOutcome(&kernel, error.PermissionDenied);
+    kernel = .init(testing.allocator);
+    kernel.next(.{ .call = .bind }, .{ .fails = .ADDRINUSE }, 1);
+    try expectOutcome(&kernel, error.AddressInUse);
+    kernel = .init(testing.allocator);
+    kernel.next(.{ .call = .open }, .{ .fails = .NOENT }, 1);
+    try expectOutcome(&kernel, error.NotFound);
+}
