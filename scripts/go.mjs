@@ -75,6 +75,7 @@ const verbs = {
   demo: () => (build(), must(executable, ["demo", ...rest])),
   "demo:linux": () => (build(), must(bun, ["scripts/lab/demo-linux.ts", ...rest])),
   test: () => (build(), must(bun, ["scripts/test.ts", ...rest])),
+  soak: () => (build(), must(bun, ["scripts/soak.ts", ...rest])),
   sim: () => must(bun, ["scripts/sim.ts", ...rest]),
   mutants: () => must(bun, ["scripts/mutants.ts", ...rest]),
   fuzz: () => must(bun, ["scripts/fuzz.ts", ...rest]),

@@ -1,69 +1,53 @@
 #!/usr/bin/env bun
 /** @module argv -> command -> exit code. Every way out is a row of the table in cli/failure.ts. */
 
-import { cac } from "cac";
-import { runOptions } from "./config/run.ts";
-import { exitCode, Failure } from "./cli/failure.ts";
+import { cac, type CAC } from "cac";
+import { runOptions } from "./config/options.ts";
+import { exitCode, Failure, failureOf } from "./cli/failure.ts";
+import { textFlags, wantsJson } from "./cli/flags.ts";
+import { catchUnexpected } from "./cli/unexpected.ts";
 import { buildId, version } from "./cli/version.ts";
+import { makeLog } from "./observe/log.ts";
 
 type Flags = Readonly<Record<string, unknown>>;
 
-/** Values of `run` as text: cac turns 007 into 7 and loses digits, so argv is read again. */
-function textFlags(argv: readonly string[]): Record<string, string> {
-  const flags: Record<string, string> = {};
-  for (const [index, word] of argv.entries()) {
-    const match = /^--([a-z-]+)(?:=(.*))?$/s.exec(word);
-    const option = runOptions.find(({ name }) => name === match?.[1]);
-    if (option === undefined) continue;
-    const value = match?.[2] ?? argv[index + 1];
-    if (value === undefined || (match?.[2] === undefined && /^--[a-z]/.test(value))) {
-      throw new Failure(exitCode.usage, `--${option.name}: give a value (${option.value})`);
-    }
-    flags[option.name] = value;
+function addRun(cli: CAC, argv: readonly string[]): void {
+  const command = cli.command("run", "Run one node of a virtual machine");
+  for (const { name, value, short, help, hidden } of runOptions) {
+    if (hidden === true && !argv.includes(`--${name}`)) continue;
+    const words = `${short === undefined ? "" : `-${short}, `}--${name}`;
+    command.option(value === undefined ? words : `${words} <${value}>`, help);
   }
-  return flags;
+  command.action(async () => (await import("./cli/run.ts")).run(textFlags(argv)));
 }
 
-function makeCli(argv: readonly string[]) {
-  const cli = cac("giantvm");
-  const runCommand = cli.command("run", "Run one node of a virtual machine");
-  for (const option of runOptions) {
-    if (option.hidden === true && !argv.includes(`--${option.name}`)) continue;
-    runCommand.option(`--${option.name} <${option.value}>`, option.help);
-  }
-  runCommand
-    .option("--builtin", "Run the built-in guest (the default without --kernel)")
-    .option("-v, --verbose", "Say on stderr what happens")
-    .option("--log-format <FORMAT>", "Log as text or json")
-    .action(async (flags: Flags) => {
-      const format = flags["logFormat"] ?? "text";
-      if (format !== "text" && format !== "json") {
-        throw new Failure(exitCode.usage, `--log-format "${String(format)}": give text or json`);
-      }
-      const values = textFlags(argv);
-      if (flags["builtin"] === true && values["kernel"] !== undefined) {
-        throw new Failure(exitCode.usage, "--builtin and --kernel are both given: use one of them");
-      }
-      const { run } = await import("./cli/run.ts");
-      return run(values, { verbose: flags["verbose"] === true, json: format === "json" });
-    });
-  const demoCommand = cli
+function addDemo(cli: CAC, argv: readonly string[]): void {
+  const command = cli
     .command("demo", "Several nodes on this host check themselves and each other")
     .option("--nodes <N>", "Nodes (2)")
     .option("--cpus <N>", "vCPUs of each node (2)")
     .option("--memory <SIZE>", "Memory of the whole VM")
     .option("--json", "The result as one JSON object");
-  if (argv.includes("--guard-off")) demoCommand.option("--guard-off <NAME>", "");
-  demoCommand.action(async (flags: Flags) => (await import("./cli/demo.ts")).demo(flags));
+  if (argv.includes("--guard-off")) command.option("--guard-off <NAME>", "");
+  command.action(async (flags: Flags) => {
+    const { probeHost } = await import("./native/probe.ts");
+    return (await import("./cli/demo.ts")).demo(flags, probeHost);
+  });
+}
+
+function addDoctor(cli: CAC): void {
   cli
     .command("doctor", "What this host has, lacks, and how to mend it")
     .option("--peers <LIST>", "Also try to reach these nodes")
     .option("--json", "The findings as one JSON object")
     .action(async (flags: Flags) => {
       const { doctor } = await import("./cli/doctor.ts");
-      const { probeHost } = await import("./native/probe.ts");
-      return doctor(flags, probeHost);
+      const { probeHost, probeSockets } = await import("./native/probe.ts");
+      return doctor(flags, probeHost, probeSockets);
     });
+}
+
+function addBench(cli: CAC, argv: readonly string[]): void {
   cli
     .command("bench [what]", "Measure the memory of the cluster: dsm")
     .option("--json", "The figures as one JSON object")
@@ -74,6 +58,9 @@ function makeCli(argv: readonly string[]) {
   if (argv[0] === "bench-peer") {
     cli.command("bench-peer", "").action(async () => (await import("./cli/bench.ts")).benchPeer());
   }
+}
+
+function addTexts(cli: CAC): void {
   cli.command("version", "Version and build").action(() => {
     process.stdout.write(`giantvm ${version} (${buildId})\n`);
     return 0;
@@ -88,6 +75,15 @@ function makeCli(argv: readonly string[]) {
     return 0;
   });
   cli.help();
+}
+
+function makeCli(argv: readonly string[]): CAC {
+  const cli = cac("giantvm");
+  addRun(cli, argv);
+  addDemo(cli, argv);
+  addDoctor(cli);
+  addBench(cli, argv);
+  addTexts(cli);
   return cli;
 }
 
@@ -114,20 +110,17 @@ async function main(argv: readonly string[]): Promise<number> {
   return typeof result === "number" ? result : 0;
 }
 
-function complain(error: unknown): number {
-  if (error instanceof Failure) {
-    process.stderr.write(`giantvm: ${error.message}\n`);
-    return error.code;
-  }
-  const text = error instanceof Error ? error.message : String(error);
-  if (error instanceof Error && error.name === "CACError") {
-    process.stderr.write(`giantvm: ${text}; see giantvm help\n`);
-    return exitCode.usage;
-  }
-  process.stderr.write(`giantvm: internal error: ${error instanceof Error ? error.stack : text}\n`);
-  return exitCode.internal;
-}
+const argv = process.argv.slice(2);
+const json = wantsJson(argv, process.env);
+const log = makeLog({ verbose: false, json }, (line) => process.stderr.write(`${line}\n`));
+// Whoever read the log may have gone; that ends nothing.
+process.stderr.on("error", () => {});
+catchUnexpected((failure) => log.error(failure.message));
 
-const code = await main(process.argv.slice(2)).catch(complain);
+const code = await main(argv).catch((error: unknown) => {
+  const failure = failureOf(error);
+  log.error(failure.message);
+  return failure.code;
+});
 // Threads of the data plane may still run when a peer was lost: exit does not wait for them.
 process.exit(code);

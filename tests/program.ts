@@ -31,11 +31,15 @@ export function temporaryFolder() {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-export function start(
-  args: readonly string[],
-  options: { readonly cwd?: string; readonly env?: Record<string, string> } = {},
-): Started {
-  const child = Bun.spawn([executable, ...args], {
+export type StartOptions = {
+  readonly cwd?: string;
+  readonly env?: Record<string, string>;
+  /** Words before the program: a host that lacks something (hosts.ts). */
+  readonly under?: readonly string[];
+};
+
+export function start(args: readonly string[], options: StartOptions = {}): Started {
+  const child = Bun.spawn([...(options.under ?? []), executable, ...args], {
     cwd: options.cwd ?? tmpdir(),
     env: { PATH: process.env["PATH"] ?? "", ...options.env },
     stdin: "ignore",
@@ -78,10 +82,7 @@ export class Log {
   }
 }
 
-export function run(
-  args: readonly string[],
-  options: { readonly cwd?: string; readonly env?: Record<string, string> } = {},
-): Promise<Finished> {
+export function run(args: readonly string[], options: StartOptions = {}): Promise<Finished> {
   return start(args, options).finished;
 }
 

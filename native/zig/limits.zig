@@ -34,6 +34,8 @@ pub const rto_min_ns = 5 * ns_per_ms;
 pub const rto_max_ns = 250 * ns_per_ms;
 pub const ack_delay_ns = ns_per_ms;
 pub const ns_per_ms = 1_000_000;
+/// A refused port is noticed within this time however long silence may last; counters are as old.
+pub const watch_ns = 250 * ns_per_ms;
 /// A device that has not answered a vCPU by then never will.
 pub const io_patience_ns = 30_000 * ns_per_ms;
 

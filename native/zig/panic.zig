@@ -6,8 +6,10 @@ const linux = std.os.linux;
 
 var saved: ?linux.termios = null;
 
-/// Remembers the terminal's settings before anyone makes it raw.
+/// Remembers the terminal's settings before anyone makes it raw. The first call counts: a reset
+/// opens a node again when the terminal has long been raw.
 pub fn rememberTerminal() void {
+    if (saved != null) return;
     var settings: linux.termios = undefined;
     if (linux.errno(linux.tcgetattr(0, &settings)) == .SUCCESS) saved = settings;
 }

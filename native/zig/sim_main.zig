@@ -15,61 +15,75 @@ fn nowNs() u64 {
     return @as(u64, @intCast(ts.sec)) * std.time.ns_per_s + @as(u64, @intCast(ts.nsec));
 }
 
+const Settings = struct {
+    seconds: u64 = 10,
+    only: ?u64 = null,
+    trace: bool = false,
+    bench: bool = false,
+    first: u64 = 1,
+    stride: u64 = 1,
+    guards: Guards = .{},
+
+    fn read(arguments: *std.process.Args.Iterator) !Settings {
+        var self: Settings = .{};
+        while (arguments.next()) |word| {
+            if (std.mem.eql(u8, word, "--trace")) {
+                self.trace = true;
+            } else if (std.mem.eql(u8, word, "--bench")) {
+                self.bench = true;
+            } else {
+                self.set(word, arguments.next() orelse return usage(word)) catch
+                    return usage(word);
+            }
+        }
+        return self;
+    }
+
+    fn set(self: *Settings, word: []const u8, value: []const u8) !void {
+        if (std.mem.eql(u8, word, "--guard-off")) {
+            self.guards = Guards.without(value) orelse return error.Usage;
+            return;
+        }
+        const number = try std.fmt.parseInt(u64, value, 10);
+        if (std.mem.eql(u8, word, "--seconds")) {
+            self.seconds = number;
+        } else if (std.mem.eql(u8, word, "--minutes")) {
+            self.seconds = 60 * number;
+        } else if (std.mem.eql(u8, word, "--seed")) {
+            self.only = number;
+        } else if (std.mem.eql(u8, word, "--first")) {
+            self.first = number;
+        } else if (std.mem.eql(u8, word, "--stride")) {
+            self.stride = number;
+        } else return error.Usage;
+    }
+};
+
 pub fn main(init: std.process.Init.Minimal) !void {
-    var seconds: u64 = 10;
-    var only: ?u64 = null;
-    var trace = false;
-    var bench = false;
-    var first: u64 = 1;
-    var stride: u64 = 1;
-    var guards: Guards = .{};
     var arguments = init.args.iterate();
     _ = arguments.next();
-    while (arguments.next()) |word| {
-        if (std.mem.eql(u8, word, "--trace")) {
-            trace = true;
-            continue;
-        }
-        if (std.mem.eql(u8, word, "--bench")) {
-            bench = true;
-            continue;
-        }
-        const value = arguments.next() orelse return usage(word);
-        if (std.mem.eql(u8, word, "--seconds")) {
-            seconds = std.fmt.parseInt(u64, value, 10) catch return usage(word);
-        } else if (std.mem.eql(u8, word, "--minutes")) {
-            seconds = 60 * (std.fmt.parseInt(u64, value, 10) catch return usage(word));
-        } else if (std.mem.eql(u8, word, "--seed")) {
-            only = std.fmt.parseInt(u64, value, 10) catch return usage(word);
-        } else if (std.mem.eql(u8, word, "--first")) {
-            first = std.fmt.parseInt(u64, value, 10) catch return usage(word);
-        } else if (std.mem.eql(u8, word, "--stride")) {
-            stride = std.fmt.parseInt(u64, value, 10) catch return usage(word);
-        } else if (std.mem.eql(u8, word, "--guard-off")) {
-            guards = Guards.without(value) orelse return usage(word);
-        } else return usage(word);
-    }
+    const settings = try Settings.read(&arguments);
     const start = nowNs();
     var seeds: u64 = 0;
     var steps: u64 = 0;
     var failures: u64 = 0;
-    var seed: u64 = only orelse first;
-    while (nowNs() - start < seconds * std.time.ns_per_s) : (seed += stride) {
+    var seed: u64 = settings.only orelse settings.first;
+    while (nowNs() - start < settings.seconds * std.time.ns_per_s) : (seed += settings.stride) {
         var options = coherence.drawn(seed);
-        options.trace = trace;
-        if (bench) options.fix(4, 64);
-        options.guards = guards;
+        options.trace = settings.trace;
+        if (settings.bench) options.fix(4, 64);
+        options.guards = settings.guards;
         seeds += 1;
         if (coherence.runOnce(std.heap.c_allocator, options)) |result| {
             steps += result.steps;
         } else |_| {
             failures += 1;
-            if (failures == 1 and !trace) {
+            if (failures == 1 and !settings.trace) {
                 options.trace = true;
                 _ = coherence.runOnce(std.heap.c_allocator, options) catch {};
             }
         }
-        if (only != null) break;
+        if (settings.only != null) break;
     }
     const elapsed = @max(1, (nowNs() - start) / std.time.ns_per_ms);
     std.debug.print("{d} seeds, {d} steps, {d} steps/s, {d} failures\n", .{

@@ -6,6 +6,7 @@
 import { makeLab } from "./lab.ts";
 import { LabMissing } from "./packages.ts";
 import { type Outcome, play } from "./play.ts";
+import { withoutCounters } from "./pulse.ts";
 import { scenarios } from "./scenarios.ts";
 
 const names = [...scenarios.keys()].join("|");
@@ -80,7 +81,7 @@ export async function main(args: readonly string[]): Promise<number> {
       });
       if (!outcome.ok && !options.logs) {
         for (const [node, log] of outcome.logs.entries()) {
-          process.stdout.write(`--- log of host ${node}\n${log.slice(-4000)}\n`);
+          process.stdout.write(`--- log of host ${node}\n${withoutCounters(log).slice(-4000)}\n`);
         }
         process.stdout.write(`--- the guest's console\n${outcome.console.slice(-4000)}\n---\n`);
       }

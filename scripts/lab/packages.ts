@@ -25,6 +25,9 @@ const kernelPackages = ["linux-image-6.12-cloud-amd64", "linux-image-cloud-amd64
 type Output = { readonly code: number; readonly text: string };
 
 function run(command: readonly string[], cwd?: string): Output {
+  if (Bun.which(command[0] ?? "") === null) {
+    return { code: 127, text: `there is no ${command[0]} here` };
+  }
   const done = Bun.spawnSync([...command], {
     ...(cwd === undefined ? {} : { cwd }),
     stdin: "ignore",
@@ -47,7 +50,15 @@ function updateLists(): void {
   run(["apt-get", "update", "-q"]);
 }
 
-function installed(program: string, packages: readonly string[], say: (line: string) => void) {
+/**
+ * A program of Debian's, installed when it is missing.
+ * @throws LabMissing where apt cannot (no root, no apt, no network).
+ */
+export function installed(
+  program: string,
+  packages: readonly string[],
+  say: (line: string) => void,
+): string {
   const found = Bun.which(program);
   if (found !== null) return found;
   say(`installing ${packages.join(" ")} (apt-get)`);

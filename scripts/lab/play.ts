@@ -10,11 +10,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Host, hostAddress } from "./host.ts";
 import type { Packages } from "./packages.ts";
+import { narrated } from "./pulse.ts";
 import { hostMemoryMb, type Question, type Scenario } from "./scenarios.ts";
 
 export type Progress = {
   /** One line for people. */
   readonly say: (line: string) => void;
+  /** How often to say how far the guest is while nothing else happens (5 s). */
+  readonly everyMs?: number;
   /** Console of the guest as it comes. */
   readonly console: (text: string) => void;
   /** Log of a host as it comes. */
@@ -55,9 +58,10 @@ class HostDied extends Error {}
 /** The scenario failed. */
 class Failed extends Error {}
 
-const hostUpSeconds = 60;
+const hostUpSeconds = 180;
 const powerOffSeconds = 60;
 const mtu = 9000;
+const pulseMs = 5000;
 /** An emulated host on a busy machine stalls for long. */
 const silenceMs = 30_000;
 
@@ -195,7 +199,10 @@ class Run {
     const ended = Promise.race(this.hosts.map((host) => host.result())).then(
       () => "ended" as const,
     );
-    const found = await Promise.race(last ? [wanted, over] : [wanted, over, ended]);
+    const { say, everyMs = pulseMs } = this.#progress;
+    const tell = (line: string) => say(`${this.#elapsed()}: ${line}`);
+    const first = Promise.race(last ? [wanted, over] : [wanted, over, ended]);
+    const found = await narrated(this.#first(), everyMs, tell, first);
     clearTimeout(timer);
     const died = this.#died();
     if (died) throw new HostDied(died);

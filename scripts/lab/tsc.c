@@ -1,4 +1,4 @@
-/* The processor's time stamp counter; compiled by bun:ffi when tsc.ts asks for it. */
+/* The processor's time stamp counter; compiled and loaded by tsc.ts. */
 unsigned long long tsc(void) {
   unsigned int low, high;
   __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));

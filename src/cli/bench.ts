@@ -3,6 +3,7 @@
  * against the bare network round trip of the same run and placement.
  */
 
+import { readFileSync } from "node:fs";
 import { count } from "../config/values.ts";
 import { type BenchPorts, NativeBench } from "../native/bench.ts";
 import { selfCommand } from "./children.ts";
@@ -30,7 +31,22 @@ type Row = {
 };
 type Rows = Record<keyof typeof benchRows, Row>;
 
-const placement = "node 0 on one CPU, node 1 on another, all waits blocking";
+/** CPUs the kernel lets a process's first thread, and so all that it starts later, run on. */
+function cpusOf(pid: number): string {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return /^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? "unknown";
+}
+
+/** Where the nodes really ran: pinning can be refused, and there may be one CPU only. */
+export function placementText(first: string, second: string): string {
+  const pinned = [first, second].every((cpus) => /^\d+$/.test(cpus));
+  const places = pinned
+    ? first === second
+      ? `both nodes share CPU ${first}`
+      : `node 0 on CPU ${first}, node 1 on CPU ${second}`
+    : `not pinned: node 0 on CPUs ${first}, node 1 on CPUs ${second}`;
+  return `${places}, all waits blocking`;
+}
 
 function readPorts(text: string): BenchPorts {
   const [data, command] = text.trim().split(" ").map(Number);
@@ -63,7 +79,9 @@ async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
   return text;
 }
 
-async function measure(rounds: number): Promise<Rows> {
+type Measured = { readonly rows: Rows; readonly placement: string };
+
+async function measure(rounds: number): Promise<Measured> {
   const child = Bun.spawn([...selfCommand(), "bench-peer"], {
     stdin: "pipe",
     stdout: "pipe",
@@ -80,11 +98,13 @@ async function measure(rounds: number): Promise<Rows> {
     if (typeof parsed === "object" && parsed !== null && "error" in parsed) {
       throw new Failure(exitCode.internal, `bench: ${String(parsed.error)}`);
     }
-    return parsed as Rows;
+    const placement = placementText(cpusOf(process.pid), cpusOf(child.pid));
+    return { rows: parsed as Rows, placement };
   } catch (error) {
     if (error instanceof Failure) throw error;
     const message = error instanceof Error ? error.message : String(error);
-    throw hostFailure(new Error(message.replace("gvm_bench_start", "gvm_configure")), "127.0.0.1");
+    const named = new Error(message.replace("gvm_bench_start", "gvm_configure"));
+    throw hostFailure(named, "127.0.0.1");
   } finally {
     child.stdin.end();
     child.kill();
@@ -115,7 +135,7 @@ export async function bench(
   const given = flags["rounds"];
   const rounds =
     given === undefined ? roundsDefault : count("--rounds", String(given), 10, roundsMax);
-  const rows = await measure(rounds);
+  const { rows, placement } = await measure(rounds);
   const ratio = (rows.remote_read_us.p50 - rows.local_fault_us.p50) / rows.udp_rtt_us.p50;
   if (flags["json"] === true) {
     process.stdout.write(`${JSON.stringify({ placement, rounds, ...rows, ratio })}\n`);

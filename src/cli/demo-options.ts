@@ -1,5 +1,8 @@
 /** @module What `giantvm demo` takes. */
 
+import { count, size } from "../config/values.ts";
+import { exitCode, Failure } from "./failure.ts";
+
 export type DemoOptions = {
   readonly nodes: number;
   readonly cpus: number;
@@ -10,56 +13,32 @@ export type DemoOptions = {
 
 export type Flags = Readonly<Record<string, unknown>>;
 
-/** A bad value: what, and what would be right; exit code 2. */
-export class DemoUsageError extends Error {}
-
 const nodesMax = 64;
 const vcpusMax = 255;
 const memoryMibDefault = 64;
 const memoryMibMin = 16;
-const units = new Map([
-  ["", 1 / (1 << 20)],
-  ["K", 1 / 1024],
-  ["M", 1],
-  ["G", 1024],
-  ["T", 1024 * 1024],
-]);
-
-function count(flags: Flags, name: string, otherwise: number, max: number): number {
-  const value = flags[name];
-  if (value === undefined) return otherwise;
-  const number = /^\d+$/.test(String(value)) ? Number(value) : 0;
-  if (number >= 1 && number <= max) return number;
-  throw new DemoUsageError(`--${name} ${String(value)}: give a number from 1 to ${max}`);
-}
-
-/** Total in MiB; undefined when not given. */
-function totalMib(value: unknown): number | undefined {
-  if (value === undefined) return undefined;
-  const [, digits, unit] = /^(\d+)([KMGT]?)(?:i?B)?$/i.exec(String(value)) ?? [];
-  const factor = units.get((unit ?? "?").toUpperCase());
-  if (digits === undefined || factor === undefined) {
-    throw new DemoUsageError(`--memory ${String(value)}: give a size such as 256M or 2G`);
-  }
-  return Math.floor(Number(digits) * factor);
-}
 
 export function readDemoOptions(flags: Flags): DemoOptions {
-  const nodes = count(flags, "nodes", 2, nodesMax);
-  const cpus = count(flags, "cpus", 2, vcpusMax);
+  const number = (name: string, otherwise: number, most: number) =>
+    flags[name] === undefined ? otherwise : count(`--${name}`, String(flags[name]), 1, most);
+  const nodes = number("nodes", 2, nodesMax);
+  const cpus = number("cpus", 2, vcpusMax);
   if (nodes * cpus > vcpusMax) {
-    throw new DemoUsageError(
+    throw new Failure(
+      exitCode.usage,
       `--nodes ${nodes} with --cpus ${cpus} are ${nodes * cpus} vCPUs: at most ${vcpusMax} fit`,
     );
   }
-  const total = totalMib(flags["memory"]);
+  const { memory } = flags;
+  const total = memory === undefined ? undefined : size("--memory", String(memory)) / 2 ** 20;
   const memoryMibPerNode = total === undefined ? memoryMibDefault : Math.floor(total / nodes);
   if (memoryMibPerNode < memoryMibMin) {
-    throw new DemoUsageError(
-      `--memory ${String(flags["memory"])}: ${nodes} nodes need ${nodes * memoryMibMin}M or more`,
+    throw new Failure(
+      exitCode.usage,
+      `--memory ${String(memory)}: ${nodes} nodes need ${nodes * memoryMibMin}M or more`,
     );
   }
-  const guardOff = flags["guardOff"];
+  const { guardOff } = flags;
   return {
     nodes,
     cpus,

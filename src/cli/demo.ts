@@ -7,8 +7,10 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Check, readLine } from "../observe/checks.ts";
+import { sentence } from "../observe/doctor/finding.ts";
+import { userfault } from "../observe/doctor/kernel.ts";
 import { kvmObstacle } from "../observe/doctor/kvm.ts";
-import { realHost } from "../observe/doctor/source.ts";
+import { type Probe, realHost } from "../observe/doctor/source.ts";
 import {
   checkLine,
   type Report,
@@ -25,12 +27,17 @@ import {
   stopAll,
   within,
 } from "./children.ts";
-import { DemoUsageError, type DemoOptions, type Flags, readDemoOptions } from "./demo-options.ts";
-
-export const demoExit = { pass: 0, fail: 1, usage: 2, host: 3, interrupted: 130, terminated: 143 };
+import { type DemoOptions, type Flags, readDemoOptions } from "./demo-options.ts";
+import { exitCode, Failure } from "./failure.ts";
+import { onSignals } from "./signals.ts";
 
 /** The guest itself gives up on a wait after 20 s; a machine silent for longer hangs. */
 const silenceMs = 60_000;
+/**
+ * Of one node for another: a closed port says at once that a node is gone, and on a busy machine a
+ * node may wait for its CPU for seconds.
+ */
+const nodeSilenceMs = 20_000;
 /** The nodes' own shutdown after the guest's power-off. */
 const closingMs = 15_000;
 
@@ -44,7 +51,8 @@ type Progress = {
 type Run = {
   readonly progress: Progress;
   readonly reports: readonly Report[];
-  reason: string | null;
+  readonly reason: string | null;
+  readonly code: number;
 };
 
 function nodeCommand(
@@ -65,6 +73,8 @@ function nodeCommand(
     peers.join(","),
     "--self",
     self,
+    "--silence",
+    String(nodeSilenceMs),
     "--report",
     report,
     ...(options.guardOff === "" ? [] : ["--guard-off", options.guardOff]),
@@ -111,7 +121,7 @@ function take(line: string, progress: Progress, options: DemoOptions): void {
 async function watch(
   children: readonly Child[],
   progress: Progress,
-  interrupted: Promise<unknown>,
+  interrupted: Promise<number>,
 ): Promise<void> {
   const first = Promise.race([...children.map((child) => child.ended), interrupted]);
   for (;;) {
@@ -144,7 +154,21 @@ function reasonOf(
   return bad < 0 ? null : `node ${bad} ended with exit ${ends[bad]?.code}${told(bad)}`;
 }
 
-async function runNodes(options: DemoOptions, interrupted: Promise<unknown>): Promise<Run> {
+/**
+ * The exit code of a run with a reason: 1 says that the guest judged or gave none, everything else
+ * is the code of the node that failed, the cause before "a peer was lost", which follows from it.
+ */
+function codeOf(ends: readonly (Ended | undefined)[], progress: Progress): number {
+  const judged = progress.verdict === "fail" || progress.checks.some((check) => !check.ok);
+  if (judged) return exitCode.verdict;
+  const bad = ends.filter((end) => end !== undefined && end.code !== exitCode.done);
+  const told = bad.filter((end) => end?.signal === null).map((end) => end?.code ?? 0);
+  const code = told.find((each) => each !== exitCode.lost) ?? told[0];
+  if (code !== undefined) return code;
+  return bad.length > 0 ? exitCode.internal : exitCode.verdict;
+}
+
+async function runNodes(options: DemoOptions, interrupted: Promise<number>): Promise<Run> {
   const folder = mkdtempSync(join(tmpdir(), "giantvm-demo-"));
   const progress: Progress = {
     checks: [],
@@ -169,16 +193,16 @@ async function runNodes(options: DemoOptions, interrupted: Promise<unknown>): Pr
     );
     const reason = reasonOf(ends, children, progress);
     await stopAll(children);
-    return { progress, reason, reports: paths.flatMap((path) => readReport(path) ?? []) };
+    return {
+      progress,
+      reason,
+      code: reason === null ? exitCode.done : codeOf(ends, progress),
+      reports: paths.flatMap((path) => readReport(path) ?? []),
+    };
   } finally {
     await stopAll(children);
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-function complain(text: string, code: number): number {
-  process.stderr.write(`giantvm demo: ${text}\n`);
-  return code;
 }
 
 function introduce(options: DemoOptions): void {
@@ -194,41 +218,34 @@ function conclude(summary: Summary, json: boolean): void {
   process.stdout.write(json ? `${JSON.stringify(summary)}\n` : `${summaryText(summary)}\n`);
 }
 
-/** Resolves to the exit code the signal asks for; `off` removes the handlers. */
-function onSignals() {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const interrupt = () => resolve(demoExit.interrupted);
-  const terminate = () => resolve(demoExit.terminated);
-  process.on("SIGINT", interrupt);
-  process.on("SIGTERM", terminate);
-  const off = () => {
-    process.off("SIGINT", interrupt);
-    process.off("SIGTERM", terminate);
-  };
-  return { promise, off };
+/** Throws with the cure when no node could run here. */
+function checkHost(probe: () => Probe | undefined): void {
+  const host = realHost(probe);
+  const kvm = kvmObstacle(host);
+  const faults = kvm === undefined ? userfault(host) : undefined;
+  const obstacle = kvm ?? (faults?.level === "fail" ? faults : undefined);
+  if (obstacle === undefined) return;
+  throw new Failure(exitCode.host, sentence(obstacle));
 }
 
 /** Runs the demo and returns its exit code; everything it started is gone by then. */
-export async function demo(flags: Flags): Promise<number> {
-  let options: DemoOptions;
-  try {
-    options = readDemoOptions(flags);
-  } catch (problem) {
-    if (problem instanceof DemoUsageError) return complain(problem.message, demoExit.usage);
-    throw problem;
-  }
-  const obstacle = kvmObstacle(realHost(() => undefined));
-  if (obstacle !== undefined) {
-    return complain(`${obstacle.found}: ${obstacle.cure}`, demoExit.host);
-  }
-  const signals = onSignals();
+export async function demo(flags: Flags, probe: () => Probe | undefined): Promise<number> {
+  const options = readDemoOptions(flags);
+  checkHost(probe);
+  const { promise: interrupted, resolve } = Promise.withResolvers<number>();
+  let signal: number | undefined;
+  const interrupt = (code: number) => {
+    signal ??= code;
+    resolve(code);
+  };
+  const off = onSignals(interrupt);
+  // Whoever watched may have gone: the nodes end as for a signal.
+  process.stdout.on("error", () => interrupt(exitCode.unread));
   try {
     introduce(options);
-    let signal: number | undefined;
-    const interrupted = signals.promise.then((code) => (signal = code));
     const start = performance.now();
-    const { progress, reports, reason } = await runNodes(options, interrupted);
-    if (signal !== undefined) return complain("interrupted; all nodes are stopped", signal);
+    const { progress, reports, reason, code } = await runNodes(options, interrupted);
+    if (signal !== undefined) throw new Failure(signal, "interrupted; all nodes are stopped");
     const summary = summarize({
       nodes: options.nodes,
       vcpus: options.nodes * options.cpus,
@@ -238,8 +255,8 @@ export async function demo(flags: Flags): Promise<number> {
       reason,
     });
     conclude(summary, options.json);
-    return reason === null ? demoExit.pass : demoExit.fail;
+    return code;
   } finally {
-    signals.off();
+    off();
   }
 }

@@ -1,29 +1,25 @@
 /** @module `giantvm doctor`: what this host has for giantvm, what it lacks, and the cures. */
 
+import { parsePeers } from "../config/peers.ts";
 import { examine, findingText } from "../observe/doctor/index.ts";
-import { type Probe, realHost } from "../observe/doctor/source.ts";
+import { type Probe, realHost, type SocketProbe } from "../observe/doctor/source.ts";
+import { buildId } from "./version.ts";
 
 const exits = { fine: 0, lacking: 3 } as const;
-/** The port users give nodes when they name none. */
-const portDefault = 7777;
-
 /**
  * @param flags `json`, `peers` (comma or blank separated)
  * @param probe asks the native library; undefined when it cannot be loaded
+ * @param sockets what the kernel grants to sockets
  * @returns the exit code: 3 when something needed is missing
  */
 export async function doctor(
   flags: Readonly<Record<string, unknown>>,
   probe: () => Probe | undefined,
+  sockets: SocketProbe,
 ): Promise<number> {
   const given = flags["peers"];
-  const peers =
-    given === undefined
-      ? []
-      : String(given)
-          .split(/[\s,]+/)
-          .filter(Boolean);
-  const findings = await examine(realHost(probe), peers, portDefault);
+  const peers = given === undefined ? [] : parsePeers(String(given));
+  const findings = await examine(realHost(probe, sockets), peers, buildId);
   const failed = findings.filter((finding) => finding.level === "fail");
   if (flags["json"] === true) {
     process.stdout.write(`${JSON.stringify({ ok: failed.length === 0, findings })}\n`);

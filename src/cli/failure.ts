@@ -9,7 +9,10 @@ export const exitCode = {
   lost: 5,
   crash: 6,
   internal: 7,
+  hungUp: 129,
   interrupted: 130,
+  quit: 131,
+  unread: 141,
   terminated: 143,
 } as const;
 
@@ -31,8 +34,26 @@ const tooOld = new Failure(
     "giantvm doctor names what is missing",
 );
 
+/** The code and the sentence for whatever was thrown; `internal` for what nobody foresaw. */
+export function failureOf(error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  if (error instanceof Error && error.name === "CACError") {
+    return new Failure(exitCode.usage, `${text}; see giantvm help`, { cause: error });
+  }
+  // Where in the program: the one thing a report of it needs.
+  const stack = error instanceof Error ? (error.stack ?? "") : "";
+  const place = /([\w./$-]+:\d+:\d+)\)?$/m.exec(stack)?.[1];
+  const at = place === undefined ? "" : ` (${place})`;
+  return new Failure(
+    exitCode.internal,
+    `internal error: ${text}${at}; giantvm version and this line make a good report`,
+    { cause: error },
+  );
+}
+
 /** The sentence for a call of the data plane that failed at start. */
-export function hostFailure(error: unknown, address: string): Failure {
+export function hostFailure(error: unknown, address: string, guardOff = ""): Failure {
   if (error instanceof Failure) return error;
   const text = error instanceof Error ? error.message : String(error);
   const is = (call: string, code: string) => text.startsWith(`${call}: ${code}`);
@@ -76,11 +97,14 @@ export function hostFailure(error: unknown, address: string): Failure {
       "this user may have no more threads: raise the limit (ulimit -u, TasksMax)",
     );
   }
+  if (is("gvm_configure", "EINVAL") && guardOff !== "") {
+    return new Failure(exitCode.usage, `--guard-off "${guardOff}": there is no guard of that name`);
+  }
   if (is("gvm_configure", "ENOMEM")) {
     return new Failure(
       exitCode.host,
       "there is not enough memory for the guest on this host: lower --local-memory",
     );
   }
-  return new Failure(exitCode.internal, text, { cause: error });
+  return failureOf(error);
 }

@@ -1,24 +1,33 @@
 /** @module `giantvm run`: one node of a virtual machine, from its options to its exit code. */
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
+import { readNamed } from "../config/files.ts";
 import { peerLabel } from "../config/peers.ts";
-import { readRunConfig, type RunConfig } from "../config/run.ts";
+import { checkImages, readRunConfig, type RunConfig } from "../config/run.ts";
 import { scratchDevice, type SlowDevice } from "../devices/scratch.ts";
 import { builtinImages } from "../machine/builtin.ts";
 import { cpuidTable } from "../machine/cpuid.ts";
 import { MachineError } from "../machine/errors.ts";
 import { type GuestImages, linuxImages } from "../machine/images.ts";
 import { openDataPlane } from "../native/index.ts";
+import { probeHost } from "../native/probe.ts";
 import { findSelf, resolvePeers, type ResolvedPeer } from "../net/addresses.ts";
+import { answerTo } from "../net/probe.ts";
 import { type ControlSocket, openSocket } from "../net/socket.ts";
 import { Daemon, type Log, type Outcome } from "../node/daemon.ts";
 import type { Counters, NodePlan } from "../node/dataplane.ts";
 import { deviceRoutes } from "../node/routes.ts";
+import { sentence } from "../observe/doctor/finding.ts";
+import { kvmObstacle } from "../observe/doctor/kvm.ts";
+import { realHost } from "../observe/doctor/source.ts";
 import { makeLog } from "../observe/log.ts";
 import type { Agreement } from "../protocol/agreement.ts";
 import { type Hello, protocolVersion } from "../protocol/messages.ts";
-import { exitCode, Failure, hostFailure } from "./failure.ts";
-import { keyHelp, openTerminal } from "./terminal.ts";
+import { exitCode, Failure, failureOf, hostFailure } from "./failure.ts";
+import { breakDown } from "./fault.ts";
+import { onSignals } from "./signals.ts";
+import { keyHelp, openTerminal, type Terminal } from "./terminal.ts";
+import { endUnexpectedBy } from "./unexpected.ts";
 import { buildId } from "./version.ts";
 
 const deviceNode = 0;
@@ -36,7 +45,7 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
   const nodes = hellos.map(({ cpus, ramPages }) => ({ cpus, ramPages }));
   const { tscKhz } = agreement;
   try {
-    if (config.kernel === undefined) {
+    if (config.images === undefined) {
       return builtinImages({
         nodes,
         deviceNode,
@@ -47,9 +56,10 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
         hunt: config.guardOff === "" ? 1 : huntGuardOff,
       });
     }
+    const { kernel, initrd } = config.images;
     return linuxImages({
-      kernel: { name: config.kernel, bytes: new Uint8Array(readFileSync(config.kernel)) },
-      initrd: config.initrd === undefined ? undefined : new Uint8Array(readFileSync(config.initrd)),
+      kernel: { name: kernel.value, bytes: readNamed(kernel) },
+      initrd: initrd === undefined ? undefined : readNamed(initrd),
       append: config.append,
       nodes,
       tscKhz,
@@ -113,6 +123,9 @@ function opener(config: RunConfig, order: string, address: string, vmIdU64: bigi
       };
       return { dataPlane, hello };
     } catch (error) {
+      // What the doctor would say is more than the errno of the call.
+      const obstacle = kvmObstacle(realHost(probeHost));
+      if (obstacle !== undefined) throw new Failure(exitCode.host, sentence(obstacle));
       throw hostFailure(error, address);
     }
   };
@@ -123,9 +136,16 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
   const node = findSelf(peers, config.self);
   const self = peers[node];
   if (self === undefined) throw new Failure(exitCode.internal, "this node is none of the peers");
+  if (node === 0) checkImages(config.images);
   let daemon: Daemon | undefined;
-  const socket: ControlSocket = await openSocket(self.address, self.port, (bytes, port, address) =>
-    daemon?.receive(bytes, port, address),
+  const socket: ControlSocket = await openSocket(
+    self.address,
+    self.port,
+    (bytes, port, address) => {
+      const answer = answerTo(bytes, buildId);
+      if (answer !== undefined) socket.send(answer, port, address);
+      else daemon?.receive(bytes, port, address);
+    },
   );
   const order = peers.map((peer) => `${peer.address}:${peer.port}`).join(",");
   if (peers.length > 1) {
@@ -156,7 +176,7 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
       }),
     planOf: (agreement, hellos) => planOf(config, devices, node, peers, agreement, hellos),
     images: (agreement, hellos) => images(config, agreement, hellos),
-    explain: (error) => hostFailure(error, self.address),
+    explain: (error) => hostFailure(error, self.address, config.guardOff),
     send: (bytes, to) => socket.send(bytes, to.port, to.address),
     console: (bytes) => void process.stdout.write(bytes),
     log,
@@ -164,25 +184,21 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
   return { daemon, close: () => socket.close() };
 }
 
-function report(path: string | undefined, node: number, outcome: Outcome): void {
+/** The outcome is what the user came for: a report that cannot be written does not change it. */
+function report(path: string | undefined, node: number, outcome: Outcome, log: Log): void {
   if (path === undefined) return;
   const { code, cause, reason } = outcome;
   const counters = numbers(outcome.counters);
-  writeFileSync(path, `${JSON.stringify({ node, exit: code, cause, reason, counters })}\n`);
+  try {
+    writeFileSync(path, `${JSON.stringify({ node, exit: code, cause, reason, counters })}\n`);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    log.error(`--report ${path}: not written: ${why}`);
+  }
 }
 
-/** Runs a node until the VM has ended; returns the exit code. */
-export async function run(
-  flags: Readonly<Record<string, string>>,
-  logging: { readonly verbose: boolean; readonly json: boolean },
-): Promise<number> {
-  const config = readRunConfig(flags, process.env);
-  const log = makeLog(logging, (line) => process.stderr.write(`${line}\n`));
-  const { daemon, close } = await start(config, log);
-  const onSignal = (code: number, name: string) => () => daemon.end(code, `stopped by ${name}`);
-  process.on("SIGINT", onSignal(exitCode.interrupted, "SIGINT"));
-  process.on("SIGTERM", onSignal(exitCode.terminated, "SIGTERM"));
-  const terminal = openTerminal((action) => {
+function openConsole(daemon: Daemon): Terminal {
+  return openTerminal((action) => {
     switch (action.kind) {
       case "bytes":
         return daemon.input(action.bytes);
@@ -198,13 +214,48 @@ export async function run(
         return action satisfies never;
     }
   }, daemon.node === consoleNode);
+}
+
+/** Everything outside the guest that can end the VM; each ends it on all nodes. */
+function watch(daemon: Daemon): void {
+  onSignals((code, name) => daemon.end(code, `stopped by ${name}`));
+  process.stdout.on("error", (error: Error & { readonly code?: string }) => {
+    const gone = error.code === "EPIPE" || error.code === "EIO";
+    daemon.end(
+      gone ? exitCode.unread : exitCode.host,
+      gone
+        ? "nobody reads the console any more: standard output is closed"
+        : `the console cannot be written to standard output (${error.code ?? error.message})`,
+    );
+  });
+  endUnexpectedBy((failure) => daemon.end(failure.code, `node ${daemon.node}: ${failure.message}`));
+}
+
+async function runNode(config: RunConfig, log: Log): Promise<number> {
+  const { daemon, close } = await start(config, log);
+  watch(daemon);
+  const terminal = openConsole(daemon);
+  breakDown(config.fault, () => daemon.counters()["exits"] ?? 0);
   const outcome = await daemon.run();
   terminal.close();
   close();
   log.info(`counters ${JSON.stringify(numbers(outcome.counters))}`);
-  report(config.report, daemon.node, outcome);
+  report(config.report, daemon.node, outcome, log);
   const quiet = outcome.cause === "poweroff" || outcome.cause === "verdict";
   if (quiet || outcome.code === 0) log.info(outcome.reason);
-  else process.stderr.write(`giantvm: ${outcome.reason}\n`);
+  else log.error(outcome.reason);
   return outcome.code;
+}
+
+/** Runs a node until the VM has ended; returns the exit code. */
+export async function run(flags: Readonly<Record<string, string>>): Promise<number> {
+  const config = readRunConfig(flags, process.env);
+  const log = makeLog(config, (line) => process.stderr.write(`${line}\n`));
+  try {
+    return await runNode(config, log);
+  } catch (error) {
+    const failure = failureOf(error);
+    log.error(failure.message);
+    return failure.code;
+  }
 }

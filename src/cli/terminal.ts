@@ -69,16 +69,19 @@ Ctrl-A h  this help
 Ctrl-A a  send Ctrl-A
 `.replaceAll("\n", "\r\n");
 
+export type Terminal = { readonly close: () => void };
+
 /** Makes the terminal raw and reads it; returns what restores it. */
-export function openTerminal(
-  onKeys: (action: KeyAction) => void,
-  interactive: boolean,
-): { readonly close: () => void } {
+export function openTerminal(onKeys: (action: KeyAction) => void, interactive: boolean): Terminal {
   const { stdin } = process;
   const keys = new KeyReader();
   const raw = interactive && stdin.isTTY;
   const restore = () => {
-    if (raw) stdin.setRawMode(false);
+    try {
+      if (raw) stdin.setRawMode(false);
+    } catch {
+      // The terminal has hung up: there is nothing left to restore.
+    }
   };
   const onData = (bytes: Buffer) => {
     if (!raw) return onKeys({ kind: "bytes", bytes: new Uint8Array(bytes) });

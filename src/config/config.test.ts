@@ -65,6 +65,17 @@ test("flag before environment before file, TOML and JSON", () => {
     const json = join(folder, "vm.json");
     writeFileSync(json, '{"local-cpu": 9}');
     expect(readRunConfig({ config: json }, {}).cpus).toBe(9);
+    writeFileSync(json, '{"verbose": true, "log-format": "json", "builtin": "yes"}');
+    const logging = readRunConfig({ config: json, "log-format": "text" }, {});
+    expect([logging.verbose, logging.json]).toEqual([true, false]);
+    expect(() => readRunConfig({ config: json, kernel: "k" }, {})).toThrow("use one of them");
+    expect(readRunConfig({}, { GIANTVM_VERBOSE: "1" }).verbose).toBe(true);
+    expect(readRunConfig({}, { GIANTVM_LOG_FORMAT: "json" }).json).toBe(true);
+    expect(() => readRunConfig({}, { GIANTVM_VERBOSE: "maybe" })).toThrow("give true or false");
+    writeFileSync(json, '{"guard-off": "hurry"}');
+    expect(() => readRunConfig({ config: json }, {})).toThrow("unknown option");
+    expect(readRunConfig({}, { GIANTVM_GUARD_OFF: "hurry" }).guardOff).toBe("");
+    expect(readRunConfig({ "guard-off": "hurry" }, {}).guardOff).toBe("hurry");
     writeFileSync(json, "{");
     expect(() => readRunConfig({ config: json }, {})).toThrow("cannot be read as JSON");
   } finally {

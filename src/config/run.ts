@@ -1,112 +1,40 @@
 /**
- * @module Configuration of `giantvm run`: what each option is, where values come from (flag, then
- * environment GIANTVM_*, then --config file) and what is refused. The help text is made from the
- * same table.
+ * @module Configuration of `giantvm run`: what is refused, and with which sentence. The options are
+ * in options.ts, where their values come from in sources.ts.
  */
 
-import { existsSync, readFileSync } from "node:fs";
 import { Failure, exitCode } from "../cli/failure.ts";
+import { featureObstacle } from "../machine/features.ts";
+import { type Named, readable, writable } from "./files.ts";
 import { parsePeers, type Peer, peerLabel } from "./peers.ts";
-import { count, size } from "./values.ts";
-
-export type RunOption = {
-  readonly name: string;
-  readonly value: string;
-  readonly help: string;
-  readonly hidden?: boolean;
-};
-
-export const runOptions: readonly RunOption[] = [
-  { name: "local-cpu", value: "N", help: "vCPUs of this node (1)" },
-  { name: "local-memory", value: "SIZE", help: "memory this node gives, e.g. 10G (512M)" },
-  { name: "memory", value: "TOTAL", help: "memory of the VM in equal shares, instead" },
-  { name: "peers", value: "LIST", help: "all nodes in order, this one included: host[:port],..." },
-  { name: "self", value: "HOST[:PORT]", help: "which of --peers this node is, if not clear" },
-  { name: "kernel", value: "FILE", help: "bzImage or ELF kernel; without it the built-in guest" },
-  { name: "initrd", value: "FILE", help: "initial RAM disk" },
-  { name: "append", value: "TEXT", help: "kernel command line, instead of the tuned default" },
-  { name: "silence", value: "MS", help: "a node silent for so long is lost (2000)" },
-  { name: "join-timeout", value: "S", help: "how long to wait for the peers at start (60)" },
-  { name: "spin", value: "US", help: "how long the engine polls before it sleeps (0)" },
-  { name: "hide-cpu", value: "NAMES", help: "processor features to hide, e.g. xsave" },
-  { name: "report", value: "FILE", help: "write counters and the outcome as JSON at the end" },
-  { name: "config", value: "FILE", help: "options from a TOML or JSON file" },
-  { name: "guard-off", value: "NAME", help: "", hidden: true },
-  { name: "scale", value: "PERCENT", help: "", hidden: true },
-  { name: "scratch-node", value: "N", help: "", hidden: true },
-  { name: "scratch-delay", value: "MS", help: "", hidden: true },
-];
+import { collect, type Values } from "./sources.ts";
+import { count, oneOf, size, yesNo } from "./values.ts";
 
 export type RunConfig = {
   readonly cpus: number;
   readonly memoryBytes: number;
   readonly peers: readonly Peer[];
   readonly self: string | undefined;
-  readonly kernel: string | undefined;
-  readonly initrd: string | undefined;
+  readonly images: Images;
   readonly append: string | undefined;
   readonly silenceMs: number;
   readonly joinMs: number;
   readonly spinUs: number;
   readonly hide: readonly string[];
   readonly report: string | undefined;
+  readonly verbose: boolean;
+  readonly json: boolean;
   readonly guardOff: string;
   readonly scalePercent: number;
   /** For tests: the node of the slow scratch ports, and how late they answer. */
   readonly scratchNode: number;
   readonly scratchDelayMs: number;
+  /** For tests: what goes wrong in this process once the VM runs. */
+  readonly fault: string;
 };
 
-type Values = Map<string, { readonly value: string; readonly where: string }>;
-
-function readFile(path: string): Record<string, unknown> {
-  if (!existsSync(path)) {
-    throw new Failure(exitCode.usage, `--config ${path}: there is no such file; name one`);
-  }
-  const text = readFileSync(path, "utf8");
-  try {
-    const parsed = path.endsWith(".json") ? JSON.parse(text) : Bun.TOML.parse(text);
-    if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) {
-      return parsed as Record<string, unknown>;
-    }
-  } catch (error) {
-    const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    throw new Failure(
-      exitCode.usage,
-      `--config ${path}: cannot be read as ${path.endsWith(".json") ? "JSON" : "TOML"} (${why})`,
-    );
-  }
-  throw new Failure(exitCode.usage, `--config ${path}: must hold options by name`);
-}
-
-function collect(
-  flags: Readonly<Record<string, string>>,
-  environment: Readonly<Record<string, string | undefined>>,
-): Values {
-  const values: Values = new Map();
-  const configPath = flags["config"] ?? environment["GIANTVM_CONFIG"];
-  if (configPath !== undefined) {
-    for (const [name, value] of Object.entries(readFile(configPath))) {
-      if (!runOptions.some((option) => option.name === name) || name === "config") {
-        throw new Failure(
-          exitCode.usage,
-          `--config ${configPath}: unknown option "${name}"; giantvm run --help lists them`,
-        );
-      }
-      const text = Array.isArray(value) ? value.join(",") : String(value);
-      values.set(name, { value: text, where: `${name} in ${configPath}` });
-    }
-  }
-  for (const { name } of runOptions) {
-    const variable = `GIANTVM_${name.toUpperCase().replaceAll("-", "_")}`;
-    const value = environment[variable];
-    if (value !== undefined) values.set(name, { value, where: variable });
-  }
-  for (const [name, value] of Object.entries(flags)) {
-    values.set(name, { value, where: `--${name}` });
-  }
-  return values;
-}
+/** What the guest is made of; undefined for the built-in one. */
+export type Images = { readonly kernel: Named; readonly initrd: Named | undefined } | undefined;
 
 /** The original's form: --local-cpu 16,start=0,iplist="10.0.0.1 10.0.0.2". */
 function expandOriginal(values: Values): void {
@@ -134,17 +62,6 @@ function expandOriginal(values: Values): void {
   values.set("self", { value: peerLabel(peer), where: `${cpu.where} start` });
 }
 
-function existing(entry: { value: string; where: string } | undefined): string | undefined {
-  if (entry === undefined) return undefined;
-  if (!existsSync(entry.value)) {
-    throw new Failure(
-      exitCode.usage,
-      `${entry.where} ${entry.value}: there is no such file; name one that can be read`,
-    );
-  }
-  return entry.value;
-}
-
 function memoryOf(values: Values, nodes: number): number {
   const local = values.get("local-memory");
   const total = values.get("memory");
@@ -161,6 +78,43 @@ function memoryOf(values: Values, nodes: number): number {
   return local === undefined ? 512 * 2 ** 20 : size(local.where, local.value);
 }
 
+function imagesOf(values: Values): Images {
+  const kernel = values.get("kernel");
+  const initrd = values.get("initrd");
+  const builtin = values.get("builtin");
+  const wanted = builtin !== undefined && yesNo(builtin.where, builtin.value);
+  if (wanted && kernel !== undefined) {
+    throw new Failure(
+      exitCode.usage,
+      `${builtin.where} and ${kernel.where} are both given: use one of them`,
+    );
+  }
+  if (initrd !== undefined && kernel === undefined) {
+    throw new Failure(
+      exitCode.usage,
+      `${initrd.where} without --kernel: name the kernel it belongs to`,
+    );
+  }
+  return kernel === undefined ? undefined : { kernel, initrd };
+}
+
+/** For the node that loads the guest: its files are there. The other nodes need none. */
+export function checkImages(images: Images): void {
+  readable(images?.kernel);
+  readable(images?.initrd);
+}
+
+function hiddenFeatures(entry: Named | undefined): readonly string[] {
+  const names = (entry?.value ?? "").split(/[\s,]+/).filter((name) => name !== "");
+  for (const name of names) {
+    const obstacle = featureObstacle(name);
+    if (obstacle !== undefined) {
+      throw new Failure(exitCode.usage, `${entry?.where ?? ""} "${name}": ${obstacle}`);
+    }
+  }
+  return names;
+}
+
 export function readRunConfig(
   flags: Readonly<Record<string, string>>,
   environment: Readonly<Record<string, string | undefined>>,
@@ -171,28 +125,30 @@ export function readRunConfig(
     const entry = values.get(name);
     return entry === undefined ? fallback : count(entry.where, entry.value, least, most);
   };
+  const choice = <T extends string>(name: string, choices: readonly [T, ...T[]]) => {
+    const entry = values.get(name);
+    return entry === undefined ? choices[0] : oneOf(entry.where, entry.value, choices);
+  };
+  const verbose = values.get("verbose");
   const peers = parsePeers(values.get("peers")?.value ?? "127.0.0.1");
-  const kernel = existing(values.get("kernel"));
-  const initrd = existing(values.get("initrd"));
-  if (initrd !== undefined && kernel === undefined) {
-    throw new Failure(exitCode.usage, "--initrd without --kernel: name the kernel it belongs to");
-  }
   return {
     cpus: number("local-cpu", 1, 1, 255),
     memoryBytes: memoryOf(values, peers.length),
     peers,
     self: values.get("self")?.value,
-    kernel,
-    initrd,
+    images: imagesOf(values),
     append: values.get("append")?.value,
     silenceMs: number("silence", 2000, 100, 600_000),
     joinMs: 1000 * number("join-timeout", 60, 1, 86_400),
     spinUs: number("spin", 0, 0, 1_000_000),
-    hide: (values.get("hide-cpu")?.value ?? "").split(",").filter((name) => name !== ""),
-    report: values.get("report")?.value,
+    hide: hiddenFeatures(values.get("hide-cpu")),
+    report: writable(values.get("report")),
+    verbose: verbose !== undefined && yesNo(verbose.where, verbose.value),
+    json: choice("log-format", ["text", "json"]) === "json",
     guardOff: values.get("guard-off")?.value ?? "",
     scalePercent: number("scale", 100, 1, 10_000),
     scratchNode: number("scratch-node", 0, 0, 63),
     scratchDelayMs: number("scratch-delay", 0, 0, 60_000),
+    fault: choice("fault", ["none", "throw", "reject"]),
   };
 }

@@ -39,3 +39,18 @@ export function count(where: string, value: string, least: number, most: number)
   }
   return number;
 }
+
+/** A switch in a variable or a file. */
+export function yesNo(where: string, value: string): boolean {
+  const word = value.trim().toLowerCase();
+  if (["true", "1", "yes", "on"].includes(word)) return true;
+  if (["false", "0", "no", "off"].includes(word)) return false;
+  return refuse(where, `"${value}"`, "true or false");
+}
+
+/** One word of a few. */
+export function oneOf<T extends string>(where: string, value: string, choices: readonly T[]): T {
+  return (
+    choices.find((each) => each === value) ?? refuse(where, `"${value}"`, choices.join(" or "))
+  );
+}

@@ -104,7 +104,7 @@ test("XSAVE and what needs it go on an emulated host and when asked for", () => 
     expect(table.some((each) => each.leaf === 0xd)).toBe(false);
   }
   expect(() => cpuidTable({ hosts: [host()], nodes: oneNode, hide: ["avx9"] })).toThrow(
-    '"avx9" is no CPU feature',
+    '"avx9": no CPU feature',
   );
 });
 

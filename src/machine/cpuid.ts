@@ -5,7 +5,14 @@
  */
 
 import type { CpuidEntry, HostFacts } from "../node/dataplane.ts";
-import { features, type FeatureName, groups, type Register } from "./features.ts";
+import {
+  featureObstacle,
+  features,
+  type FeatureName,
+  featuresNamed,
+  groups,
+  type Register,
+} from "./features.ts";
 import { MachineError } from "./errors.ts";
 import type { NodeShare } from "./map.ts";
 import { packageShift, topologyLeaves } from "./topology.ts";
@@ -80,12 +87,9 @@ export function impliedHides(hosts: readonly HostFacts[]): readonly string[] {
 function hiddenFeatures(policy: CpuidPolicy): readonly FeatureName[] {
   const names = [...groups.always, ...impliedHides(policy.hosts), ...policy.hide];
   return names.flatMap((name) => {
-    if (name in groups) return groups[name as keyof typeof groups];
-    if (name in features) return [name as FeatureName];
-    throw new MachineError(
-      `--hide-cpu: "${name}" is no CPU feature known here; known are ` +
-        `${[...Object.keys(groups), ...Object.keys(features)].join(", ")}`,
-    );
+    const named = featuresNamed(name);
+    if (named !== undefined) return named;
+    throw new MachineError(`--hide-cpu "${name}": ${featureObstacle(name)}`);
   });
 }
 

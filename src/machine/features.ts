@@ -173,3 +173,18 @@ export const groups = {
     "amx_int8",
   ],
 } as const satisfies Record<string, readonly FeatureName[]>;
+
+/** The features behind a name or a group; undefined for a name that is neither. */
+export function featuresNamed(name: string): readonly FeatureName[] | undefined {
+  if (Object.hasOwn(groups, name)) return groups[name as keyof typeof groups];
+  return Object.hasOwn(features, name) ? [name as FeatureName] : undefined;
+}
+
+/** Why a name cannot be hidden, and what can; undefined when it can. */
+export function featureObstacle(name: string): string | undefined {
+  if (featuresNamed(name) !== undefined) return undefined;
+  const like = Object.keys(features).filter((each) => each.startsWith(name.slice(0, 3)));
+  const near = like.length === 0 ? "" : `, or one of ${like.slice(0, 5).join(", ")}`;
+  const known = "give a flag of /proc/cpuinfo such as avx512f, the group xsave";
+  return `no CPU feature known here; ${known}${near}`;
+}

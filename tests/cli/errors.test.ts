@@ -3,7 +3,8 @@
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePorts, run, temporaryFolder } from "../program.ts";
+import { kvmMissing, run, start, temporaryFolder } from "../program.ts";
+import { tinyGuest } from "../tiny-guest.ts";
 
 const cases: readonly {
   readonly args: readonly string[];
@@ -32,10 +33,28 @@ const cases: readonly {
   { args: ["run", "--kernel", "/no/such/bzImage"], code: 2, says: "there is no such file" },
   { args: ["run", "--initrd", "/dev/null"], code: 2, says: "--initrd without --kernel" },
   { args: ["run", "--config", "/no/such.toml"], code: 2, says: "there is no such file" },
+  { args: ["run", "--config", "/etc"], code: 2, says: "--config /etc: is a folder" },
+  { args: ["run", "--kernel", "/etc"], code: 2, says: "--kernel /etc: is a folder" },
+  { args: ["run", "--kernel", "/etc/passwd/x"], code: 2, says: "there is no such file" },
+  {
+    args: ["run", "--kernel", "/etc/passwd", "--initrd", "/etc"],
+    code: 2,
+    says: "--initrd /etc: is a folder",
+  },
+  { args: ["run", "--kernel", "/etc/passwd"], code: 2, says: "neither a Linux bzImage nor an ELF" },
+  { args: ["run", "--builtin", "--kernel", "/etc/passwd"], code: 2, says: "use one of them" },
+  { args: ["run", "--report", "/etc"], code: 2, says: "--report /etc: is a folder" },
+  { args: ["run", "--report", "/no/such/x"], code: 2, says: "there is no such folder" },
+  { args: ["run", "--hide-cpu", "avx9"], code: 2, says: /--hide-cpu "avx9": no CPU.*one of avx/ },
+  { args: ["run", "--hide-cpu", "toString"], code: 2, says: "no CPU feature known here" },
+  { args: ["run", "--guard-off", "luck"], code: 2, says: "there is no guard of that name" },
   { args: ["run", "--local-cpu"], code: 2, says: /local-cpu/ },
   { args: ["run", "--silence", "1"], code: 2, says: "from 100 to 600000" },
   { args: ["run", "--log-format", "xml"], code: 2, says: "give text or json" },
   { args: ["demo", "--nodes", "0"], code: 2, says: "from 1 to 64" },
+  { args: ["demo", "--memory", "much"], code: 2, says: "a size such as 512M" },
+  { args: ["bench"], code: 2, says: "give what to measure: dsm" },
+  { args: ["bench", "dsm", "--rounds", "1"], code: 2, says: "from 10 to 20000" },
   { args: ["demo", "--nodes", "64", "--cpus", "9"], code: 2, says: "at most 255" },
   { args: ["help", "frobnicate"], code: 2, says: "no such command" },
 ];
@@ -68,6 +87,33 @@ describe("bad input", () => {
     expect(end.code).toBe(2);
   });
 
+  test("files that this user may not use", async () => {
+    if (process.getuid?.() !== 0 || Bun.which("setpriv") === null) {
+      return console.warn("SKIPPED: files without permission: needs root and setpriv");
+    }
+    using folder = temporaryFolder();
+    const secret = join(folder.path, "secret.toml");
+    writeFileSync(secret, "", { mode: 0o000 });
+    const under = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
+    for (const option of ["--config", "--kernel", "--report"]) {
+      const end = await run(["run", option, secret], { under });
+      expect(end.stderr).toContain(`${option} ${secret}: this user may not have it`);
+      expect(end.stderr).toContain("EACCES");
+      expect({ code: end.code, stdout: end.stdout }).toEqual({ code: 2, stdout: "" });
+    }
+  });
+
+  test("a report that cannot be written leaves the outcome as it is", async () => {
+    if (kvmMissing() !== undefined) return console.warn(`SKIPPED: report: ${kvmMissing()}`);
+    using folder = temporaryFolder();
+    const kernel = join(folder.path, "guest.elf");
+    writeFileSync(kernel, tinyGuest(crash));
+    const end = await run(["run", "--kernel", kernel, "--report", "/dev/full"]);
+    expect(end.stderr).toMatch(/--report \/dev\/full: not written/);
+    expect(end.stderr).toMatch(/vCPU 0 on node 0: triple fault\nrip=/);
+    expect(end.code).toBe(6);
+  });
+
   test("a config file with an unknown name, and a flag that wins over it", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "vm.toml");
@@ -85,6 +131,45 @@ describe("bad input", () => {
   });
 });
 
+/** lidt [zeros]; ud2: an exception without a handler is a triple fault. */
+const crash = Buffer.from("0f011d02000000 0f0b 00000000000000000000".replaceAll(" ", ""), "hex");
+
+function parsed(stderr: string) {
+  const lines = stderr.trim().split("\n");
+  return lines.map((line) => JSON.parse(line) as { time: string; level: string; text: string });
+}
+
+describe("--log-format json", () => {
+  test("every line is an object, from the first complaint on", async () => {
+    const file = { env: { GIANTVM_CONFIG: "/no/such.toml", GIANTVM_LOG_FORMAT: "json" } };
+    const ends = [
+      await run(["run", "--log-format", "json", "--local-cpu", "0"]),
+      await run(["run", "--log-format=json", "--frobnicate"]),
+      await run(["run"], file),
+      await run(["run", "--log-format", "json", "--peers", "198.51.100.1:7"]),
+    ];
+    for (const { code, stderr } of ends) {
+      expect(code).toBe(2);
+      const [line, ...more] = parsed(stderr);
+      expect(more).toEqual([]);
+      expect(line!.level).toBe("error");
+      expect(Date.parse(line!.time)).toBeGreaterThan(0);
+    }
+  });
+
+  test("and to the last sentence", async () => {
+    if (kvmMissing() !== undefined) return console.warn(`SKIPPED: json log: ${kvmMissing()}`);
+    const node = start(["run", "-v", "--scale", "10000"], { env: { GIANTVM_LOG_FORMAT: "json" } });
+    await node.logged("the VM runs");
+    node.process.kill("SIGTERM");
+    const { code, stderr } = await node.finished;
+    expect(code).toBe(143);
+    const lines = parsed(stderr);
+    expect(lines.length).toBeGreaterThan(2);
+    expect(lines.at(-1)).toMatchObject({ level: "error", text: "stopped by SIGTERM" });
+  });
+});
+
 describe("the compiled program in another folder", () => {
   test("prints help and version without reading what lies there", async () => {
     using folder = temporaryFolder();
@@ -96,10 +181,11 @@ describe("the compiled program in another folder", () => {
       expect({ args, code: end.code, stderr: end.stderr }).toEqual({ args, code: 0, stderr: "" });
       expect(end.stdout).toContain("giantvm");
     }
-    const [port] = await freePorts(1);
-    const end = await run(["run", "--peers", `127.0.0.1:${port}`, "--local-cpu", "0"], {
-      cwd: folder.path,
-    });
-    expect(end.stderr).toContain('--local-cpu "0"');
+    // Were .env read, this would end like the second, whose environment really has the value.
+    const plain = await run(["run", "--peers", "host.invalid"], { cwd: folder.path });
+    expect(plain.stderr).toContain("host.invalid: the name cannot be resolved");
+    const env = { GIANTVM_LOCAL_CPU: "evil" };
+    const given = await run(["run", "--peers", "host.invalid"], { cwd: folder.path, env });
+    expect(given.stderr).toContain('GIANTVM_LOCAL_CPU "evil"');
   });
 });

@@ -19,6 +19,9 @@ async function cluster(count: number, extra: (node: number) => readonly string[]
       peers.join(","),
       "--self",
       self,
+      // On a busy machine a node may wait for its CPU for seconds.
+      "--silence",
+      "20000",
       // Long checks, so that the guest is still busy when the test acts.
       "--scale",
       "10000",

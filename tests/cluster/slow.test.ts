@@ -18,7 +18,10 @@ async function cluster(code: Uint8Array, delayMs: number) {
   writeFileSync(kernel, tinyGuest(code));
   const reports = [0, 1].map((node) => join(folder.path, `report-${node}`));
   const peers = (await freePorts(2)).map((port) => `127.0.0.1:${port}`);
-  const common = `run -v --local-memory 64M --scratch-node 1 --scratch-delay ${delayMs}`.split(" ");
+  const common =
+    `run -v --local-memory 64M --silence 20000 --scratch-node 1 --scratch-delay ${delayMs}`.split(
+      " ",
+    );
   const nodes = peers.map((self, node) => {
     const own = ["--peers", peers.join(","), "--self", self, "--report", reports[node]!];
     return start([...common, ...own, ...(node === 0 ? ["--kernel", kernel] : [])]);

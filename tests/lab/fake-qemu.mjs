@@ -27,7 +27,25 @@ if (behaviour === "crashes") {
   log("LAB-EXIT 6");
   process.exit(0);
 }
-if (behaviour === "hangs") {
+if (behaviour === "slow") {
+  let pulses = 0;
+  log("giantvm: the VM runs; guest clocks agree within 3 us");
+  await Bun.connect({
+    unix: path,
+    socket: {
+      open: (socket) => void socket.write("[    0.1] Linux version 6.12\r\n"),
+      data: (socket, bytes) => {
+        if (!bytes.toString().startsWith("\x01c")) return;
+        pulses += 1;
+        log(`{"exits":${1000 * pulses},"faultRemoteCount":20,"pagesReceived":30}`);
+        if (pulses === 3) {
+          log("LAB-EXIT 0");
+          process.exit(0);
+        }
+      },
+    },
+  });
+} else if (behaviour === "hangs") {
   process.on("SIGTERM", () => {});
   setInterval(() => {}, 1000);
 } else {

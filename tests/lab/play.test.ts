@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Cpio } from "../../scripts/lab/cpio.ts";
 import { hostCommand, type Outcome, play } from "../../scripts/lab/play.ts";
+import { lastCounters, withoutCounters } from "../../scripts/lab/pulse.ts";
 import { type Scenario, scenarios } from "../../scripts/lab/scenarios.ts";
 import { Transcript } from "../../scripts/lab/transcript.ts";
 
@@ -20,7 +21,10 @@ const short: Scenario = {
 };
 
 /** Plays with a fake QEMU; also how often it was started. */
-async function withFake(behaviour: string): Promise<{ outcome: Outcome; starts: number }> {
+async function withFake(
+  behaviour: string,
+  say: (line: string) => void = () => {},
+): Promise<{ outcome: Outcome; starts: number }> {
   const folder = mkdtempSync(join(tmpdir(), "gvmfake-"));
   const qemu = join(folder, "qemu");
   const counter = join(folder, "starts");
@@ -30,7 +34,7 @@ async function withFake(behaviour: string): Promise<{ outcome: Outcome; starts: 
   const nothing = { vmlinuz: "", modules: "", busybox: "", release: "" };
   const lab = { packages: { ...nothing, qemu }, archive: "", tscKhz: 1 };
   try {
-    const progress = { say: () => {}, console: () => {}, log: () => {} };
+    const progress = { say, everyMs: 20, console: () => {}, log: () => {} };
     const outcome = await play(lab, short, progress);
     return { outcome, starts: readFileSync(counter, "utf8").length };
   } finally {
@@ -79,6 +83,20 @@ test("a wrong answer fails", async () => {
 test("what hangs is ended by the watchdog, deaf to SIGTERM or not", async () => {
   const { outcome } = await withFake("hangs");
   expect(outcome.reason).toBe("the guest did not boot within 2 s");
+});
+
+test("while the guest boots, what it does is said again and again", async () => {
+  const said: string[] = [];
+  await withFake("slow", (line) => said.push(line));
+  const line = said.find((each) => each.includes("2,000 exits"));
+  expect(line).toMatch(/^\d+\.\d s: node 0: 2,000 exits, 20 remote faults, 30 pages received; /);
+  expect(line).toEndWith("guest: [    0.1] Linux version 6.12");
+});
+
+test("counters asked for on the way are no part of the log that is shown", () => {
+  const log = 'a\n\n{"exits":1,"b":2}\n\nLAB-REPORT {"node":0}\n';
+  expect(lastCounters(log)).toEqual({ exits: 1, b: 2 });
+  expect(withoutCounters(log)).toBe('a\nLAB-REPORT {"node":0}\n');
 });
 
 test("giantvm's command line on each host", () => {

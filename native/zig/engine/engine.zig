@@ -347,7 +347,7 @@ pub const Engine = struct {
 
     /// Peers that are gone: a refused port at once, silence after the limit.
     fn watch(self: *Engine) void {
-        self.next_watch_ns = self.now_ns + self.config.silence_ns / 8;
+        self.next_watch_ns = self.now_ns + @min(self.config.silence_ns / 8, limits.watch_ns);
         self.takeErrors();
         for (self.links, 0..) |*link, peer| if (link.*) |*l| {
             if (l.stats.datagrams_received == 0) continue;

@@ -2,8 +2,8 @@
 
 import { expect, test } from "bun:test";
 import { examine, findingText } from "./index.ts";
-import { splitPeer } from "./network.ts";
-import type { HostSource, Probe } from "./source.ts";
+import { answerTo } from "../../net/probe.ts";
+import type { HostSource, Probe, SocketProbe } from "./source.ts";
 
 const flags = "fpu tsc nx lm cx16 constant_tsc nonstop_tsc";
 const fine: Readonly<Record<string, string>> = {
@@ -14,9 +14,12 @@ const fine: Readonly<Record<string, string>> = {
   "/sys/kernel/mm/transparent_hugepage/shmem_enabled": "always within_size advise [never] deny",
   "/sys/class/net/eth0/mtu": "9000",
   "/proc/sys/net/core/rmem_max": "8388608",
+  "/proc/sys/net/core/wmem_max": "8388608",
   "/sys/module/kvm_intel": "",
 };
 const probe: Probe = { kvmApiVersion: 12, userfault: "yes", userfaultFeatures: 0x1ffff };
+
+const sockets: SocketProbe = { receiveBuffer: () => undefined, pathMtu: () => 1500 };
 
 function host(
   changes: Readonly<Record<string, string | undefined>> = {},
@@ -28,13 +31,14 @@ function host(
     exists: (path) => files[path] !== undefined,
     device: () => "yes",
     probe: () => probe,
+    sockets,
     interfaces: () => ["eth0"],
     ...more,
   };
 }
 
 async function levels(source: HostSource) {
-  const findings = await examine(source, [], 7777);
+  const findings = await examine(source, [], "b1");
   for (const finding of findings) {
     expect(finding.cure === null).toBe(finding.level === "ok");
     expect(findingText(finding)).toContain(finding.name);
@@ -51,6 +55,8 @@ test("a good host has no remarks", async () => {
 test("a missing or forbidden /dev/kvm fails", async () => {
   expect(await levels(host({}, { device: () => "missing" }))).toEqual({ kvm: "fail" });
   expect(await levels(host({}, { device: () => "denied" }))).toEqual({ kvm: "fail" });
+  const stranger = { probe: () => ({ ...probe, kvmApiVersion: 0 }) };
+  expect(await levels(host({}, stranger))).toEqual({ kvm: "fail" });
 });
 
 test("old kernels fail or are told to be slower", async () => {
@@ -101,15 +107,44 @@ test("an old or single processor is seen", async () => {
   expect(await levels(host(old))).toEqual({ processor: "fail" });
 });
 
-test("peers are split into host and port", () => {
-  expect(splitPeer("10.0.0.1")).toEqual({ host: "10.0.0.1", port: null });
-  expect(splitPeer("10.0.0.1:7000")).toEqual({ host: "10.0.0.1", port: 7000 });
-  expect(splitPeer("[fe80::1]:7000")).toEqual({ host: "fe80::1", port: 7000 });
-  expect(splitPeer("fe80::1")).toEqual({ host: "fe80::1", port: null });
+test("socket buffers: the grant counts, else the limits of both directions", async () => {
+  const small = { "/proc/sys/net/core/wmem_max": "212992" };
+  const granting = (bytes: number) =>
+    host(small, { sockets: { ...sockets, receiveBuffer: () => bytes } });
+  expect(await levels(granting(8 << 20))).toEqual({});
+  expect(await levels(granting(425_984))).toEqual({ "socket buffer": "warn" });
+  const findings = await examine(host(small), [], "b1");
+  const finding = findings.find((each) => each.level === "warn");
+  expect(finding!.cure).toBe("sysctl -w net.core.wmem_max=4194304");
 });
 
-test("a peer on this host can be heard, a name without address cannot", async () => {
-  const findings = await examine(host(), ["127.0.0.1:9", "nowhere.invalid"], 7777);
-  const peers = findings.filter((finding) => finding.name.startsWith("peer"));
-  expect(peers.map((finding) => finding.level)).toEqual(["ok", "fail"]);
+/** A peer that answers the probe, or nothing. */
+const node = async (build: string | undefined) =>
+  Bun.udpSocket({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      data: (socket, bytes, port, address) => {
+        const answer = build === undefined ? undefined : answerTo(bytes, build);
+        if (answer !== undefined) socket.send(answer, port, address);
+      },
+    },
+  });
+
+test("a peer answers, is of another build, refuses, is silent or has no address", async () => {
+  const nodes = [await node("b1"), await node("b2"), await node(undefined), await node("b1")];
+  const closed = nodes.pop()!;
+  const peers = [...nodes, closed].map(({ port }) => ({ host: "127.0.0.1", port }));
+  closed.close();
+  peers.push({ host: "nowhere.invalid", port: 1 });
+  const findings = await examine(host(), peers, "b1");
+  for (const each of nodes) each.close();
+  const told = findings.filter((finding) => finding.name.startsWith("peer"));
+  expect(told.map(({ level }) => level)).toEqual(["ok", "warn", "warn", "ok", "fail"]);
+  const found = [
+    /this giantvm listens; packets of 1500 bytes$/,
+    /build b2 listens, this one is b1/,
+  ];
+  found.push(/does not answer/, /no giantvm listens/, /has no address/);
+  for (const [index, pattern] of found.entries()) expect(told[index]!.found).toMatch(pattern);
 });

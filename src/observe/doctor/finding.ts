@@ -20,3 +20,8 @@ export function warn(name: string, found: string, cure: string): Finding {
 export function fail(name: string, found: string, cure: string): Finding {
   return { name, level: "fail", found, cure };
 }
+
+/** A finding as one sentence of an error. */
+export function sentence(finding: Finding): string {
+  return `${finding.name}: ${finding.found}; ${finding.cure ?? ""} (giantvm doctor tells more)`;
+}

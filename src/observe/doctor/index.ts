@@ -1,5 +1,6 @@
 /** @module Everything the doctor looks at, in the order in which a newcomer would fix it. */
 
+import type { Peer } from "../../config/peers.ts";
 import type { Finding } from "./finding.ts";
 import { kernelVersion, limits, userfault } from "./kernel.ts";
 import { kvmFindings } from "./kvm.ts";
@@ -9,8 +10,8 @@ import type { HostSource } from "./source.ts";
 
 export async function examine(
   host: HostSource,
-  peers: readonly string[],
-  portDefault: number,
+  peers: readonly Peer[],
+  build: string,
 ): Promise<readonly Finding[]> {
   return [
     ...kvmFindings(host),
@@ -20,8 +21,8 @@ export async function examine(
     memory(host),
     ...limits(host),
     ...interfaces(host),
-    socketBuffers(host),
-    ...(await Promise.all(peers.map((each) => peer(each, portDefault)))),
+    await socketBuffers(host),
+    ...(await Promise.all(peers.map((each) => peer(host, each, build)))),
   ];
 }
 

@@ -1,6 +1,8 @@
 /** @module The network: frame size, socket buffers, and whether peers can be heard. */
 
 import { lookup } from "node:dns/promises";
+import { type Peer, peerLabel } from "../../config/peers.ts";
+import { question, readAnswer } from "../../net/probe.ts";
 import { fail, type Finding, ok, warn } from "./finding.ts";
 import type { HostSource } from "./source.ts";
 
@@ -24,41 +26,72 @@ export function interfaces(host: HostSource): readonly Finding[] {
   });
 }
 
-export function socketBuffers(host: HostSource): Finding {
-  const bytes = Number(host.text("/proc/sys/net/core/rmem_max") ?? "0");
-  if (bytes >= bufferWanted) return ok("socket buffer", `${bytes} bytes`);
-  return warn(
-    "socket buffer",
-    `net.core.rmem_max is ${bytes} bytes: bursts of pages may be lost and sent again`,
-    `sysctl -w net.core.rmem_max=${bufferWanted}`,
-  );
+/** The grant counts the kernel's own use, so it is twice what was asked for. */
+const grantFactor = 2;
+
+/** Bun's types do not name the descriptor; it is there. */
+function descriptor(socket: object): number {
+  return "fd" in socket && typeof socket.fd === "number" ? socket.fd : -1;
 }
 
-/** Splits `host:port`, `[v6]:port`, `host` and a bare IPv6 address. */
-export function splitPeer(peer: string): { readonly host: string; readonly port: number | null } {
-  const bracketed = /^\[([^\]]+)\](?::(\d+))?$/.exec(peer);
-  const plain = /^([^:]+)(?::(\d+))?$/.exec(peer);
-  const [, host = peer, port] = bracketed ?? plain ?? [];
-  return { host, port: port === undefined ? null : Number(port) };
+async function granted(host: HostSource): Promise<number | undefined> {
+  const socket = await Bun.udpSocket({ hostname: "127.0.0.1", port: 0 });
+  try {
+    const bytes = host.sockets.receiveBuffer(descriptor(socket), bufferWanted);
+    return bytes === undefined ? undefined : bytes / grantFactor;
+  } finally {
+    socket.close();
+  }
+}
+
+/** Root is given more than the administrator's limits; others need them raised. */
+export async function socketBuffers(host: HostSource): Promise<Finding> {
+  const name = "socket buffer";
+  const limits = ["rmem_max", "wmem_max"].map((each) => {
+    const bytes = Number(host.text(`/proc/sys/net/core/${each}`) ?? "0");
+    return { setting: `net.core.${each}`, bytes };
+  });
+  const bytes = await granted(host);
+  if (bytes !== undefined && bytes >= bufferWanted) return ok(name, `${bytes} bytes granted`);
+  const small = limits.filter((limit) => limit.bytes < bufferWanted);
+  if (bytes === undefined && small.length === 0) return ok(name, `${bufferWanted} bytes allowed`);
+  const found = small.map((limit) => `${limit.setting} is ${limit.bytes}`).join(", ");
+  const got = bytes === undefined ? "" : `, ${bytes} bytes granted`;
+  return warn(
+    name,
+    `${found}${got}: bursts of pages may be lost and sent again`,
+    `sysctl -w ${small.map((limit) => `${limit.setting}=${bufferWanted}`).join(" ")}`,
+  );
 }
 
 const silenceMs = 700;
 
-/** A datagram nobody asked for: a closed port answers with a refusal, a filter with nothing. */
-async function sound(address: string, port: number): Promise<"refused" | "silent" | "unreachable"> {
-  const { promise, resolve } = Promise.withResolvers<"refused" | "silent" | "unreachable">();
+type Sound =
+  | { readonly kind: "giantvm"; readonly build: string }
+  | { readonly kind: "refused" | "silent" | "unreachable" };
+
+type Heard = { readonly sound: Sound; readonly mtu: number | undefined };
+
+/** A running giantvm answers a probe, a closed port with a refusal, a filter with nothing. */
+async function listen(host: HostSource, address: string, port: number): Promise<Heard> {
+  const { promise, resolve } = Promise.withResolvers<Sound>();
+  const asked = question();
   const socket = await Bun.udpSocket({
     connect: { hostname: address, port },
     socket: {
+      data: (_socket, bytes) => {
+        const build = readAnswer(bytes, asked);
+        if (build !== undefined) resolve({ kind: "giantvm", build });
+      },
       error: (...problem: readonly unknown[]) => {
-        resolve(problem.some(isRefusal) ? "refused" : "unreachable");
+        resolve({ kind: problem.some(isRefusal) ? "refused" : "unreachable" });
       },
     },
   });
-  const timer = setTimeout(() => resolve("silent"), silenceMs);
+  const timer = setTimeout(() => resolve({ kind: "silent" }), silenceMs);
   try {
-    socket.send(new Uint8Array(0));
-    return await promise;
+    socket.send(asked);
+    return { sound: await promise, mtu: host.sockets.pathMtu(descriptor(socket)) };
   } finally {
     clearTimeout(timer);
     socket.close();
@@ -69,23 +102,49 @@ function isRefusal(problem: unknown): boolean {
   return problem instanceof Error && "code" in problem && problem.code === "ECONNREFUSED";
 }
 
-/** One finding per peer: the name resolves, the way there is open. */
-export async function peer(text: string, portDefault: number): Promise<Finding> {
-  const name = `peer ${text}`;
-  const { host, port } = splitPeer(text);
+function mtuText(mtu: number | undefined): string {
+  if (mtu === undefined) return "";
+  return `; packets of ${mtu} bytes${mtu >= mtuForPage ? ", a page fits one" : ""}`;
+}
+
+/**
+ * One finding per peer: the name resolves, the way there is open, and who is there.
+ * @param build of this program; another one there would be refused at the handshake.
+ */
+export async function peer(host: HostSource, wanted: Peer, build: string): Promise<Finding> {
+  const name = `peer ${peerLabel(wanted)}`;
   let address: string;
   try {
-    ({ address } = await lookup(host));
+    ({ address } = await lookup(wanted.host));
   } catch {
-    return fail(name, `the name ${host} has no address`, "correct the name or write the address");
+    return fail(
+      name,
+      `the name ${wanted.host} has no address`,
+      "correct the name or write the address",
+    );
   }
-  const answer = await sound(address, port ?? portDefault).catch(() => "unreachable" as const);
-  switch (answer) {
+  const unreachable: Heard = { sound: { kind: "unreachable" }, mtu: undefined };
+  const { sound, mtu } = await listen(host, address, wanted.port).catch(() => unreachable);
+  const path = mtuText(mtu);
+  switch (sound.kind) {
+    case "giantvm":
+      if (sound.build === build) return ok(name, `${address}: this giantvm listens${path}`);
+      return warn(
+        name,
+        `${address}: giantvm of build ${sound.build} listens, this one is ${build}${path}`,
+        "copy the same executable to all hosts",
+      );
     case "refused":
-      return ok(name, `${address} answers; no giantvm listens there now`);
+      return ok(name, `${address} answers; no giantvm listens there now${path}`);
     case "silent":
-      return ok(name, `${address}: nothing refused the datagram (a giantvm or a filter)`);
+      return warn(
+        name,
+        `${address} does not answer: the host is down or a filter drops the datagrams${path}`,
+        `start giantvm there; let all UDP between the nodes pass, port ${wanted.port} and others`,
+      );
     case "unreachable":
       return fail(name, `no way to ${address}`, "check the network, the route and the firewall");
+    default:
+      return sound satisfies never;
   }
 }

@@ -3,7 +3,7 @@
  * Tests give it another host.
  */
 
-import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, readFileSync, statSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 
 export type Access = "yes" | "missing" | "denied";
@@ -18,20 +18,32 @@ export type Probe = {
   readonly userfaultFeatures: number;
 };
 
+/** What sockets of this process are really given; undefined when the library cannot be used. */
+export type SocketProbe = {
+  /** Asks for a receive buffer as the engine does; returns the bytes granted. */
+  readonly receiveBuffer: (fd: number, bytes: number) => number | undefined;
+  /** Largest IP packet the route of a connected socket takes, as the kernel knows it. */
+  readonly pathMtu: (fd: number) => number | undefined;
+};
+
 export interface HostSource {
   /** Trimmed text of a small file, undefined where there is none or it is not readable. */
   text(path: string): string | undefined;
   exists(path: string): boolean;
-  /** May this process open the character device for reading and writing? */
+  /** Can this process open the character device for reading and writing? Tried, as modes lie. */
   device(path: string): Access;
   /** undefined when the native library cannot be used. */
   probe(): Probe | undefined;
+  readonly sockets: SocketProbe;
   /** Names of network interfaces that are up and carry an address, loopback last. */
   interfaces(): readonly string[];
 }
 
-export function realHost(probe: () => Probe | undefined): HostSource {
+const noSockets: SocketProbe = { receiveBuffer: () => undefined, pathMtu: () => undefined };
+
+export function realHost(probe: () => Probe | undefined, sockets = noSockets): HostSource {
   return {
+    sockets,
     text: (path) => {
       try {
         return readFileSync(path, "utf8").trim();
@@ -43,10 +55,12 @@ export function realHost(probe: () => Probe | undefined): HostSource {
     device: (path) => {
       if (!existsSync(path) || !statSync(path).isCharacterDevice()) return "missing";
       try {
-        accessSync(path, constants.R_OK | constants.W_OK);
+        closeSync(openSync(path, constants.O_RDWR));
         return "yes";
-      } catch {
-        return "denied";
+      } catch (error) {
+        // A node without its driver is there for `ls` only.
+        const code = error instanceof Error && "code" in error ? error.code : "";
+        return code === "ENODEV" || code === "ENXIO" ? "missing" : "denied";
       }
     },
     probe,

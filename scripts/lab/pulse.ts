@@ -1,0 +1,74 @@
+/**
+ * @module Live progress of a guest that takes minutes: node 0 is asked for its counters on the
+ * console (Ctrl-A c, which the guest does not see) and answers in its host's log.
+ */
+
+import type { Host } from "./host.ts";
+
+const counterKey = "\x01c";
+/** A line of counters costs the emulated host some milliseconds on its serial port. */
+const linesPerCount = 2;
+const countersPattern = /^\{"\w+":\d.*\}$/gm;
+
+type Counters = Readonly<Record<string, number>>;
+
+/** The newest counters in a log; undefined before the first. */
+export function lastCounters(log: string): Counters | undefined {
+  const line = [...log.matchAll(countersPattern)].at(-1)?.[0];
+  return line === undefined ? undefined : (JSON.parse(line) as Counters);
+}
+
+/** A log without the counters that were asked for on the way. */
+export function withoutCounters(log: string): string {
+  return log.replaceAll(countersPattern, "").replaceAll(/\n{3,}/g, "\n");
+}
+
+/** The last complete line of the guest's console, without what only terminals need. */
+function lastLine(text: string): string {
+  const lines = text.split("\n").slice(0, -1);
+  return Bun.stripANSI(lines.findLast((line) => line.trim() !== "") ?? "").slice(0, 70);
+}
+
+export function pulseLine(host: Pick<Host, "log" | "console">): string {
+  const parts: string[] = [];
+  const counters = lastCounters(host.log.text);
+  if (counters === undefined) {
+    const up = /^LAB-UP /m.test(host.log.text);
+    parts.push(up ? "the nodes find each other and load the guest" : "the emulated hosts boot");
+  } else {
+    const shown = [
+      ["exits", "exits"],
+      ["faultRemoteCount", "remote faults"],
+      ["pagesReceived", "pages received"],
+    ] as const;
+    const values = shown.map(
+      ([name, text]) => `${(counters[name] ?? 0).toLocaleString("en")} ${text}`,
+    );
+    parts.push(`node 0: ${values.join(", ")}`);
+  }
+  const said = lastLine(host.console.text);
+  if (said !== "") parts.push(`guest: ${said}`);
+  return parts.join("; ");
+}
+
+/** Says every few seconds how far the guest is, until `waited` is over. */
+export async function narrated<T>(
+  host: Host,
+  everyMs: number,
+  say: (line: string) => void,
+  waited: Promise<T>,
+): Promise<T> {
+  let lines = 0;
+  const timer = setInterval(() => {
+    say(pulseLine(host));
+    lines += 1;
+    // Before the VM runs nobody reads the key.
+    const asked = lines % linesPerCount === 1 && /the VM runs/.test(host.log.text);
+    if (asked) host.type(counterKey);
+  }, everyMs);
+  try {
+    return await waited;
+  } finally {
+    clearInterval(timer);
+  }
+}

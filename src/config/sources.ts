@@ -1,0 +1,63 @@
+/** @module Where values come from: flag, then environment GIANTVM_*, then --config file. */
+
+import { exitCode, Failure } from "../cli/failure.ts";
+import { type Named, readable, readNamed } from "./files.ts";
+import { runOptions, variableOf } from "./options.ts";
+
+/** Values by option name, each with where it was given. */
+export type Values = Map<string, Named>;
+
+function parse(file: Named): Record<string, unknown> {
+  const path = file.value;
+  const kind = path.endsWith(".json") ? "JSON" : "TOML";
+  const text = new TextDecoder().decode(readNamed(file));
+  try {
+    const parsed: unknown = kind === "JSON" ? JSON.parse(text) : Bun.TOML.parse(text);
+    if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) {
+      return parsed as Record<string, unknown>;
+    }
+  } catch (error) {
+    const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    throw new Failure(
+      exitCode.usage,
+      `${file.where} ${path}: cannot be read as ${kind} (${why}); mend it`,
+    );
+  }
+  throw new Failure(exitCode.usage, `${file.where} ${path}: must hold options by name`);
+}
+
+function fromFile(file: Named, values: Values): void {
+  const path = readable(file) ?? "";
+  for (const [name, value] of Object.entries(parse(file))) {
+    const option = runOptions.find((each) => each.name === name);
+    if (option === undefined || option.hidden === true || name === "config") {
+      throw new Failure(
+        exitCode.usage,
+        `${file.where} ${path}: unknown option "${name}"; giantvm run --help lists them`,
+      );
+    }
+    const text = Array.isArray(value) ? value.join(",") : String(value);
+    values.set(name, { value: text, where: `${name} in ${path}` });
+  }
+}
+
+export function collect(
+  flags: Readonly<Record<string, string>>,
+  environment: Readonly<Record<string, string | undefined>>,
+): Values {
+  const values: Values = new Map();
+  const given = (name: string, flagOnly: boolean): Named | undefined => {
+    const flag = flags[name];
+    if (flag !== undefined) return { value: flag, where: `--${name}` };
+    const variable = variableOf(name);
+    const value = flagOnly ? undefined : environment[variable];
+    return value === undefined ? undefined : { value, where: variable };
+  };
+  const config = given("config", false);
+  if (config !== undefined) fromFile(config, values);
+  for (const { name, hidden } of runOptions) {
+    const entry = given(name, hidden === true);
+    if (entry !== undefined) values.set(name, entry);
+  }
+  return values;
+}

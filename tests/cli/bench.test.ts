@@ -1,0 +1,68 @@
+/** @module `giantvm bench dsm`: every field, figures that fit each other, true placement. */
+
+import { describe, expect, test } from "bun:test";
+import { placementText } from "../../src/cli/bench.ts";
+import { kvmMissing, run } from "../program.ts";
+
+const missing = kvmMissing();
+if (missing !== undefined) console.warn(`SKIPPED: bench dsm: ${missing}`);
+
+type Row = {
+  readonly p50: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly count: number;
+  readonly histogram: readonly number[];
+};
+type Rows = Readonly<Record<string, Row>>;
+
+const rounds = 60;
+const kinds = ["local_fault_us", "remote_read_us", "remote_write_us", "upgrade_us"];
+const trips = ["udp_rtt_64_us", "udp_rtt_us"];
+
+async function bench(under: readonly string[] = []) {
+  const args = ["bench", "dsm", "--json", "--rounds", String(rounds)];
+  const { code, signal, stdout, stderr } = await run(args, { under });
+  expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: "" });
+  return JSON.parse(stdout) as { rounds: number; ratio: number; placement: string } & Rows;
+}
+
+/** Bucket k holds what took less than 2^k us; the median lies where half of them are in. */
+function fits({ p50, p99, p999, count, histogram }: Row): void {
+  expect(p50).toBeGreaterThan(0);
+  expect(p99).toBeGreaterThanOrEqual(p50);
+  expect(p999).toBeGreaterThanOrEqual(p99);
+  expect(histogram.reduce((sum, each) => sum + each, 0)).toBe(count);
+  let below = 0;
+  const bucket = histogram.findIndex((each) => (below += each) > count / 2);
+  expect(p50).toBeLessThan(2 ** bucket);
+  if (bucket > 0) expect(p50).toBeGreaterThanOrEqual(2 ** (bucket - 1));
+}
+
+describe.skipIf(missing !== undefined)("bench dsm", () => {
+  test("has every field, and they fit each other", async () => {
+    const result = await bench();
+    expect(result.rounds).toBe(rounds);
+    for (const name of [...trips, ...kinds]) {
+      expect(result[name]!.count).toBe(rounds);
+      fits(result[name]!);
+    }
+    fits(result["ping_pong_us"]!);
+    const faults = result["remote_read_us"]!.p50 - result["local_fault_us"]!.p50;
+    expect(result.ratio).toBeCloseTo(faults / result["udp_rtt_us"]!.p50, 6);
+    expect(result.placement).toMatch(/^(node 0 on CPU \d+, node 1 on|both nodes share) CPU \d+, /);
+  });
+
+  test("says when both nodes share one CPU", async () => {
+    if (Bun.which("taskset") === null) return console.warn("SKIPPED: one CPU: no taskset");
+    const status = await Bun.file("/proc/self/status").text();
+    const cpu = /^Cpus_allowed_list:\s*(\d+)/m.exec(status)![1]!;
+    const { placement } = await bench(["taskset", "-c", cpu]);
+    expect(placement).toBe(`both nodes share CPU ${cpu}, all waits blocking`);
+  });
+});
+
+test("placements in words", () => {
+  expect(placementText("0", "3")).toBe("node 0 on CPU 0, node 1 on CPU 3, all waits blocking");
+  expect(placementText("0-3", "1")).toStartWith("not pinned: node 0 on CPUs 0-3, node 1 on CPUs 1");
+});
