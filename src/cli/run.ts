@@ -21,8 +21,6 @@ import { exitCode, Failure, hostFailure } from "./failure.ts";
 import { keyHelp, openTerminal } from "./terminal.ts";
 import { buildId } from "./version.ts";
 
-const deviceNode = 0;
-const consoleNode = 0;
 /**
  * A vCPU of the built-in guest calls a check failed when another has not moved for so long; sooner
  * where a test has switched a guard off and waits for exactly that.
@@ -40,7 +38,7 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
     if (config.kernel === undefined) {
       return builtinImages({
         nodes,
-        deviceNode,
+        deviceNode: config.deviceNode,
         tscKhz,
         seedU64: agreement.vmIdU64,
         waitLimitMs: config.guardOff === "" ? guestWaitMs.usual : guestWaitMs.guardOff,
@@ -80,10 +78,10 @@ function planOf(
     })),
     cpuid: agreement.cpuid,
     tscKhz: agreement.tscKhz,
-    deviceNode,
+    deviceNode: config.deviceNode,
     routesVersion: 1,
     routes: deviceRoutes(
-      deviceNode,
+      config.deviceNode,
       devices.map((device) => device.place),
     ),
     silenceMs: config.silenceMs,
@@ -92,8 +90,20 @@ function planOf(
   };
 }
 
+/** What must be the same on all nodes. */
+function settingsOf(config: RunConfig): Hello["settings"] {
+  return [
+    ["silence", String(config.silenceMs)],
+    ["device-node", String(config.deviceNode)],
+    ["console-node", String(config.consoleNode)],
+    ["scratch-node", String(config.scratchNode)],
+    ["guard-off", config.guardOff],
+  ];
+}
+
 /** Opens this host's data plane, for one epoch. */
 function opener(config: RunConfig, order: string, address: string, vmIdU64: bigint) {
+  const settings = settingsOf(config);
   return (epoch: number) => {
     try {
       const dataPlane = openDataPlane({ address });
@@ -107,7 +117,7 @@ function opener(config: RunConfig, order: string, address: string, vmIdU64: bigi
         ramPages: config.memoryBytes / 4096,
         dataPort: dataPlane.dataPort,
         vmIdU64,
-        silenceMs: config.silenceMs,
+        settings,
         facts: dataPlane.facts(),
         hide: config.hide,
       };
@@ -124,10 +134,16 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
   const self = peers[node];
   if (self === undefined) throw new Failure(exitCode.internal, "this node is none of the peers");
   let daemon: Daemon | undefined;
-  const socket: ControlSocket = await openSocket(self.address, self.port, (bytes, port, address) =>
-    daemon?.receive(bytes, port, address),
+  const socket: ControlSocket = await openSocket(
+    self,
+    (bytes, from) => daemon?.receive(bytes, from),
+    (to, errno) =>
+      log.warn(
+        `nothing can be sent from ${self.address} to ${to.address} (${errno}): ` +
+          "check the routes of this host and --self",
+      ),
   );
-  const order = peers.map((peer) => `${peer.address}:${peer.port}`).join(",");
+  const order = peers.map(({ address, port }) => peerLabel({ host: address, port })).join(",");
   if (peers.length > 1) {
     log.warn(
       `node ${node} of ${peers.length} on ${self.address}:${self.port}; ` +
@@ -135,17 +151,21 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
     );
   }
   const vmIdU64 = crypto.getRandomValues(new BigUint64Array(1))[0] ?? 1n;
-  const scratchNode = config.scratchNode;
-  if (scratchNode >= peers.length)
-    throw new Failure(exitCode.usage, "--scratch-node: no such node");
-  const devices = [scratchDevice(scratchNode, config.scratchDelayMs)];
+  if (config.guardOff !== "") {
+    log.warn(
+      `the coherence guard ${config.guardOff} is switched off: the guest's memory may be wrong; ` +
+        "--guard-off is for tests alone",
+    );
+  }
+  const devices = [scratchDevice(config.scratchNode, config.scratchDelayMs)];
   daemon = new Daemon({
     node,
     peers: peers.map((peer) => ({ ...peer, name: peerLabel(peer) })),
+    build: buildId,
     silenceMs: config.silenceMs,
     joinMs: config.joinMs,
-    deviceNode,
-    consoleNode,
+    deviceNode: config.deviceNode,
+    consoleNode: config.consoleNode,
     devices,
     open: opener(config, order, self.address, vmIdU64),
     cpuidOf: (hellos) =>
@@ -156,7 +176,7 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
       }),
     planOf: (agreement, hellos) => planOf(config, devices, node, peers, agreement, hellos),
     images: (agreement, hellos) => images(config, agreement, hellos),
-    send: (bytes, to) => socket.send(bytes, to.port, to.address),
+    send: (bytes, to) => socket.send(bytes, to),
     console: (bytes) => void process.stdout.write(bytes),
     log,
   });
@@ -196,7 +216,7 @@ export async function run(
       default:
         return action satisfies never;
     }
-  }, daemon.node === consoleNode);
+  }, daemon.node === config.consoleNode);
   const outcome = await daemon.run();
   terminal.close();
   close();

@@ -25,6 +25,8 @@ export const runOptions: readonly RunOption[] = [
   { name: "kernel", value: "FILE", help: "bzImage or ELF kernel; without it the built-in guest" },
   { name: "initrd", value: "FILE", help: "initial RAM disk" },
   { name: "append", value: "TEXT", help: "kernel command line, instead of the tuned default" },
+  { name: "device-node", value: "K", help: "node that has the VM's devices, by place (0)" },
+  { name: "console-node", value: "K", help: "node whose terminal is the VM's console (0)" },
   { name: "silence", value: "MS", help: "a node silent for so long is lost (2000)" },
   { name: "join-timeout", value: "S", help: "how long to wait for the peers at start (60)" },
   { name: "spin", value: "US", help: "how long the engine polls before it sleeps (0)" },
@@ -45,6 +47,8 @@ export type RunConfig = {
   readonly kernel: string | undefined;
   readonly initrd: string | undefined;
   readonly append: string | undefined;
+  readonly deviceNode: number;
+  readonly consoleNode: number;
   readonly silenceMs: number;
   readonly joinMs: number;
   readonly spinUs: number;
@@ -56,6 +60,9 @@ export type RunConfig = {
   readonly scratchNode: number;
   readonly scratchDelayMs: number;
 };
+
+/** Options for tests are flags alone: nobody shall set one without seeing it. */
+const settable = runOptions.filter((option) => option.hidden !== true);
 
 type Values = Map<string, { readonly value: string; readonly where: string }>;
 
@@ -87,7 +94,7 @@ function collect(
   const configPath = flags["config"] ?? environment["GIANTVM_CONFIG"];
   if (configPath !== undefined) {
     for (const [name, value] of Object.entries(readFile(configPath))) {
-      if (!runOptions.some((option) => option.name === name) || name === "config") {
+      if (!settable.some((option) => option.name === name) || name === "config") {
         throw new Failure(
           exitCode.usage,
           `--config ${configPath}: unknown option "${name}"; giantvm run --help lists them`,
@@ -97,7 +104,7 @@ function collect(
       values.set(name, { value: text, where: `${name} in ${configPath}` });
     }
   }
-  for (const { name } of runOptions) {
+  for (const { name } of settable) {
     const variable = `GIANTVM_${name.toUpperCase().replaceAll("-", "_")}`;
     const value = environment[variable];
     if (value !== undefined) values.set(name, { value, where: variable });
@@ -172,6 +179,7 @@ export function readRunConfig(
     return entry === undefined ? fallback : count(entry.where, entry.value, least, most);
   };
   const peers = parsePeers(values.get("peers")?.value ?? "127.0.0.1");
+  const nodeNumber = (name: string) => number(name, 0, 0, peers.length - 1);
   const kernel = existing(values.get("kernel"));
   const initrd = existing(values.get("initrd"));
   if (initrd !== undefined && kernel === undefined) {
@@ -185,6 +193,8 @@ export function readRunConfig(
     kernel,
     initrd,
     append: values.get("append")?.value,
+    deviceNode: nodeNumber("device-node"),
+    consoleNode: nodeNumber("console-node"),
     silenceMs: number("silence", 2000, 100, 600_000),
     joinMs: 1000 * number("join-timeout", 60, 1, 86_400),
     spinUs: number("spin", 0, 0, 1_000_000),
@@ -192,7 +202,7 @@ export function readRunConfig(
     report: values.get("report")?.value,
     guardOff: values.get("guard-off")?.value ?? "",
     scalePercent: number("scale", 100, 1, 10_000),
-    scratchNode: number("scratch-node", 0, 0, 63),
+    scratchNode: nodeNumber("scratch-node"),
     scratchDelayMs: number("scratch-delay", 0, 0, 60_000),
   };
 }
