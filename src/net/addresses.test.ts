@@ -68,8 +68,9 @@ test("self is the one peer that is an address of this host", async () => {
 
 test("--self may be a name, an address in any spelling, with or without port", async () => {
   const peers = await resolvePeers(parsePeers("both,six:9"), find);
-  for (const self of ["six", "six:9", "2001:db8::6", "[2001:DB8:0::6]"]) {
+  for (const self of ["six", "six:9", "2001:db8::6", "[2001:DB8:0::6]", "[2001:DB8:0::6]:9"]) {
     expect(findSelf(peers, self)).toBe(1);
   }
+  expect(() => findSelf(peers, "[2001:db8::6]:8")).toThrow("is none of --peers");
   expect(() => findSelf(peers, "ten")).toThrow("--self ten is none of --peers");
 });

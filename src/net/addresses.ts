@@ -98,6 +98,13 @@ function ownAddresses(): ReadonlySet<string> {
   );
 }
 
+/** Whether --self means this peer: a name or an address in any spelling, with or without port. */
+function isNamed(peer: ResolvedPeer, self: string): boolean {
+  if (self === peer.host || self === peerLabel(peer)) return true;
+  const [, address = self, port] = /^\[(.*)\](?::(\d+))?$/.exec(self) ?? [];
+  return canonical(address) === peer.address && (port === undefined || Number(port) === peer.port);
+}
+
 /** Index of this node among the peers: by --self, else by the one address that is this host's. */
 export function findSelf(
   peers: readonly ResolvedPeer[],
@@ -106,10 +113,7 @@ export function findSelf(
 ): number {
   const label = peerLabel;
   if (self !== undefined) {
-    const bare = canonical(self.replace(/^\[(.*)\]$/, "$1"));
-    const matches = peers.flatMap((peer, index) =>
-      self === peer.host || self === label(peer) || bare === peer.address ? [index] : [],
-    );
+    const matches = peers.flatMap((peer, index) => (isNamed(peer, self) ? [index] : []));
     if (matches.length === 1) return matches[0] ?? 0;
     const what = matches.length === 0 ? "is none of" : "fits several of";
     throw usage(

@@ -144,11 +144,9 @@ describe.skipIf(missing !== undefined)("nodes that fail", () => {
     const peers = await places(3);
     const waiting = [0, 1].map((index) => node({ peers, self: peers[index]! }));
     await Promise.all(waiting.map((one) => one.logged("node ")));
+    const without = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /dev && exec "$@"'];
     const hidden = Bun.spawn(
-      [
-        ...["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /dev && exec "$@"', "sh"],
-        ...[executable, "run", "--peers", peers.join(","), "--self", peers[2]!],
-      ],
+      [...without, "sh", executable, "run", "--peers", peers.join(","), "--self", peers[2]!],
       { stdin: "ignore", stdout: "pipe", stderr: "pipe" },
     );
     const log = new Log();
