@@ -122,7 +122,9 @@ export class Daemon {
 
   /** Presses the guest's power button; the devices' node has it. */
   powerButton(): void {
-    if (this.#member.phase !== "running") return;
+    // Another node may run a moment before this one does.
+    const { phase } = this.#member;
+    if (phase !== "loading" && phase !== "running") return;
     if (this.#o.deviceNode === this.#o.node) this.#dataPlane?.powerButton();
     else this.#send(this.#o.deviceNode, { kind: "power" });
   }
