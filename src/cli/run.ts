@@ -79,7 +79,6 @@ function planOf(
     cpuid: agreement.cpuid,
     tscKhz: agreement.tscKhz,
     deviceNode: config.deviceNode,
-    routesVersion: 1,
     routes: deviceRoutes(
       config.deviceNode,
       devices.map((device) => device.place),
