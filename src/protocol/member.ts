@@ -111,7 +111,9 @@ export class Member {
     message: ControlMessage | ForeignHello,
     nowNsU64: bigint,
   ): readonly HostEffect[] {
-    if ("epoch" in message && message.epoch > this.#epoch) {
+    // Between two epochs nobody listens; an end of the one before still ends the next.
+    const next = "epoch" in message && message.epoch > this.#epoch;
+    if (next || (this.#between && message.kind === "end")) {
       this.#early.push({ from, message });
       return [];
     }

@@ -129,6 +129,20 @@ describe("nodes that cannot become one machine", () => {
 describe("processes that are started again", () => {
   seeds("while others greet, they are taken in", { trouble: "again" }, together(1, 0, /^off$/));
 
+  seeds(
+    "at any moment, they are taken in by all or lost to all",
+    { trouble: "again-any" },
+    (plan) => {
+      const { living } = lived(plan);
+      expect(living.length).toBe(plan.nodes);
+      const codes = living.map((log) => log.finished?.code);
+      if (codes.includes(0)) return expect(codes).toEqual(living.map(() => 0));
+      // The new process is refused; the others have lost the one before, or hear of the refusal.
+      for (const code of codes) expect([4, 5]).toContain(code!);
+    },
+    60,
+  );
+
   seeds("while the VM runs, it has lost them", { ending: "again" }, (plan) => {
     const { living } = lived(plan);
     const again = living.findIndex((log) => log.ran === 0);

@@ -14,6 +14,8 @@ import { Random } from "./random.ts";
 const msU64 = 1_000_000n;
 const stepNsU64 = msU64;
 
+const signal = { kind: "end", cause: "signal", code: 143, reason: "SIGTERM" } as const;
+
 type Timer = { readonly atNsU64: bigint; readonly order: number; readonly run: () => void };
 
 export class ClusterSim {
@@ -26,6 +28,7 @@ export class ClusterSim {
   #timers: Timer[] = [];
   #order = 0;
   #acted = false;
+  #signalled = false;
   #runs = 0;
   /** Datagrams between the two sides are lost until then. */
   #cutUntilNsU64 = 0n;
@@ -43,6 +46,12 @@ export class ClusterSim {
     }
     // Started again before the first node has come, so while everyone greets.
     if (plan.trouble === "again") this.#within(plan.startMs, () => this.#start(last));
+    // At any moment up to the first instructions of the guest.
+    if (plan.trouble === "again-any") {
+      this.#within(3 * plan.startMs, () => {
+        if (!this.#acted) this.#start(last);
+      });
+    }
   }
 
   /** Runs until every living node is over; throws when that takes more than `limitMs`. */
@@ -168,14 +177,14 @@ export class ClusterSim {
   }
 
   #reset(node: Process): void {
-    const { ending, stopMs } = this.#plan;
+    const { ending, seed, stopMs } = this.#plan;
     const other = this.nodes[this.#random.below(this.nodes.length)] ?? node;
     // One that hangs or dies does so before it has stopped.
     other.stopping = ending === "reset-kill" || ending === "reset-hang";
     this.#event(node, { kind: "end", cause: "reset", code: 0, reason: "again" });
     if (ending === "reset-kill") this.#within(stopMs, () => (other.alive = false));
-    const signal = { kind: "end", cause: "signal", code: 143, reason: "SIGTERM" } as const;
-    if (ending === "reset-signal") this.#within(stopMs, () => this.#event(other, signal));
+    if (ending === "reset-signal" && seed % 3 === 0)
+      this.#within(stopMs, () => this.#event(other, signal));
   }
 
   #cut(ms: number): void {
@@ -207,14 +216,22 @@ export class ClusterSim {
       switch (effect.kind) {
         case "configure":
           log.configured += 1;
-          this.#later(20, () => this.#event(node, { kind: "configured" }));
+          this.#later(20, () => {
+            node.configured = log.restarts + 1;
+            this.#event(node, { kind: "configured" });
+          });
           break;
         case "load":
           log.loaded += 1;
-          this.#later(node.place === 0 ? 200 : 1, () => this.#event(node, { kind: "loaded" }));
+          this.#barrier(node, "configured");
+          this.#later(node.place === 0 ? 200 : 1, () => {
+            node.loaded = log.restarts + 1;
+            this.#event(node, { kind: "loaded" });
+          });
           break;
         case "run":
           log.ran += 1;
+          this.#barrier(node, "loaded");
           break;
         case "stop":
           if (node.stopping) break;
@@ -225,6 +242,7 @@ export class ClusterSim {
           break;
         case "restart":
           log.restarts += 1;
+          this.#signalBetween(node);
           this.#later(20, () => {
             this.#execute(node, node.member.restart(effect.epoch, this.#nowNsU64));
             this.#open(node, effect.epoch);
@@ -241,14 +259,33 @@ export class ClusterSim {
     }
   }
 
+  /** Nobody goes on before every process it has heard of has come so far in this epoch. */
+  #barrier(node: Process, stage: "configured" | "loaded"): void {
+    const behind = [node, ...node.known.values()].find((one) => one[stage] <= node.log.restarts);
+    if (behind === undefined) return;
+    throw new Error(
+      `seed ${this.#plan.seed}: node ${node.place} goes on, ${behind.place} does not`,
+    );
+  }
+
+  /** A signal in the narrowest moments: between two epochs, to this node or to one behind it. */
+  #signalBetween(node: Process): void {
+    const { ending, seed } = this.#plan;
+    if (ending !== "reset-signal" || this.#signalled || seed % 3 === 0) return;
+    this.#signalled = true;
+    const behind = this.nodes.find((one) => one?.member.phase === "ending");
+    this.#event((seed % 3 === 1 ? behind : undefined) ?? node, signal);
+  }
+
   #flush(node: Process): void {
     if (!node.alive) return;
     for (const { to, datagram } of node.member.poll(this.#nowNsU64)) {
-      this.#transmit(node.place, Number(to.address.slice(1)), datagram);
+      this.#transmit(node, Number(to.address.slice(1)), datagram);
     }
   }
 
-  #transmit(from: number, to: number, datagram: Uint8Array): void {
+  #transmit(sender: Process, to: number, datagram: Uint8Array): void {
+    const from = sender.place;
     if (this.#random.chance(this.#plan.lossPercent)) return;
     if (this.#nowNsU64 < this.#cutUntilNsU64 && this.#side.has(from) !== this.#side.has(to)) return;
     const odd = this.#plan.nodes - 1;
@@ -256,14 +293,16 @@ export class ClusterSim {
     if (this.#plan.trouble === "version" && (from === odd) !== (to === odd)) datagram[2] = 9;
     const copies = this.#random.chance(5) ? 2 : 1;
     for (let copy = 0; copy < copies; copy += 1) {
-      this.#later(8, () => this.#arrive(from, to, datagram));
+      this.#later(8, () => this.#arrive(sender, to, datagram));
     }
   }
 
-  #arrive(from: number, to: number, datagram: Uint8Array): void {
+  #arrive(sender: Process, to: number, datagram: Uint8Array): void {
     const node = this.nodes[to];
     if (node === undefined || !node.alive) return;
-    const source = { address: `h${from}`, port };
+    const latest = this.nodes[sender.place] === sender || !node.known.has(sender.place);
+    if (latest) node.known.set(sender.place, sender);
+    const source = { address: `h${sender.place}`, port };
     this.#execute(node, node.member.receive(datagram, source, this.#nowNsU64));
   }
 }

@@ -18,7 +18,16 @@ export type Plan = {
   readonly stopMs: number;
   /** What is wrong with the last node, or happens to it, before the VM can run. */
   readonly trouble:
-    "none" | "build" | "order" | "protocol" | "version" | "setting" | "open" | "again" | "absent";
+    | "none"
+    | "build"
+    | "order"
+    | "protocol"
+    | "version"
+    | "setting"
+    | "open"
+    | "again"
+    | "again-any"
+    | "absent";
   /** What happens once all nodes run. */
   readonly ending:
     | "poweroff"
@@ -66,6 +75,11 @@ export class Process {
   readonly log: NodeLog = { configured: 0, loaded: 0, ran: 0, restarts: 0, finished: undefined };
   readonly member: Member;
   alive = true;
+  /** The latest process of each other place from which anything has come. */
+  readonly known = new Map<number, Process>();
+  /** Epochs for which this process has said that it is configured, and loaded. */
+  configured = 0;
+  loaded = 0;
   stopping = false;
   stopped = false;
 
