@@ -3,6 +3,8 @@
  * reliable links) of every node over a network that loses, doubles, delays, reorders and is cut.
  * What takes time on a real node (open, configure, load, stop) takes a random time here. Nodes are
  * processes: they start at different moments, die, and may be started again.
+ *
+ * Long because the world and all that can happen to it share one clock.
  */
 
 import type { HostEffect } from "../protocol/member.ts";
