@@ -29,8 +29,8 @@ const probesWanted = 400;
 const probeGapNsU64 = 5_000_000n;
 /** How long an end waits for nodes that do not say that they have stopped. */
 const endGraceNsU64 = 3_000_000_000n;
-/** The same for nodes of which nothing was ever heard. */
-const unmetGraceNsU64 = 500_000_000n;
+/** The same for nodes of which nothing was ever heard: they may be about to start. */
+const unmetGraceNsU64 = { signal: 500_000_000n, failure: 2_000_000_000n };
 /** A reset waits for every living node; beyond this time, or 20 times the silence, one hangs. */
 const resetNsU64 = 60_000_000_000n;
 const msU64 = 1_000_000n;
@@ -433,7 +433,8 @@ export class Cluster {
       return;
     }
     const met = running.some((node) => this.#met.has(node));
-    const enough = this.#stopped && !met && waited > unmetGraceNsU64;
+    const grace = unmetGraceNsU64[end.cause === "signal" ? "signal" : "failure"];
+    const enough = this.#stopped && !met && waited > grace;
     if (done || enough || waited > endGraceNsU64 || end.cause === "lost") this.#over(end);
   }
 
