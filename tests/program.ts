@@ -34,6 +34,7 @@ export function temporaryFolder() {
 export type StartOptions = {
   readonly cwd?: string;
   readonly env?: Record<string, string>;
+  readonly stdin?: "ignore" | "pipe";
   /** Words before the program: a host that lacks something (hosts.ts). */
   readonly under?: readonly string[];
 };
@@ -42,7 +43,7 @@ export function start(args: readonly string[], options: StartOptions = {}): Star
   const child = Bun.spawn([...(options.under ?? []), executable, ...args], {
     cwd: options.cwd ?? tmpdir(),
     env: { PATH: process.env["PATH"] ?? "", ...options.env },
-    stdin: "ignore",
+    stdin: options.stdin ?? "ignore",
     stdout: "pipe",
     stderr: "pipe",
   });

@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0x33eb393a2f0e4a69)
+#define GVM_ABI UINT64_C(0x14cd0e55f40a99fe)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);
@@ -33,12 +33,8 @@ int32_t gvm_stop(uint64_t);
 int32_t gvm_console_input(uint64_t, const uint8_t *, uint64_t);
 /* Answers the slow access with this id. */
 int32_t gvm_io_reply(uint64_t, uint64_t, const uint8_t *, uint64_t);
-/* Sets the level of a global system interrupt line. */
-int32_t gvm_interrupt(uint64_t, uint32_t, uint32_t);
 /* Presses the power button of the board; the guest may shut down. */
 int32_t gvm_power_button(uint64_t);
-/* Routes: a newer routing table. */
-int32_t gvm_routes(uint64_t, const uint8_t *, uint64_t);
 /* Copies up to n u64 counters out; returns how many exist. */
 int32_t gvm_counters(uint64_t, uint8_t *, uint32_t);
 /* Text of a local vCPU's registers, or why it cannot answer; returns bytes. */

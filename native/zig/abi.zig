@@ -125,7 +125,6 @@ pub const Plan = struct {
     cpuid: []const CpuidEntry,
     tsc_khz: u32,
     device_node: u8,
-    routes_version: u32,
     routes: []const Route,
     silence_ms: u32,
     spin_us: u32,
@@ -134,7 +133,6 @@ pub const Plan = struct {
     guard_off: []const u8,
 };
 pub const Boot = struct { long_mode: bool, rip: u64, rsi: u64, rsp: u64, cr3: u64, gdt: u64 };
-pub const Routes = struct { version: u32, ranges: []const Route };
 /// Answer to gvm_facts.
 pub const Facts = struct {
     vendor: []const u8,
@@ -155,7 +153,7 @@ pub const Probe = struct {
 
 /// Structures that cross as CBOR, by name.
 pub const configurations = .{
-    OpenOptions, PlanNode, CpuidEntry, Route, Plan, Boot, Routes, Facts, Probe,
+    OpenOptions, PlanNode, CpuidEntry, Route, Plan, Boot, Facts, Probe,
 };
 
 pub const Bytes = [*]const u8;
@@ -232,19 +230,9 @@ pub const functions = [_]Function{
         .doc = "Answers the slow access with this id.",
     },
     .{
-        .name = "gvm_interrupt",
-        .type = fn (Handle, u32, u32) callconv(.c) i32,
-        .doc = "Sets the level of a global system interrupt line.",
-    },
-    .{
         .name = "gvm_power_button",
         .type = fn (Handle) callconv(.c) i32,
         .doc = "Presses the power button of the board; the guest may shut down.",
-    },
-    .{
-        .name = "gvm_routes",
-        .type = fn (Handle, Bytes, u64) callconv(.c) i32,
-        .doc = "Routes: a newer routing table.",
     },
     .{
         .name = "gvm_counters",

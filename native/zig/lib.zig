@@ -123,16 +123,8 @@ const exports = struct {
         return result(node(handle).ioReply(id, bytes[0..length]));
     }
 
-    fn gvm_interrupt(handle: abi.Handle, gsi: u32, level: u32) callconv(.c) i32 {
-        return result(node(handle).interrupt(gsi, level != 0));
-    }
-
     fn gvm_power_button(handle: abi.Handle) callconv(.c) i32 {
         return result(node(handle).powerButton());
-    }
-
-    fn gvm_routes(handle: abi.Handle, bytes: abi.Bytes, length: u64) callconv(.c) i32 {
-        return result(with(abi.Routes, bytes, length, node(handle), Node.routes));
     }
 
     fn gvm_counters(handle: abi.Handle, out: abi.Out, max: u32) callconv(.c) i32 {

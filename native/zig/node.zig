@@ -141,20 +141,9 @@ pub const Node = struct {
         try machine.bus.slowReply(id, bytes);
     }
 
-    pub fn interrupt(self: *Node, gsi: u32, level: bool) anyerror!void {
-        const machine = self.machine orelse return error.BadState;
-        const pin = std.math.cast(u8, gsi) orelse return error.OutOfRange;
-        devices.interruptLine(machine, pin, level);
-    }
-
     pub fn powerButton(self: *Node) anyerror!void {
         const machine = self.machine orelse return error.BadState;
         devices.pressPower(machine);
-    }
-
-    pub fn routes(self: *Node, table: abi.Routes) anyerror!void {
-        const machine = self.machine orelse return error.BadState;
-        try machine.bus.setRoutes(table.version, table.ranges);
     }
 
     pub fn counters(self: *Node, out: []align(1) u64) anyerror!usize {

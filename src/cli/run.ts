@@ -30,8 +30,6 @@ import { keyHelp, openTerminal, type Terminal } from "./terminal.ts";
 import { endUnexpectedBy } from "./unexpected.ts";
 import { buildId } from "./version.ts";
 
-const deviceNode = 0;
-const consoleNode = 0;
 /** A vCPU of the built-in guest calls a check failed when another has not moved for so long. */
 const guestWaitMs = 10_000;
 /** How much longer the guest looks for the consequences where a test has switched a guard off. */
@@ -48,7 +46,7 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
     if (config.images === undefined) {
       return builtinImages({
         nodes,
-        deviceNode,
+        deviceNode: config.deviceNode,
         tscKhz,
         seedU64: agreement.vmIdU64,
         waitLimitMs: guestWaitMs,
@@ -90,10 +88,9 @@ function planOf(
     })),
     cpuid: agreement.cpuid,
     tscKhz: agreement.tscKhz,
-    deviceNode,
-    routesVersion: 1,
+    deviceNode: config.deviceNode,
     routes: deviceRoutes(
-      deviceNode,
+      config.deviceNode,
       devices.map((device) => device.place),
     ),
     silenceMs: config.silenceMs,
@@ -102,8 +99,20 @@ function planOf(
   };
 }
 
+/** What must be the same on all nodes. */
+function settingsOf(config: RunConfig): Hello["settings"] {
+  return [
+    ["silence", String(config.silenceMs)],
+    ["device-node", String(config.deviceNode)],
+    ["console-node", String(config.consoleNode)],
+    ["scratch-node", String(config.scratchNode)],
+    ["guard-off", config.guardOff],
+  ];
+}
+
 /** Opens this host's data plane, for one epoch. */
 function opener(config: RunConfig, order: string, address: string, vmIdU64: bigint) {
+  const settings = settingsOf(config);
   return (epoch: number) => {
     try {
       const dataPlane = openDataPlane({ address });
@@ -117,7 +126,7 @@ function opener(config: RunConfig, order: string, address: string, vmIdU64: bigi
         ramPages: config.memoryBytes / 4096,
         dataPort: dataPlane.dataPort,
         vmIdU64,
-        silenceMs: config.silenceMs,
+        settings,
         facts: dataPlane.facts(),
         hide: config.hide,
       };
@@ -139,15 +148,19 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
   if (node === 0) checkImages(config.images);
   let daemon: Daemon | undefined;
   const socket: ControlSocket = await openSocket(
-    self.address,
-    self.port,
-    (bytes, port, address) => {
+    self,
+    (bytes, from) => {
       const answer = answerTo(bytes, buildId);
-      if (answer !== undefined) socket.send(answer, port, address);
-      else daemon?.receive(bytes, port, address);
+      if (answer !== undefined) socket.send(answer, from);
+      else daemon?.receive(bytes, from);
     },
+    (to, errno) =>
+      log.warn(
+        `nothing can be sent from ${self.address} to ${to.address} (${errno}): ` +
+          "check the routes of this host and --self",
+      ),
   );
-  const order = peers.map((peer) => `${peer.address}:${peer.port}`).join(",");
+  const order = peers.map(({ address, port }) => peerLabel({ host: address, port })).join(",");
   if (peers.length > 1) {
     log.warn(
       `node ${node} of ${peers.length} on ${self.address}:${self.port}; ` +
@@ -155,17 +168,21 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
     );
   }
   const vmIdU64 = crypto.getRandomValues(new BigUint64Array(1))[0] ?? 1n;
-  const scratchNode = config.scratchNode;
-  if (scratchNode >= peers.length)
-    throw new Failure(exitCode.usage, "--scratch-node: no such node");
-  const devices = [scratchDevice(scratchNode, config.scratchDelayMs)];
+  if (config.guardOff !== "") {
+    log.warn(
+      `the coherence guard ${config.guardOff} is switched off: the guest's memory may be wrong; ` +
+        "--guard-off is for tests alone",
+    );
+  }
+  const devices = [scratchDevice(config.scratchNode, config.scratchDelayMs)];
   daemon = new Daemon({
     node,
     peers: peers.map((peer) => ({ ...peer, name: peerLabel(peer) })),
+    build: buildId,
     silenceMs: config.silenceMs,
     joinMs: config.joinMs,
-    deviceNode,
-    consoleNode,
+    deviceNode: config.deviceNode,
+    consoleNode: config.consoleNode,
     devices,
     open: opener(config, order, self.address, vmIdU64),
     cpuidOf: (hellos) =>
@@ -177,7 +194,7 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
     planOf: (agreement, hellos) => planOf(config, devices, node, peers, agreement, hellos),
     images: (agreement, hellos) => images(config, agreement, hellos),
     explain: (error) => hostFailure(error, self.address, config.guardOff),
-    send: (bytes, to) => socket.send(bytes, to.port, to.address),
+    send: (bytes, to) => socket.send(bytes, to),
     console: (bytes) => void process.stdout.write(bytes),
     log,
   });
@@ -197,7 +214,7 @@ function report(path: string | undefined, node: number, outcome: Outcome, log: L
   }
 }
 
-function openConsole(daemon: Daemon): Terminal {
+function openConsole(daemon: Daemon, consoleNode: number): Terminal {
   return openTerminal((action) => {
     switch (action.kind) {
       case "bytes":
@@ -234,7 +251,7 @@ function watch(daemon: Daemon): void {
 async function runNode(config: RunConfig, log: Log): Promise<number> {
   const { daemon, close } = await start(config, log);
   watch(daemon);
-  const terminal = openConsole(daemon);
+  const terminal = openConsole(daemon, config.consoleNode);
   breakDown(config.fault, () => daemon.counters()["exits"] ?? 0);
   const outcome = await daemon.run();
   terminal.close();

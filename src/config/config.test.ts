@@ -82,3 +82,25 @@ test("flag before environment before file, TOML and JSON", () => {
     rmSync(folder, { recursive: true });
   }
 });
+
+test("options for tests are flags alone", () => {
+  const environment = { GIANTVM_GUARD_OFF: "defer_busy", GIANTVM_SCRATCH_NODE: "9" };
+  const config = readRunConfig({}, environment);
+  expect([config.guardOff, config.scratchNode]).toEqual(["", 0]);
+  expect(readRunConfig({ "guard-off": "defer_busy" }, {}).guardOff).toBe("defer_busy");
+  const folder = mkdtempSync(join(tmpdir(), "giantvm-config-"));
+  try {
+    const path = join(folder, "vm.toml");
+    writeFileSync(path, 'guard-off = "defer_busy"\n');
+    expect(() => readRunConfig({ config: path }, {})).toThrow('unknown option "guard-off"');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("devices and console are on a node that exists", () => {
+  const peers = { peers: "a,b,c" };
+  const config = readRunConfig({ ...peers, "device-node": "2", "console-node": "1" }, {});
+  expect([config.deviceNode, config.consoleNode]).toEqual([2, 1]);
+  expect(() => readRunConfig({ ...peers, "device-node": "3" }, {})).toThrow("from 0 to 2");
+});

@@ -20,6 +20,8 @@ export const runOptions: readonly RunOption[] = [
   { name: "initrd", value: "FILE", help: "initial RAM disk; only node 0 reads it" },
   { name: "append", value: "TEXT", help: "kernel command line, instead of the tuned default" },
   { name: "builtin", help: "run the built-in guest (the default without --kernel)" },
+  { name: "device-node", value: "K", help: "node that has the VM's devices, by place (0)" },
+  { name: "console-node", value: "K", help: "node whose terminal is the VM's console (0)" },
   { name: "silence", value: "MS", help: "a node silent for so long is lost (2000)" },
   { name: "join-timeout", value: "S", help: "how long to wait for the peers at start (60)" },
   { name: "spin", value: "US", help: "how long the engine polls before it sleeps (0)" },

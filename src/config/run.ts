@@ -17,6 +17,8 @@ export type RunConfig = {
   readonly self: string | undefined;
   readonly images: Images;
   readonly append: string | undefined;
+  readonly deviceNode: number;
+  readonly consoleNode: number;
   readonly silenceMs: number;
   readonly joinMs: number;
   readonly spinUs: number;
@@ -131,6 +133,7 @@ export function readRunConfig(
   };
   const verbose = values.get("verbose");
   const peers = parsePeers(values.get("peers")?.value ?? "127.0.0.1");
+  const nodeNumber = (name: string) => number(name, 0, 0, peers.length - 1);
   return {
     cpus: number("local-cpu", 1, 1, 255),
     memoryBytes: memoryOf(values, peers.length),
@@ -138,6 +141,8 @@ export function readRunConfig(
     self: values.get("self")?.value,
     images: imagesOf(values),
     append: values.get("append")?.value,
+    deviceNode: nodeNumber("device-node"),
+    consoleNode: nodeNumber("console-node"),
     silenceMs: number("silence", 2000, 100, 600_000),
     joinMs: 1000 * number("join-timeout", 60, 1, 86_400),
     spinUs: number("spin", 0, 0, 1_000_000),
@@ -147,7 +152,7 @@ export function readRunConfig(
     json: choice("log-format", ["text", "json"]) === "json",
     guardOff: values.get("guard-off")?.value ?? "",
     scalePercent: number("scale", 100, 1, 10_000),
-    scratchNode: number("scratch-node", 0, 0, 63),
+    scratchNode: nodeNumber("scratch-node"),
     scratchDelayMs: number("scratch-delay", 0, 0, 60_000),
     fault: choice("fault", ["none", "throw", "reject"]),
   };

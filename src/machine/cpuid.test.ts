@@ -138,6 +138,36 @@ test("a bit or a leaf that one node lacks is shown nowhere, in either order", ()
   }
 });
 
+test("XCR0 is what all hosts can enable, and only that state is described", () => {
+  const nodes = [
+    { cpus: 1, ramPages: 1 },
+    { cpus: 1, ramPages: 1 },
+  ];
+  const rich = host({ xcr0U64: 0x4000_0000_0000_0207n });
+  // The other host knows the state, elsewhere, but its kernel does not enable it.
+  const poor = host({
+    xcr0U64: 3n,
+    cpuid: host().cpuid.map((each) =>
+      each.leaf === 0xd && each.index === 2 ? Object.assign({}, each, { ebx: 832 }) : each,
+    ),
+  });
+  for (const hosts of [
+    [rich, poor],
+    [poor, rich],
+  ]) {
+    const table = cpuidTable({ hosts, nodes, hide: [] });
+    expect([find(table, 0xd).eax, find(table, 0xd).edx]).toEqual([3, 0]);
+    expect(table.some((each) => each.leaf === 0xd && each.index === 2)).toBe(false);
+  }
+  const both = cpuidTable({ hosts: [rich, rich], nodes, hide: [] });
+  expect([find(both, 0xd).eax, find(both, 0xd).edx]).toEqual([0x207, 0x4000_0000]);
+  expect(find(both, 0xd, 2).ebx).toBe(576);
+  const moved = host({ xcr0U64: 7n, cpuid: poor.cpuid });
+  expect(() => cpuidTable({ hosts: [host(), moved], nodes, hide: [] })).toThrow(
+    "lay out processor state 2 differently",
+  );
+});
+
 test("mixed vendors are refused", () => {
   const hosts = [host(), host({ vendor: "GenuineIntel" })];
   expect(() => cpuidTable({ hosts, nodes: oneNode, hide: [] })).toThrow("one VM needs one vendor");

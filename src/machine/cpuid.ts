@@ -97,12 +97,13 @@ function hiddenFeatures(policy: CpuidPolicy): readonly FeatureName[] {
 function intersection(hosts: readonly HostFacts[]): Map<string, Leaf> {
   const [first, ...others] = hosts;
   if (first === undefined) throw new MachineError("no host offers a processor");
+  const xcr0U64 = hosts.reduce((common, host) => common & host.xcr0U64, first.xcr0U64);
   const result = new Map<string, Leaf>(first.cpuid.map((entry) => [key(entry), { ...entry }]));
   for (const host of others) {
     const theirs = new Map(host.cpuid.map((entry) => [key(entry), entry]));
     for (const [name, leaf] of result) {
       const other = theirs.get(name);
-      if (other === undefined) {
+      if (other === undefined || isStateBeyond(leaf, xcr0U64)) {
         result.delete(name);
         continue;
       }
@@ -114,12 +115,22 @@ function intersection(hosts: readonly HostFacts[]): Map<string, Leaf> {
       if (leaf.leaf === 0xd) keepEqualState(leaf, other);
     }
   }
+  const state = result.get(key({ leaf: 0xd, index: 0 }));
+  if (state !== undefined) {
+    state.eax = Number(xcr0U64 & 0xffff_ffffn);
+    state.edx = Number(xcr0U64 >> 32n);
+  }
   return result;
+}
+
+/** A sub-leaf of user state (SDM volume 1, 13.2) that XCR0 cannot enable on every host. */
+function isStateBeyond(leaf: Leaf, xcr0U64: bigint): boolean {
+  const user = leaf.leaf === 0xd && leaf.index >= 2 && (leaf.ecx & 1) === 0;
+  return user && ((xcr0U64 >> BigInt(leaf.index)) & 1n) === 0n;
 }
 
 /** XSAVE areas: a component is shown only when all hosts put it in the same place. */
 function keepEqualState(leaf: Leaf, other: CpuidEntry): void {
-  if (leaf.index === 0) leaf.eax = (leaf.eax & other.eax) >>> 0;
   if (leaf.index === 1) leaf.eax = (leaf.eax & other.eax) >>> 0;
   if (leaf.index < 2) return;
   if (leaf.eax !== other.eax || leaf.ebx !== other.ebx) {

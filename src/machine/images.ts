@@ -11,7 +11,7 @@ import { type BzImage, readBzImage } from "./bzimage.ts";
 import { e820 } from "./e820.ts";
 import { isElf, readElf } from "./elf.ts";
 import { MachineError } from "./errors.ts";
-import { boot, gpaRanges, lowRamEnd, type NodeShare, pageBytes, ramBytes } from "./map.ts";
+import { boot, lowRamEnd, type NodeShare, ramBytes } from "./map.ts";
 import { bootGdt, identityTables } from "./pagetables.ts";
 import { zeroPage } from "./zeropage.ts";
 
@@ -162,11 +162,4 @@ export function linuxImages(input: LinuxInput): GuestImages {
     ...(input.initrd === undefined ? [] : [at(initrdGpa, input.initrd)]),
   ];
   return { segments, boot: bootState(kernel), commandLine };
-}
-
-/** gpa of the last byte of RAM, for checks against the guest's physical address width. */
-export function lastRamGpa(nodes: readonly NodeShare[]): number {
-  const last = gpaRanges(0, ramBytes(nodes)).at(-1);
-  if (last === undefined) throw new MachineError("the guest has no memory");
-  return alignUp(last.first + last.length, pageBytes) - 1;
 }

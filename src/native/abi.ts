@@ -3,7 +3,7 @@
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 
-export const abiHashU64 = 0x33eb393a2f0e4a69n;
+export const abiHashU64 = 0x14cd0e55f40a99fen;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -40,12 +40,8 @@ export const symbols = {
     args: [FFIType.u64, FFIType.u64, FFIType.ptr, FFIType.u64],
     returns: FFIType.i32,
   },
-  /** Sets the level of a global system interrupt line. */
-  gvm_interrupt: { args: [FFIType.u64, FFIType.u32, FFIType.u32], returns: FFIType.i32 },
   /** Presses the power button of the board; the guest may shut down. */
   gvm_power_button: { args: [FFIType.u64], returns: FFIType.i32 },
-  /** Routes: a newer routing table. */
-  gvm_routes: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
   /** Copies up to n u64 counters out; returns how many exist. */
   gvm_counters: { args: [FFIType.u64, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
   /** Text of a local vCPU's registers, or why it cannot answer; returns bytes. */
@@ -172,7 +168,6 @@ export type Plan = {
   readonly cpuid: readonly CpuidEntry[];
   readonly tscKhz: number;
   readonly deviceNode: number;
-  readonly routesVersion: number;
   readonly routes: readonly Route[];
   readonly silenceMs: number;
   readonly spinUs: number;
@@ -189,7 +184,6 @@ export function wirePlan(value: Plan): Wire {
     value.cpuid.map(wireCpuidEntry),
     value.tscKhz,
     value.deviceNode,
-    value.routesVersion,
     value.routes.map(wireRoute),
     value.silenceMs,
     value.spinUs,
@@ -209,15 +203,6 @@ export type Boot = {
 
 export function wireBoot(value: Boot): Wire {
   return [value.longMode, value.ripU64, value.rsiU64, value.rspU64, value.cr3U64, value.gdtU64];
-}
-
-export type Routes = {
-  readonly version: number;
-  readonly ranges: readonly Route[];
-};
-
-export function wireRoutes(value: Routes): Wire {
-  return [value.version, value.ranges.map(wireRoute)];
 }
 
 export type Facts = {

@@ -141,23 +141,8 @@ class NativeDataPlane implements DataPlane {
     );
   }
 
-  interrupt(gsi: number, level: boolean): void {
-    check("gvm_interrupt", this.#library.gvm_interrupt(this.#handle, gsi, level ? 1 : 0));
-  }
-
   powerButton(): void {
     check("gvm_power_button", this.#library.gvm_power_button(this.#handle));
-  }
-
-  routes(version: number, ranges: readonly PortRange[]): void {
-    this.#call(
-      "gvm_routes",
-      (bytes, length) => this.#library.gvm_routes(this.#handle, bytes, length),
-      abi.wireRoutes({
-        version,
-        ranges: ranges.map(wireRoute),
-      }),
-    );
   }
 
   counters(): Counters {

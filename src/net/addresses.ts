@@ -4,53 +4,128 @@ import { lookup } from "node:dns/promises";
 import { networkInterfaces } from "node:os";
 import { Failure, exitCode } from "../cli/failure.ts";
 import { type Peer, peerLabel } from "../config/peers.ts";
+import { canonical, type Family, familyOf, isLinkLocal, isLoopback } from "./canonical.ts";
 
 export type ResolvedPeer = Peer & { readonly address: string };
 
-export async function resolvePeers(peers: readonly Peer[]): Promise<readonly ResolvedPeer[]> {
-  return Promise.all(
-    peers.map(async (peer) => {
-      try {
-        const { address } = await lookup(peer.host);
-        return { ...peer, address };
-      } catch {
-        throw new Failure(
-          exitCode.peers,
-          `--peers ${peer.host}: the name cannot be resolved; give an address or mend DNS`,
-        );
-      }
-    }),
+/** All addresses of a name, canonical. */
+export type Lookup = (host: string) => Promise<readonly string[]>;
+
+const system: Lookup = async (host) =>
+  (await lookup(host, { all: true })).map(({ address }) => address);
+
+function usage(text: string): Failure {
+  return new Failure(exitCode.usage, text);
+}
+
+async function addressesOf(peer: Peer, find: Lookup): Promise<readonly string[]> {
+  try {
+    return (await find(peer.host)).map(canonical);
+  } catch {
+    throw new Failure(
+      exitCode.peers,
+      `--peers ${peer.host}: the name cannot be resolved; give an address or mend DNS`,
+    );
+  }
+}
+
+/** The family in which every node has an address: one socket serves all peers. */
+function commonFamily(peers: readonly Peer[], found: readonly (readonly string[])[]): Family {
+  const common = ([4, 6] as const).find((family) =>
+    found.every((addresses) => addresses.some((one) => familyOf(one) === family)),
   );
+  if (common !== undefined) return common;
+  const only = (family: Family) =>
+    peers.find((_, index) => found[index]?.every((one) => familyOf(one) === family))?.host;
+  throw usage(
+    `--peers mixes IPv4 (${only(4)}) and IPv6 (${only(6)}): ` +
+      "give all nodes by addresses of one kind",
+  );
+}
+
+function refuseUnreachable(peers: readonly ResolvedPeer[]): void {
+  const linkLocal = peers.find(({ address }) => isLinkLocal(address));
+  if (linkLocal !== undefined) {
+    throw usage(
+      `--peers ${linkLocal.host}: a link-local address has no meaning on another host; ` +
+        "give a global (or unique local) address",
+    );
+  }
+  const loopback = peers.find(({ address }) => isLoopback(address));
+  const outside = peers.find(({ address }) => !isLoopback(address));
+  if (loopback !== undefined && outside !== undefined) {
+    throw usage(
+      `--peers ${loopback.host} is ${loopback.address}, which ${outside.host} cannot reach: ` +
+        "give the address that host has in the network (or mend /etc/hosts)",
+    );
+  }
+}
+
+function refuseTwice(peers: readonly ResolvedPeer[]): void {
+  for (const [index, peer] of peers.entries()) {
+    const other = peers
+      .slice(0, index)
+      .find((one) => one.address === peer.address && one.port === peer.port);
+    if (other === undefined) continue;
+    throw usage(
+      `--peers ${peerLabel(other)} and ${peerLabel(peer)} are the same address ` +
+        `(${peer.address}): give each node of one host its own port`,
+    );
+  }
+}
+
+/** @throws Failure, one sentence, when these peers cannot talk to each other. */
+export async function resolvePeers(
+  peers: readonly Peer[],
+  find: Lookup = system,
+): Promise<readonly ResolvedPeer[]> {
+  const found = await Promise.all(peers.map((peer) => addressesOf(peer, find)));
+  const family = commonFamily(peers, found);
+  const resolved = peers.map((peer, index) => {
+    const address = found[index]?.find((one) => familyOf(one) === family) ?? "";
+    return { ...peer, address };
+  });
+  refuseUnreachable(resolved);
+  refuseTwice(resolved);
+  return resolved;
 }
 
 function ownAddresses(): ReadonlySet<string> {
   return new Set(
-    Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((one) => one.address)),
+    Object.values(networkInterfaces()).flatMap((list) =>
+      (list ?? []).map((one) => canonical(one.address)),
+    ),
   );
 }
 
+/** Whether --self means this peer: a name or an address in any spelling, with or without port. */
+function isNamed(peer: ResolvedPeer, self: string): boolean {
+  if (self === peer.host || self === peerLabel(peer)) return true;
+  const [, address = self, port] = /^\[(.*)\](?::(\d+))?$/.exec(self) ?? [];
+  return canonical(address) === peer.address && (port === undefined || Number(port) === peer.port);
+}
+
 /** Index of this node among the peers: by --self, else by the one address that is this host's. */
-export function findSelf(peers: readonly ResolvedPeer[], self: string | undefined): number {
+export function findSelf(
+  peers: readonly ResolvedPeer[],
+  self: string | undefined,
+  own: ReadonlySet<string> = ownAddresses(),
+): number {
   const label = peerLabel;
   if (self !== undefined) {
-    const matches = peers.flatMap((peer, index) =>
-      self === peer.host || self === label(peer) || self === peer.address ? [index] : [],
-    );
+    const matches = peers.flatMap((peer, index) => (isNamed(peer, self) ? [index] : []));
     if (matches.length === 1) return matches[0] ?? 0;
     const what = matches.length === 0 ? "is none of" : "fits several of";
-    throw new Failure(
-      exitCode.usage,
+    throw usage(
       `--self ${self} ${what} --peers ${peers.map(label).join(",")}; ` +
         "name one of them, with its port",
     );
   }
   if (peers.length === 1) return 0;
-  const own = ownAddresses();
   const mine = peers.flatMap((peer, index) => (own.has(peer.address) ? [index] : []));
   if (mine.length === 1) return mine[0] ?? 0;
   const several = mine.flatMap((index) => peers.slice(index, index + 1).map(label));
-  throw new Failure(
-    exitCode.usage,
+  throw usage(
     mine.length === 0
       ? `none of --peers ${peers.map(label).join(",")} is an address of this host; give --self`
       : `several of --peers are addresses of this host (${several.join(", ")}); give --self`,

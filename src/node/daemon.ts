@@ -6,12 +6,12 @@
  */
 
 import type { SlowDevice } from "../devices/scratch.ts";
-import { decode, encode } from "../protocol/cbor.ts";
-import { Cluster, type Effect, type Event } from "../protocol/cluster.ts";
+import type { Endpoint } from "../protocol/channel.ts";
+import type { Event } from "../protocol/cluster.ts";
 import { type Event as ForwardEvent, Forwarder } from "../protocol/forward.ts";
-import { headerBytes, readHeader, writeHeader } from "../protocol/header.ts";
-import { type ControlMessage, fromWire, type Hello, toWire } from "../protocol/messages.ts";
-import { ReliableLink } from "../protocol/reliable.ts";
+import { ConsoleOutput } from "./output.ts";
+import { type HostEffect, Member } from "../protocol/member.ts";
+import type { ControlMessage, Hello } from "../protocol/messages.ts";
 import type { Counters, DataEvent, DataPlane, NodePlan } from "./dataplane.ts";
 import type { GuestImages } from "../machine/images.ts";
 import type { Agreement } from "../protocol/agreement.ts";
@@ -20,12 +20,12 @@ import type { CpuidEntry } from "./dataplane.ts";
 const tickMs = 5;
 const lingerMs = 400;
 const lostLingerMs = 150;
-/** Messages of the next epoch kept for a peer, more than it says before this node is there. */
-const earlyMax = 16;
 /** Keys kept for a guest that takes none. */
 const inputBytesMax = 64 * 1024;
+/** While so much is on its way to the console, output waits and gathers. */
+const outputFramesMax = 64;
 
-export type Peer = { readonly name: string; readonly address: string; readonly port: number };
+export type Peer = Endpoint & { readonly name: string };
 
 export type Log = {
   info(text: string): void;
@@ -38,13 +38,14 @@ export type Log = {
 export type DaemonOptions = {
   readonly node: number;
   readonly peers: readonly Peer[];
+  readonly build: string;
   readonly silenceMs: number;
   readonly joinMs: number;
   readonly deviceNode: number;
   readonly consoleNode: number;
   /** All slow devices of the VM; this node executes those placed on it. */
   readonly devices: readonly SlowDevice[];
-  /** A new data plane and this node's Hello for an epoch. */
+  /** A new data plane and this node's Hello for an epoch; what it throws ends the VM. */
   readonly open: (epoch: number) => { readonly dataPlane: DataPlane; readonly hello: Hello };
   readonly cpuidOf: (hellos: readonly Hello[]) => readonly CpuidEntry[];
   readonly planOf: (agreement: Agreement, hellos: readonly Hello[]) => NodePlan;
@@ -52,7 +53,7 @@ export type DaemonOptions = {
   readonly images: (agreement: Agreement, hellos: readonly Hello[]) => GuestImages;
   /** The exit code and the sentence for what the data plane threw. */
   readonly explain: (error: unknown) => { readonly code: number; readonly message: string };
-  readonly send: (bytes: Uint8Array, to: Peer) => void;
+  readonly send: (bytes: Uint8Array, to: Endpoint) => void;
   readonly console: (bytes: Uint8Array) => void;
   readonly log: Log;
 };
@@ -68,50 +69,48 @@ export type Outcome = {
 
 export class Daemon {
   readonly #o: DaemonOptions;
-  readonly #links: ReliableLink[];
+  readonly #member: Member;
   readonly #outcome = Promise.withResolvers<Outcome>();
   readonly #input: Uint8Array[] = [];
+  /** For the console, where that is another node. */
+  readonly #output = new ConsoleOutput();
   /** Slow devices outlive a reset, accesses to them do not. */
   #forwarder: Forwarder;
-  #packet = 1n;
   #epoch = 1;
-  #dataPlane: DataPlane;
-  #cluster: Cluster;
+  /** undefined until it is open, and between two epochs. */
+  #dataPlane: DataPlane | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
   #stopped = false;
   #over = false;
-  /** Messages of the next epoch, from peers that are already there. */
-  readonly #early: { readonly from: number; readonly message: ControlMessage }[] = [];
 
   constructor(options: DaemonOptions) {
     this.#o = options;
-    this.#links = options.peers.map(() => new ReliableLink());
-    const { dataPlane, hello } = options.open(this.#epoch);
-    this.#dataPlane = dataPlane;
-    this.#cluster = this.#newCluster(hello);
+    this.#member = new Member(
+      {
+        node: options.node,
+        names: options.peers.map((peer) => peer.name),
+        endpoints: options.peers,
+        instanceU64: newInstance(),
+        build: options.build,
+        silenceMs: options.silenceMs,
+        joinMs: options.joinMs,
+        cpuidOf: options.cpuidOf,
+      },
+      now(),
+    );
     this.#forwarder = this.#newForwarder();
   }
 
   /** Runs until the VM has ended. */
   run(): Promise<Outcome> {
-    this.#dataPlane.onEvent((event) => this.#onData(event));
-    this.#execute(this.#cluster.begin());
+    this.#open();
     this.#timer = setInterval(() => this.#tick(), tickMs);
     return this.#outcome.promise;
   }
 
   /** A datagram from the socket. */
-  receive(datagram: Uint8Array, port: number, address: string): void {
-    const header = readHeader(datagram);
-    if (header === undefined || header.destination !== this.#o.node) return;
-    const peer = this.#o.peers[header.source];
-    const link = this.#links[header.source];
-    if (peer === undefined || link === undefined || header.source === this.#o.node) return;
-    if (peer.port !== port || peer.address !== address) return;
-    const received = link.receive(datagram.subarray(headerBytes));
-    if (!received.understood) return;
-    this.#step({ kind: "heard", from: header.source });
-    for (const bytes of received.messages) this.#onMessage(header.source, bytes);
+  receive(datagram: Uint8Array, from: Endpoint): void {
+    this.#execute(this.#member.receive(datagram, from, now()));
     this.#flush();
   }
 
@@ -135,8 +134,11 @@ export class Daemon {
 
   /** Presses the guest's power button; the devices' node has it. */
   powerButton(): void {
-    const here = this.#o.deviceNode === this.#o.node && this.#cluster.phase === "running";
-    if (here) this.#dataPlane.powerButton();
+    // Another node may run a moment before this one does.
+    const { phase } = this.#member;
+    if (phase !== "loading" && phase !== "running") return;
+    if (this.#o.deviceNode === this.#o.node) this.#dataPlane?.powerButton();
+    else this.#send(this.#o.deviceNode, { kind: "power" });
   }
 
   get node(): number {
@@ -144,27 +146,13 @@ export class Daemon {
   }
 
   counters(): Readonly<Record<string, number>> {
-    const entries = Object.entries(this.#dataPlane.counters());
+    const entries = Object.entries(this.#dataPlane?.counters() ?? {});
     return Object.fromEntries(entries.map(([name, value]) => [name, Number(value)]));
   }
 
   /** Ends the VM on all nodes, for a signal or the console's quit key. */
   end(code: number, reason: string): void {
     this.#step({ kind: "end", cause: "signal", code, reason });
-  }
-
-  #newCluster(hello: Hello): Cluster {
-    return new Cluster(
-      {
-        node: this.#o.node,
-        names: this.#o.peers.map((peer) => peer.name),
-        silenceMs: this.#o.silenceMs,
-        joinMs: this.#o.joinMs,
-        cpuidOf: this.#o.cpuidOf,
-      },
-      hello,
-      now(),
-    );
   }
 
   #newForwarder(): Forwarder {
@@ -174,7 +162,7 @@ export class Daemon {
 
   #forward(forwarder: Forwarder, event: ForwardEvent): void {
     // What a device answers to an access of the epoch before is nobody's.
-    const { phase } = this.#cluster;
+    const { phase } = this.#member;
     // Another node may run, and ask, a moment before this one does.
     if (forwarder !== this.#forwarder || phase === "ending" || phase === "over") return;
     for (const effect of forwarder.step(event, now())) {
@@ -192,7 +180,7 @@ export class Daemon {
           break;
         }
         case "reply":
-          this.#dataPlane.ioReply(effect.id, effect.data);
+          this.#dataPlane?.ioReply(effect.id, effect.data);
           break;
         case "warn":
           this.#o.log.warn(effect.text);
@@ -206,71 +194,47 @@ export class Daemon {
     }
   }
 
-  #onMessage(from: number, bytes: Uint8Array): void {
-    let message: ControlMessage | undefined;
-    try {
-      message = fromWire(decode(bytes));
-    } catch {
-      message = undefined;
-    }
-    if (message === undefined) return this.#o.log.debug(`unreadable message of node ${from}`);
-    if ("epoch" in message && message.epoch > this.#epoch) {
-      // A peer that has restarted already says a few things before this node has.
-      const known = this.#early.filter((early) => early.from === from).length;
-      if (message.epoch === this.#epoch + 1 && known < earlyMax)
-        this.#early.push({ from, message });
-      else this.#o.log.debug(`message of epoch ${message.epoch} of node ${from} dropped`);
-      return;
-    }
-    this.#step({ kind: "message", from, message });
-  }
-
   #step(event: Event): void {
-    this.#execute(this.#cluster.step(event, now()));
+    this.#execute(this.#member.step(event, now()));
   }
 
   #tick(): void {
     this.#step({ kind: "tick" });
     this.#forward(this.#forwarder, { kind: "tick" });
     this.#feed();
+    if (this.#member.waiting(this.#o.consoleNode) < outputFramesMax) this.#sendOutput();
     this.#flush();
   }
 
+  #forConsole(bytes: Uint8Array): void {
+    const before = this.#output.lost;
+    this.#output.push(bytes);
+    if (before > 0 || this.#output.lost === 0) return;
+    this.#o.log.warn(`console output is lost: node ${this.#o.consoleNode} takes it too slowly`);
+  }
+
+  #sendOutput(): void {
+    for (const bytes of this.#output.take()) {
+      this.#send(this.#o.consoleNode, { kind: "console", bytes });
+    }
+  }
+
   #send(to: number, message: ControlMessage): void {
-    this.#links[to]?.send(encode(toWire(message)));
+    this.#member.send(to, message);
     this.#flush();
   }
 
   #flush(): void {
-    for (const [index, link] of this.#links.entries()) {
-      const peer = this.#o.peers[index];
-      if (peer === undefined || index === this.#o.node) continue;
-      for (const body of link.poll(now())) {
-        const datagram = new Uint8Array(headerBytes + body.length);
-        writeHeader(
-          { epoch: 0, source: this.#o.node, destination: index, packetU64: this.#packet },
-          datagram,
-        );
-        this.#packet += 1n;
-        datagram.set(body, headerBytes);
-        this.#o.send(datagram, peer);
-      }
-    }
+    for (const { to, datagram } of this.#member.poll(now())) this.#o.send(datagram, to);
   }
 
-  #execute(effects: readonly Effect[]): void {
+  #execute(effects: readonly HostEffect[]): void {
     for (const effect of effects) this.#one(effect);
     if (effects.length > 0) this.#flush();
   }
 
-  #one(effect: Effect): void {
+  #one(effect: HostEffect): void {
     switch (effect.kind) {
-      case "send":
-        this.#links[effect.to]?.send(encode(toWire(effect.message)));
-        return;
-      case "send-once":
-        this.#links[effect.to]?.sendOnce(encode(toWire(effect.message)));
-        return;
       case "configure":
         return this.#configure(effect.agreement, effect.hellos);
       case "load":
@@ -280,7 +244,7 @@ export class Daemon {
         this.#o.log.info(
           `the VM runs; guest clocks agree within ${(Number(effect.boundNs) / 1000).toFixed(0)} us`,
         );
-        return this.#try(() => this.#dataPlane.run(effect.tscZeroNsU64));
+        return this.#try(() => this.#dataPlane?.run(effect.tscZeroNsU64));
       case "stop":
         void this.#stop();
         return;
@@ -290,6 +254,10 @@ export class Daemon {
       case "input":
         this.#keep(effect.bytes);
         return;
+      case "power":
+        return this.powerButton();
+      case "greeted":
+        return this.#o.log.info(`${effect.name} greets`);
       case "restart":
         void this.#restart(effect.epoch);
         return;
@@ -301,6 +269,16 @@ export class Daemon {
     }
   }
 
+  /** Opens the data plane of this epoch and greets; the others hear of a failure. */
+  #open(): void {
+    this.#try(() => {
+      const { dataPlane, hello } = this.#o.open(this.#epoch);
+      this.#dataPlane = dataPlane;
+      dataPlane.onEvent((event) => this.#onData(event));
+      this.#step({ kind: "opened", hello });
+    });
+  }
+
   #loading: (() => GuestImages) | undefined;
 
   #configure(agreement: Agreement, hellos: readonly Hello[]): void {
@@ -310,7 +288,7 @@ export class Daemon {
     );
     this.#loading = () => this.#o.images(agreement, hellos);
     this.#try(() => {
-      this.#dataPlane.configure(this.#o.planOf(agreement, hellos));
+      this.#dataPlane?.configure(this.#o.planOf(agreement, hellos));
       this.#step({ kind: "configured" });
     });
   }
@@ -319,11 +297,12 @@ export class Daemon {
     try {
       if (this.#o.node === 0) {
         const images = this.#loading?.();
-        if (images === undefined) throw new Error("nothing to load");
+        const dataPlane = this.#dataPlane;
+        if (images === undefined || dataPlane === undefined) throw new Error("nothing to load");
         for (const segment of images.segments) {
-          await this.#dataPlane.load(segment.gpaU64, segment.bytes);
+          await dataPlane.load(segment.gpaU64, segment.bytes);
         }
-        this.#dataPlane.boot(images.boot);
+        dataPlane.boot(images.boot);
         this.#o.log.debug(`guest command line: ${images.commandLine}`);
       }
       this.#step({ kind: "loaded" });
@@ -347,7 +326,7 @@ export class Daemon {
 
   async #stop(): Promise<void> {
     try {
-      await this.#dataPlane.stop();
+      await this.#dataPlane?.stop();
       this.#stopped = true;
       this.#step({ kind: "stopped" });
     } catch (error) {
@@ -358,42 +337,36 @@ export class Daemon {
   async #restart(epoch: number): Promise<void> {
     this.#o.log.info("the guest restarts");
     // Peers may still need an answer of this epoch's engine; all have stopped, so none does.
-    await this.#dataPlane.close();
+    await this.#dataPlane?.close();
+    this.#dataPlane = undefined;
     this.#epoch = epoch;
     this.#stopped = false;
-    this.#try(() => {
-      const { dataPlane, hello } = this.#o.open(epoch);
-      this.#dataPlane = dataPlane;
-      dataPlane.onEvent((event) => this.#onData(event));
-      this.#cluster = this.#newCluster(hello);
-      this.#forwarder = this.#newForwarder();
-      this.#execute(this.#cluster.begin());
-      for (const { from, message } of this.#early.splice(0)) {
-        this.#step({ kind: "message", from, message });
-      }
-    });
+    this.#forwarder = this.#newForwarder();
+    this.#execute(this.#member.restart(epoch, now()));
+    // Unless the end came in between.
+    if (this.#member.phase === "greeting") this.#open();
   }
 
   async #finish(code: number, cause: string, reason: string): Promise<void> {
     if (this.#over) return;
     this.#over = true;
-    const counters = this.#dataPlane.counters();
+    const counters = this.#dataPlane?.counters() ?? {};
     const limit = performance.now() + (cause === "lost" ? lostLingerMs : lingerMs);
     // What the others must still hear, and the acknowledgements they wait for.
-    while (performance.now() < limit && !this.#links.every((link) => link.idle)) {
+    while (performance.now() < limit && !this.#member.idle) {
       this.#flush();
       await Bun.sleep(tickMs);
     }
     this.#flush();
     clearInterval(this.#timer);
-    if (this.#stopped) await this.#dataPlane.close();
+    if (this.#stopped) await this.#dataPlane?.close();
     this.#outcome.resolve({ code, cause, reason, counters, clean: this.#stopped });
   }
 
   #feed(): void {
-    if (this.#cluster.phase !== "running") return;
+    if (this.#member.phase !== "running") return;
     for (let next = this.#input[0]; next !== undefined; next = this.#input[0]) {
-      const taken = this.#dataPlane.consoleInput(next);
+      const taken = this.#dataPlane?.consoleInput(next) ?? 0;
       if (taken < next.length) {
         this.#input[0] = next.subarray(taken);
         return;
@@ -407,11 +380,14 @@ export class Daemon {
       cause: "poweroff" | "reset" | "verdict" | "crash" | "failed",
       code: number,
       reason: string,
-    ) => this.#step({ kind: "end", cause, code, reason });
+    ) => {
+      this.#sendOutput();
+      this.#step({ kind: "end", cause, code, reason });
+    };
     switch (event.kind) {
       case "console":
         if (this.#o.consoleNode === this.#o.node) this.#o.console(event.bytes);
-        else this.#send(this.#o.consoleNode, { kind: "console", bytes: event.bytes });
+        else this.#forConsole(event.bytes);
         return;
       case "poweroff":
         return end("poweroff", 0, "the guest powered off");
@@ -422,11 +398,7 @@ export class Daemon {
       case "crash":
         return end("crash", 6, `vCPU ${event.vcpu} on node ${this.#o.node}: ${event.reason}`);
       case "engine-error":
-        return end(
-          "failed",
-          7,
-          `the memory engine of node ${this.#o.node} stopped: ${event.reason}`,
-        );
+        return end("failed", 7, `the memory engine stopped: ${event.reason}`);
       case "peer-refused":
         return this.#step({ kind: "lost", node: event.node, how: "its port is closed" });
       case "peer-silent":
@@ -444,6 +416,12 @@ export class Daemon {
         event satisfies never;
     }
   }
+}
+
+/** Random; the low half must not be 0. */
+function newInstance(): bigint {
+  const [value = 1n] = crypto.getRandomValues(new BigUint64Array(1));
+  return value | 1n;
 }
 
 /** CLOCK_MONOTONIC in nanoseconds, as the data plane counts it. */

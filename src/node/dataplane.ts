@@ -50,7 +50,7 @@ export type NodePlan = {
   readonly cpuid: readonly CpuidEntry[];
   readonly tscKhz: number;
   readonly deviceNode: number;
-  readonly routesVersion: number;
+  /** Where accesses go, for the whole epoch. */
   readonly routes: readonly PortRange[];
   readonly silenceMs: number;
   readonly spinUs: number;
@@ -116,10 +116,8 @@ export interface DataPlane {
   /** Returns how many bytes the serial port took; offer the rest again later. */
   consoleInput(bytes: Uint8Array): number;
   ioReply(id: number, data: Uint8Array): void;
-  interrupt(gsi: number, level: boolean): void;
   /** Presses the power button; only on the device node. */
   powerButton(): void;
-  routes(version: number, ranges: readonly PortRange[]): void;
   counters(): Counters;
   /** Human-readable registers of a local vCPU, or why it cannot answer. */
   registers(vcpu: number): string;

@@ -1,8 +1,10 @@
 /**
- * @module What must match before nodes become one machine. Every node has every Hello and computes
- * the same answer from them; nobody decides for the others.
+ * @module What must match before nodes become one machine. Two Hellos are compared as soon as both
+ * are known, so that a disagreement is told at once and not when the last node has come; with all
+ * of them every node computes the same plan, and nobody decides for the others.
  */
 
+import { gpaRanges, ramBytes } from "../machine/map.ts";
 import type { CpuidEntry } from "../node/dataplane.ts";
 import type { Hello } from "./messages.ts";
 
@@ -23,44 +25,112 @@ export type Outcome =
   | { readonly ok: true; readonly agreement: Agreement }
   | { readonly ok: false; readonly reason: string };
 
-type Rule = (first: Hello, other: Hello, index: number) => string | undefined;
+/** A node as users know it: number and place in --peers. */
+export function nameOf(names: readonly string[], node: number): string {
+  return `node ${node} (${names[node] ?? "?"})`;
+}
 
-/** Each compares node 0 with node `index`; the sentence names both sides and the cure. */
+type Party = { readonly hello: Hello; readonly is: string };
+type Rule = (a: Party, b: Party) => string | undefined;
+
+const sameBuild = "run the same giantvm on all nodes";
+
+/** Each compares two nodes; the sentence names both sides and the cure. */
 const rules: readonly Rule[] = [
-  (a, b, i) =>
-    a.protocol === b.protocol
+  (a, b) =>
+    a.hello.build === b.hello.build
       ? undefined
-      : `node ${i} speaks protocol ${b.protocol}, node 0 speaks ${a.protocol}: ` +
-        "run the same giantvm on all nodes",
-  (a, b, i) =>
-    a.build === b.build
+      : `${b.is} is build ${b.hello.build}, ${a.is} is ${a.hello.build}: ${sameBuild}`,
+  (a, b) =>
+    a.hello.order === b.hello.order
       ? undefined
-      : `node ${i} is build ${b.build}, node 0 is ${a.build}: run the same giantvm on all nodes`,
-  (a, b, i) =>
-    a.order === b.order
-      ? undefined
-      : `node ${i} was given --peers ${b.order}, node 0 was given ${a.order}: ` +
+      : `${b.is} was given --peers ${b.hello.order}, ${a.is} was given ${a.hello.order}: ` +
         "name the same nodes in the same order everywhere",
-  (a, b, i) =>
-    a.silenceMs === b.silenceMs
+  sameSettings,
+  (a, b) =>
+    a.hello.facts.vendor === b.hello.facts.vendor
       ? undefined
-      : `node ${i} has --silence ${b.silenceMs}, node 0 has ${a.silenceMs}: use one value`,
-  (a, b, i) =>
-    a.facts.vendor === b.facts.vendor
-      ? undefined
-      : `node ${i} has a ${b.facts.vendor} processor, node 0 a ${a.facts.vendor}: ` +
+      : `${b.is} has a ${b.hello.facts.vendor} processor, ${a.is} a ${a.hello.facts.vendor}: ` +
         "one VM needs processors of one vendor",
-  (a, b, i) => {
-    const difference = Math.abs(a.facts.tscKhz - b.facts.tscKhz);
-    return difference * 1e6 <= a.facts.tscKhz * tscTolerancePpm
+  (a, b) => {
+    const [one, other] = [a.hello.facts.tscKhz, b.hello.facts.tscKhz];
+    return Math.abs(one - other) * 1e6 <= one * tscTolerancePpm
       ? undefined
-      : `the TSC of node ${i} runs at ${b.facts.tscKhz} kHz, that of node 0 at ` +
-          `${a.facts.tscKhz} kHz: the guest's clock would drift; use hosts of one rate`;
+      : `the TSC of ${b.is} runs at ${other} kHz, that of ${a.is} at ${one} kHz: ` +
+          "the guest's clock would drift; use hosts of one rate";
   },
 ];
 
+function sameSettings(a: Party, b: Party): string | undefined {
+  const theirs = new Map(b.hello.settings);
+  for (const [option, value] of a.hello.settings) {
+    const other = theirs.get(option);
+    if (other === value) continue;
+    const [theirText, ourText] = [other || "none", value || "none"];
+    return `${b.is} has --${option} ${theirText}, ${a.is} has ${ourText}: use one value`;
+  }
+  return undefined;
+}
+
 /**
- * @param hellos one per node, in node order.
+ * Compares the Hellos that are known so far.
+ * @param hellos in node order, undefined where none has come yet.
+ * @returns a sentence, or undefined when nothing differs.
+ */
+export function disagreement(
+  hellos: readonly (Hello | undefined)[],
+  names: readonly string[],
+): string | undefined {
+  const known = hellos.flatMap((hello, node): readonly Party[] =>
+    hello === undefined ? [] : [{ hello, is: nameOf(names, node) }],
+  );
+  const [first, ...others] = known;
+  if (first === undefined) return undefined;
+  for (const rule of rules) {
+    for (const other of others) {
+      const reason = rule(first, other);
+      if (reason !== undefined) return reason;
+    }
+  }
+  return undefined;
+}
+
+/** What a node that speaks another protocol, or whose Hello cannot be read, is told. */
+export function foreignReason(
+  foreign: { readonly protocol: number; readonly build: string; readonly is: string },
+  own: { readonly protocol: number; readonly build: string; readonly is: string },
+): string {
+  return (
+    `${foreign.is} speaks protocol ${foreign.protocol} (build ${foreign.build}), ` +
+    `${own.is} speaks ${own.protocol} (build ${own.build}): ${sameBuild}`
+  );
+}
+
+/** Limits of the whole; a sentence when one is passed. */
+function tooMuch(hellos: readonly Hello[]): string | undefined {
+  const vcpus = hellos.reduce((sum, hello) => sum + hello.cpus, 0);
+  if (vcpus > vcpusMax) {
+    return `${vcpus} vCPUs in all are more than ${vcpusMax}: lower --local-cpu`;
+  }
+  const pages = hellos.reduce((sum, hello) => sum + hello.ramPages, 0);
+  if (pages === 0) return "no node gives memory: raise --local-memory";
+  if (pages > pagesMax) {
+    return `${pages / 256} MiB of memory in all are more than 16 TiB: lower the nodes' shares`;
+  }
+  const bits = Math.min(...hellos.map((hello) => hello.facts.physicalAddressBits));
+  const last = gpaRanges(0, ramBytes(hellos)).at(-1);
+  if (last !== undefined && last.first + last.length > 2 ** bits) {
+    const node = hellos.findIndex((hello) => hello.facts.physicalAddressBits === bits);
+    return (
+      `the guest's memory ends at ${(last.first + last.length).toString(16)} and the processor ` +
+      `of node ${node} has ${bits} address bits: lower the nodes' shares`
+    );
+  }
+  return undefined;
+}
+
+/**
+ * @param hellos one per node, in node order, among which is no disagreement.
  * @param cpuidOf the processor all nodes can show (src/machine/cpuid.ts); throws with a sentence.
  */
 export function agree(
@@ -69,21 +139,8 @@ export function agree(
 ): Outcome {
   const [first] = hellos;
   if (first === undefined) return { ok: false, reason: "there is no node" };
-  for (const [index, hello] of hellos.entries()) {
-    for (const rule of rules) {
-      const reason = rule(first, hello, index);
-      if (reason !== undefined) return { ok: false, reason };
-    }
-  }
-  const vcpus = hellos.reduce((sum, hello) => sum + hello.cpus, 0);
-  if (vcpus > vcpusMax) {
-    return { ok: false, reason: `${vcpus} vCPUs in all are more than ${vcpusMax}: use fewer` };
-  }
-  const pages = hellos.reduce((sum, hello) => sum + hello.ramPages, 0);
-  if (pages === 0 || pages > pagesMax) {
-    const reason = `${pages} pages of memory in all are not between 1 and ${pagesMax}`;
-    return { ok: false, reason };
-  }
+  const reason = tooMuch(hellos);
+  if (reason !== undefined) return { ok: false, reason };
   try {
     const agreement = {
       vmIdU64: first.vmIdU64,

@@ -9,9 +9,17 @@
  * Long because the phases of one life are one state machine.
  */
 
-import { agree, type Agreement } from "./agreement.ts";
+import { agree, type Agreement, disagreement, foreignReason, nameOf } from "./agreement.ts";
 import { ClockProbe } from "./clock.ts";
-import type { ControlMessage, End, EndCause, Hello } from "./messages.ts";
+import {
+  type ControlMessage,
+  type End,
+  type EndCause,
+  epochAny,
+  type ForeignHello,
+  type Hello,
+  protocolVersion,
+} from "./messages.ts";
 import type { CpuidEntry } from "../node/dataplane.ts";
 
 const stages = { configured: 1, loaded: 2 } as const;
@@ -19,26 +27,43 @@ const stages = { configured: 1, loaded: 2 } as const;
 const probesLeast = 24;
 const probesWanted = 400;
 const probeGapNsU64 = 5_000_000n;
-/** Time between agreeing on the start and the guest's TSC being 0: none, the past is fine. */
+/** How long an end waits for nodes that do not say that they have stopped. */
 const endGraceNsU64 = 3_000_000_000n;
+/** The same for nodes of which nothing was ever heard: they may be about to start. */
+const unmetGraceNsU64 = { signal: 500_000_000n, failure: 2_000_000_000n };
+/** A reset waits for every living node; beyond this time, or 20 times the silence, one hangs. */
+const resetNsU64 = 60_000_000_000n;
 const msU64 = 1_000_000n;
 const u64Max = (1n << 64n) - 1n;
 
 export type Options = {
   readonly node: number;
   readonly names: readonly string[];
+  readonly build: string;
+  readonly epoch: number;
   readonly silenceMs: number;
   readonly joinMs: number;
   readonly cpuidOf: (hellos: readonly Hello[]) => readonly CpuidEntry[];
 };
 
 export type Event =
-  | { readonly kind: "message"; readonly from: number; readonly message: ControlMessage }
+  /** The data plane of this host is there: greet. */
+  | { readonly kind: "opened"; readonly hello: Hello }
+  | {
+      readonly kind: "message";
+      readonly from: number;
+      readonly message: ControlMessage | ForeignHello;
+    }
   | { readonly kind: "heard"; readonly from: number }
+  /** The peer is another process than before and knows nothing of what was. */
+  | { readonly kind: "restarted"; readonly from: number }
+  /** The peer's datagrams are of another version. */
+  | { readonly kind: "version"; readonly from: number; readonly version: number }
   | { readonly kind: "tick" }
   | { readonly kind: "configured" }
   | { readonly kind: "loaded" }
   | { readonly kind: "stopped" }
+  /** The others hear the reason with this node's name before it. */
   | {
       readonly kind: "end";
       readonly cause: EndCause;
@@ -60,6 +85,9 @@ export type Effect =
   | { readonly kind: "stop" }
   | { readonly kind: "console"; readonly bytes: Uint8Array }
   | { readonly kind: "input"; readonly bytes: Uint8Array }
+  | { readonly kind: "power" }
+  /** For the log: a node has come. */
+  | { readonly kind: "greeted"; readonly name: string }
   | { readonly kind: "restart"; readonly epoch: number }
   | {
       readonly kind: "finish";
@@ -76,6 +104,8 @@ export class Cluster {
   readonly #hellos: (Hello | undefined)[];
   readonly #heard: bigint[];
   readonly #ready: Set<number>[] = [new Set(), new Set(), new Set()];
+  /** Nodes of which anything was heard. */
+  readonly #met = new Set<number>();
   readonly #ended = new Set<number>();
   readonly #lost = new Set<number>();
   readonly #clock = new ClockProbe();
@@ -89,31 +119,42 @@ export class Cluster {
   #start: bigint | undefined;
   #effects: Effect[] = [];
 
-  constructor(options: Options, hello: Hello, nowNsU64: bigint) {
+  constructor(options: Options, nowNsU64: bigint) {
     this.#options = options;
-    this.#epoch = hello.epoch;
-    this.#hellos = options.names.map((_, index) => (index === options.node ? hello : undefined));
+    this.#epoch = options.epoch;
+    this.#hellos = options.names.map(() => undefined);
     this.#heard = options.names.map(() => nowNsU64);
     this.#startedNsU64 = nowNsU64;
     this.#aliveNsU64 = nowNsU64;
-    this.#broadcast(hello);
-    this.#maybeAgree();
-  }
-
-  /** Effects of the construction: the greeting. */
-  begin(): readonly Effect[] {
-    return this.#take();
   }
 
   step(event: Event, nowNsU64: bigint): readonly Effect[] {
     if (this.phase === "over") return [];
     switch (event.kind) {
+      case "opened":
+        if (this.phase !== "greeting") break;
+        this.#hellos[this.#options.node] = event.hello;
+        this.#broadcast(event.hello);
+        this.#compare(nowNsU64);
+        break;
       case "message":
-        this.#heard[event.from] = nowNsU64;
+        this.#hear(event.from, nowNsU64);
         this.#message(event.from, event.message, nowNsU64);
         break;
       case "heard":
-        this.#heard[event.from] = nowNsU64;
+        this.#hear(event.from, nowNsU64);
+        break;
+      case "restarted":
+        this.#hear(event.from, nowNsU64);
+        this.#restarted(event.from, nowNsU64);
+        break;
+      case "version":
+        this.#hear(event.from, nowNsU64);
+        this.#refuse(
+          `${this.#name(event.from)} sends datagrams of version ${event.version}, which ` +
+            `${this.#name(this.#options.node)} cannot read: run the same giantvm on all nodes`,
+          nowNsU64,
+        );
         break;
       case "tick":
         break;
@@ -131,7 +172,7 @@ export class Cluster {
         }
         break;
       case "end":
-        this.#finish({ ...event, kind: "end", epoch: this.#epoch }, true, nowNsU64);
+        this.#finish({ ...event, kind: "end", epoch: this.#epoch }, "named", nowNsU64);
         break;
       case "lost":
         this.#loseNode(event.node, event.how, nowNsU64);
@@ -143,14 +184,13 @@ export class Cluster {
     return this.#take();
   }
 
-  /** When step({kind: "tick"}) should run at the latest. */
-  deadline(nowNsU64: bigint): bigint {
-    const soon = this.phase === "greeting" || this.phase === "running" ? 50n : 10n;
-    return nowNsU64 + soon * msU64;
+  #name(node: number): string {
+    return nameOf(this.#options.names, node);
   }
 
-  get clockBoundNs(): bigint {
-    return this.#options.node === 0 ? 0n : (this.#clock.best?.boundNs ?? 0n);
+  #hear(from: number, nowNsU64: bigint): void {
+    this.#heard[from] = nowNsU64;
+    this.#met.add(from);
   }
 
   #others(): readonly number[] {
@@ -167,13 +207,20 @@ export class Cluster {
     return this.#effects.splice(0);
   }
 
-  #message(from: number, message: ControlMessage, nowNsU64: bigint): void {
+  #message(from: number, message: ControlMessage | ForeignHello, nowNsU64: bigint): void {
     switch (message.kind) {
       case "hello":
         if (message.epoch !== this.#epoch || this.phase !== "greeting") return;
         this.#hellos[from] = message;
-        this.#maybeAgree();
+        this.#effects.push({ kind: "greeted", name: this.#name(from) });
+        this.#compare(nowNsU64);
         return;
+      case "foreign": {
+        const { build, node } = this.#options;
+        const own = { protocol: protocolVersion, build, is: this.#name(node) };
+        this.#refuse(foreignReason({ ...message, is: this.#name(from) }, own), nowNsU64);
+        return;
+      }
       case "ready":
         if (message.epoch === this.#epoch) this.#isReady(from, message.stage);
         return;
@@ -192,7 +239,8 @@ export class Cluster {
         if (from === 0) this.#clock.add(message.sentNsU64, message.answeredNsU64, nowNsU64);
         return;
       case "end":
-        if (message.epoch === this.#epoch) this.#finish(message, false, nowNsU64);
+        if (message.epoch === epochAny) this.#ended.add(from);
+        this.#endOf(message, nowNsU64);
         return;
       case "ended":
         if (message.epoch === this.#epoch) this.#ended.add(from);
@@ -203,6 +251,9 @@ export class Cluster {
       case "input":
         this.#effects.push({ kind: "input", bytes: message.bytes });
         return;
+      case "power":
+        this.#effects.push({ kind: "power" });
+        return;
       case "alive":
         return;
       default:
@@ -210,16 +261,48 @@ export class Cluster {
     }
   }
 
-  #maybeAgree(): void {
-    const hellos = this.#hellos.filter((hello) => hello !== undefined);
-    if (hellos.length !== this.#hellos.length || this.phase !== "greeting") return;
-    const outcome = agree(hellos, this.#options.cpuidOf);
-    if (!outcome.ok) {
-      // Everyone computes the same, so everyone says the same sentence.
-      this.phase = "over";
-      this.#effects.push({ kind: "finish", code: 4, cause: "failed", reason: outcome.reason });
+  /** A reset ends where any other end comes on the way, even from a node that is a step behind. */
+  #endOf(end: End, nowNsU64: bigint): void {
+    const before = end.epoch === this.#epoch - 1 && this.phase === "greeting";
+    if (end.epoch === epochAny) {
+      // Only a greeting node can be refused; the others may not know yet.
+      if (this.phase === "greeting") this.#finish({ ...end, epoch: this.#epoch }, "own", nowNsU64);
+    } else if (end.epoch === this.#epoch || (before && end.cause !== "reset")) {
+      this.#finish(end, "told", nowNsU64);
+    }
+  }
+
+  #restarted(from: number, nowNsU64: bigint): void {
+    const hello = this.#hellos[this.#options.node];
+    if (this.phase === "greeting" && this.#epoch === 1) {
+      this.#hellos[from] = undefined;
+      for (const ready of this.#ready) ready.delete(from);
+      if (hello !== undefined) this.#effects.push({ kind: "send", to: from, message: hello });
       return;
     }
+    const reason =
+      `${this.#name(this.#options.node)} still was in the VM that ${this.#name(from)} has left: ` +
+      "start giantvm on all nodes again";
+    const end = { kind: "end", epoch: epochAny, cause: "failed", code: 4, reason } as const;
+    this.#effects.push({ kind: "send", to: from, message: end });
+    this.#loseNode(from, "its giantvm was started again", nowNsU64);
+  }
+
+  /** What prevents these nodes from ever being one machine; of no meaning once they are. */
+  #refuse(reason: string, nowNsU64: bigint): void {
+    if (this.phase !== "greeting") return;
+    const end = { kind: "end", epoch: this.#epoch, cause: "failed", code: 4, reason } as const;
+    this.#finish(end, "own", nowNsU64);
+  }
+
+  #compare(nowNsU64: bigint): void {
+    const reason = disagreement(this.#hellos, this.#options.names);
+    if (reason !== undefined) return this.#refuse(reason, nowNsU64);
+    const hellos = this.#hellos.filter((hello) => hello !== undefined);
+    if (hellos.length !== this.#hellos.length) return;
+    const outcome = agree(hellos, this.#options.cpuidOf);
+    // Everyone computes the same, so everyone says the same sentence.
+    if (!outcome.ok) return this.#refuse(outcome.reason, nowNsU64);
     this.phase = "configuring";
     this.#effects.push({ kind: "configure", agreement: outcome.agreement, hellos });
   }
@@ -254,11 +337,8 @@ export class Cluster {
       const zero = this.#start - offsetNs;
       if (zero >= 0n && zero <= u64Max) return this.#run(zero, boundNs);
       const reason = "node 0 named a start outside of time";
-      this.#finish(
-        { kind: "end", epoch: this.#epoch, cause: "failed", code: 7, reason },
-        true,
-        nowNsU64,
-      );
+      const end = { kind: "end", epoch: this.#epoch, cause: "failed", code: 7, reason } as const;
+      this.#finish(end, "own", nowNsU64);
     }
   }
 
@@ -270,41 +350,46 @@ export class Cluster {
   #loseNode(node: number, how: string, nowNsU64: bigint): void {
     if (this.#lost.has(node) || this.#ended.has(node)) return;
     this.#lost.add(node);
-    const name = this.#options.names[node] ?? "?";
-    this.#finish(
-      {
-        kind: "end",
-        epoch: this.#epoch,
-        cause: "lost",
-        code: 5,
-        reason: `node ${node} (${name}) was lost: ${how}; its memory is gone, so the VM ends`,
-      },
-      true,
-      nowNsU64,
-    );
+    const reason = `${this.#name(node)} was lost: ${how}; its memory is gone, so the VM ends`;
+    const end = { kind: "end", epoch: this.#epoch, cause: "lost", code: 5, reason } as const;
+    this.#finish(end, "own", nowNsU64);
   }
 
-  #finish(end: End, own: boolean, nowNsU64: bigint): void {
-    if (this.#end !== undefined || this.phase === "over") return;
+  /** @param whose told by another node, found out here, or here and only to be understood so. */
+  #finish(end: End, whose: "told" | "own" | "named", nowNsU64: bigint): void {
+    if (this.phase === "over") return;
+    const before = this.#end;
+    if (before !== undefined && (before.cause !== "reset" || end.cause === "reset")) return;
     this.#end = end;
     this.#endNsU64 = nowNsU64;
-    if (own) this.#broadcast(end);
+    const prefix = `${this.#name(this.#options.node)}: `;
+    const alone = whose === "named" && (end.cause === "failed" || end.cause === "signal");
+    if (whose !== "told") {
+      this.#broadcast(alone ? { ...end, reason: prefix + end.reason } : end);
+    }
     this.phase = "ending";
-    this.#effects.push({ kind: "stop" });
+    if (before === undefined) this.#effects.push({ kind: "stop" });
   }
 
   #time(nowNsU64: bigint): void {
+    this.#signOfLife(nowNsU64);
     if (this.phase === "ending") return this.#maybeOver(nowNsU64);
     this.#probe(nowNsU64);
     this.#maybeStart(nowNsU64);
-    const silence = BigInt(this.#options.silenceMs) * msU64;
-    if (nowNsU64 - this.#aliveNsU64 > silence / 6n) {
-      this.#aliveNsU64 = nowNsU64;
-      for (const to of this.#others()) {
-        this.#effects.push({ kind: "send-once", to, message: { kind: "alive" } });
-      }
-    }
     if (this.phase === "greeting") return this.#waitForPeers(nowNsU64);
+    this.#findSilent(nowNsU64);
+  }
+
+  #signOfLife(nowNsU64: bigint): void {
+    if (nowNsU64 - this.#aliveNsU64 <= (BigInt(this.#options.silenceMs) * msU64) / 6n) return;
+    this.#aliveNsU64 = nowNsU64;
+    for (const to of this.#others()) {
+      this.#effects.push({ kind: "send-once", to, message: { kind: "alive" } });
+    }
+  }
+
+  #findSilent(nowNsU64: bigint): void {
+    const silence = BigInt(this.#options.silenceMs) * msU64;
     for (const peer of this.#others()) {
       const heard = this.#heard[peer] ?? nowNsU64;
       if (nowNsU64 - heard > silence) {
@@ -316,16 +401,12 @@ export class Cluster {
   #waitForPeers(nowNsU64: bigint): void {
     if (nowNsU64 - this.#startedNsU64 < BigInt(this.#options.joinMs) * msU64) return;
     const missing = this.#others().filter((index) => this.#hellos[index] === undefined);
-    const names = missing.map((index) => `node ${index} (${this.#options.names[index]})`);
-    this.phase = "over";
-    this.#effects.push({
-      kind: "finish",
-      code: 4,
-      cause: "failed",
-      reason:
-        `${names.join(", ")} did not answer within ${this.#options.joinMs / 1000} s: ` +
+    const names = missing.map((index) => this.#name(index));
+    this.#refuse(
+      `${names.join(", ")} did not answer within ${this.#options.joinMs / 1000} s: ` +
         "start giantvm there with the same --peers, and check address, port and firewall",
-    });
+      nowNsU64,
+    );
   }
 
   #probe(nowNsU64: bigint): void {
@@ -341,17 +422,44 @@ export class Cluster {
   }
 
   #maybeOver(nowNsU64: bigint): void {
+    // A reset needs everybody, however long it takes; who dies on the way is lost.
+    if (this.#end?.cause === "reset") this.#findSilent(nowNsU64);
     const end = this.#end;
     if (end === undefined) return;
-    const all = this.#others().every((node) => this.#ended.has(node));
-    const late = nowNsU64 - this.#endNsU64 > endGraceNsU64;
-    const lost = end.cause === "lost";
-    if (!(this.#stopped && all) && !late && !lost) return;
-    this.phase = "over";
-    if (end.cause === "reset" && all) {
-      this.#effects.push({ kind: "restart", epoch: this.#epoch + 1 });
-    } else {
-      this.#effects.push({ kind: "finish", code: end.code, cause: end.cause, reason: end.reason });
+    const waited = nowNsU64 - this.#endNsU64;
+    const running = this.#others().filter((node) => !this.#ended.has(node));
+    const done = this.#stopped && running.length === 0;
+    if (end.cause === "reset") {
+      if (done) {
+        this.phase = "over";
+        this.#effects.push({ kind: "restart", epoch: this.#epoch + 1 });
+      } else if (waited > this.#resetLimit()) {
+        this.#over({ ...end, cause: "failed", code: 7, reason: this.#hanging(running) });
+      }
+      return;
     }
+    const met = running.some((node) => this.#met.has(node));
+    const grace = unmetGraceNsU64[end.cause === "signal" ? "signal" : "failure"];
+    const enough = this.#stopped && !met && waited > grace;
+    if (done || enough || waited > endGraceNsU64 || end.cause === "lost") this.#over(end);
+  }
+
+  #resetLimit(): bigint {
+    const silences = 20n * BigInt(this.#options.silenceMs) * msU64;
+    return silences > resetNsU64 ? silences : resetNsU64;
+  }
+
+  #hanging(running: readonly number[]): string {
+    const nodes = this.#stopped ? running : [this.#options.node, ...running];
+    const names = nodes.map((node) => this.#name(node)).join(", ");
+    return (
+      `the guest reset the machine, and the vCPUs of ${names} ` +
+      `did not stop within ${this.#resetLimit() / 1_000_000_000n} s: start the VM again`
+    );
+  }
+
+  #over(end: End): void {
+    this.phase = "over";
+    this.#effects.push({ kind: "finish", code: end.code, cause: end.cause, reason: end.reason });
   }
 }

@@ -4,7 +4,7 @@
  * purpose: nothing on the guest's path goes through here.
  */
 
-import { decode, encode, type Wire } from "./cbor.ts";
+import { decode, encode, type Wire, WireError } from "./cbor.ts";
 
 /** Bytes of a message in one frame: below the smallest path MTU with all heads. */
 const partBytes = 1100;
@@ -72,8 +72,9 @@ export class ReliableLink {
     return early + this.#parts.reduce((sum, bytes) => sum + bytes.length, 0);
   }
 
-  get idle(): boolean {
-    return this.#queue.length === 0;
+  /** Frames that are not acknowledged yet. */
+  get waiting(): number {
+    return this.#queue.length;
   }
 
   /** Takes the body of one datagram: one frame. */
@@ -146,16 +147,16 @@ export class ReliableLink {
     }
     return out;
   }
+}
 
-  /** When poll has something to repeat; undefined when nothing waits. */
-  deadline(): bigint | undefined {
-    let at: bigint | undefined;
-    for (const frame of this.#queue.slice(0, windowFrames)) {
-      if (frame.sentNsU64 === undefined) return 0n;
-      const due = frame.sentNsU64 + timeoutOf(frame.tries);
-      if (at === undefined || due < at) at = due;
-    }
-    return at;
+/** Whether a body is part of a message that waits for an acknowledgement. */
+export function isPart(body: Uint8Array): boolean {
+  try {
+    const value = decode(body);
+    return Array.isArray(value) && value[0] === frameKind.part;
+  } catch (error) {
+    if (error instanceof WireError) return false;
+    throw error;
   }
 }
 

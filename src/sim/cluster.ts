@@ -1,111 +1,117 @@
 /**
- * @module A whole cluster in one deterministic run: the production Cluster and ReliableLink of
- * every node over a network that loses, doubles, delays and reorders. What takes time on a real
- * node (configure, load, stop) takes a random time here.
+ * @module A whole cluster in one deterministic run: the production Member (cluster, channels,
+ * reliable links) of every node over a network that loses, doubles, delays, reorders and is cut.
+ * What takes time on a real node (open, configure, load, stop) takes a random time here. Nodes are
+ * processes: they start at different moments, die, and may be started again.
+ *
+ * Long because the world and all that can happen to it share one clock.
  */
 
-import type { HostFacts } from "../node/dataplane.ts";
-import { decode, encode } from "../protocol/cbor.ts";
-import { Cluster, type Effect, type Event } from "../protocol/cluster.ts";
-import { fromWire, type Hello, protocolVersion, toWire } from "../protocol/messages.ts";
-import { ReliableLink } from "../protocol/reliable.ts";
+import type { HostEffect } from "../protocol/member.ts";
+import type { Event, Phase } from "../protocol/cluster.ts";
+import { type Hello, protocolVersion } from "../protocol/messages.ts";
+import { factsOf, type NodeLog, type Plan, port, Process } from "./node.ts";
 import { Random } from "./random.ts";
 
 const msU64 = 1_000_000n;
 const stepNsU64 = msU64;
 
-export type Plan = {
-  readonly seed: number;
-  readonly nodes: number;
-  readonly lossPercent: number;
-  readonly silenceMs: number;
-  /** What ends the run, once all nodes run. */
-  readonly ending: "poweroff" | "reset" | "kill" | "disagree";
-};
-
-export type NodeLog = {
-  readonly configured: number;
-  readonly loaded: number;
-  readonly ran: number;
-  readonly finished: { readonly code: number; readonly reason: string } | undefined;
-  readonly restarted: number | undefined;
-};
-
-const facts: HostFacts = {
-  vendor: "AuthenticAMD",
-  cpuid: [],
-  tscKhz: 2_600_000,
-  physicalAddressBits: 48,
-  xcr0U64: 7n,
-};
+const signal = { kind: "end", cause: "signal", code: 143, reason: "SIGTERM" } as const;
 
 type Timer = { readonly atNsU64: bigint; readonly order: number; readonly run: () => void };
 
-class Node {
-  readonly log = {
-    configured: 0,
-    loaded: 0,
-    ran: 0,
-    finished: undefined as NodeLog["finished"],
-    restarted: undefined as number | undefined,
-  };
-  readonly links: ReliableLink[];
-  readonly cluster: Cluster;
-  alive = true;
-
-  constructor(index: number, plan: Plan, nowNsU64: bigint) {
-    this.links = Array.from({ length: plan.nodes }, () => new ReliableLink());
-    const hello: Hello = {
-      kind: "hello",
-      protocol: protocolVersion,
-      build: plan.ending === "disagree" && index === plan.nodes - 1 ? "other" : "same",
-      epoch: 1,
-      order: "a,b",
-      cpus: 1,
-      ramPages: 1024,
-      dataPort: 4000 + index,
-      vmIdU64: BigInt(index + 1),
-      silenceMs: plan.silenceMs,
-      facts,
-      hide: [],
-    };
-    const names = Array.from({ length: plan.nodes }, (_, i) => `n${i}`);
-    this.cluster = new Cluster(
-      { node: index, names, silenceMs: plan.silenceMs, joinMs: 60_000, cpuidOf: () => [] },
-      hello,
-      nowNsU64,
-    );
-  }
-}
-
 export class ClusterSim {
-  readonly nodes: Node[];
+  /** The last process of each place; undefined before the first. */
+  readonly nodes: (Process | undefined)[];
+  steps = 0;
   readonly #plan: Plan;
   readonly #random: Random;
   #nowNsU64 = msU64;
   #timers: Timer[] = [];
   #order = 0;
   #acted = false;
-  steps = 0;
+  #signalled = false;
+  #runs = 0;
+  /** Datagrams between the two sides are lost until then. */
+  #cutUntilNsU64 = 0n;
+  #side = new Set<number>();
 
   constructor(plan: Plan) {
     this.#plan = plan;
     this.#random = new Random(plan.seed);
-    this.nodes = Array.from({ length: plan.nodes }, (_, i) => new Node(i, plan, this.#nowNsU64));
-    for (const [index, node] of this.nodes.entries()) this.#execute(index, node.cluster.begin());
+    this.nodes = Array.from({ length: plan.nodes }, () => undefined);
+    const last = plan.nodes - 1;
+    for (const place of this.nodes.keys()) {
+      if (place === last && plan.trouble === "absent") continue;
+      const late = plan.trouble === "again" && place === 0 ? plan.startMs : 0;
+      this.#within(plan.startMs, () => this.#start(place), late);
+    }
+    // Started again before the first node has come, so while everyone greets.
+    if (plan.trouble === "again") this.#within(plan.startMs, () => this.#start(last));
+    // At any moment up to the first instructions of the guest.
+    if (plan.trouble === "again-any") {
+      this.#within(3 * plan.startMs, () => {
+        if (!this.#acted) this.#start(last);
+      });
+    }
   }
 
   /** Runs until every living node is over; throws when that takes more than `limitMs`. */
-  run(limitMs: number): readonly NodeLog[] {
+  run(limitMs: number): readonly (NodeLog | undefined)[] {
     const end = this.#nowNsU64 + BigInt(limitMs) * msU64;
-    while (this.nodes.some((node) => node.alive && node.cluster.phase !== "over")) {
+    while (this.#anyAlive()) {
       if (this.#nowNsU64 > end) {
-        const phases = this.nodes.map((node) => node.cluster.phase).join(", ");
+        const phases = this.nodes.map((node) => node?.member.phase).join(", ");
         throw new Error(`seed ${this.#plan.seed}: not over after ${limitMs} ms (${phases})`);
       }
       this.#step();
     }
-    return this.nodes.map((node) => node.log);
+    return this.nodes.map((node) => node?.log);
+  }
+
+  #anyAlive(): boolean {
+    if (this.#timers.some((timer) => timer.order < 0)) return true;
+    return this.nodes.some((node) => node?.alive === true && node.log.finished === undefined);
+  }
+
+  #start(place: number): void {
+    const last = place === this.#plan.nodes - 1;
+    const before = this.nodes[place];
+    if (before !== undefined) before.alive = false;
+    const order = this.nodes.map((_, index) => index);
+    if (last && this.#plan.trouble === "order") order.reverse();
+    const instanceU64 = (BigInt(1 + this.#random.below(2 ** 31)) << 1n) | 1n;
+    const node = new Process(place, order, this.#plan, instanceU64, this.#nowNsU64);
+    this.nodes[place] = node;
+    this.#open(node, 1);
+  }
+
+  #open(node: Process, epoch: number): void {
+    if (node.place === this.#plan.nodes - 1 && this.#plan.trouble === "open") {
+      const end = { kind: "end", cause: "failed", code: 3, reason: "no /dev/kvm" } as const;
+      return this.#later(20, () => this.#event(node, end));
+    }
+    const hello = this.#hello(node, epoch);
+    this.#later(20, () => this.#event(node, { kind: "opened", hello }));
+  }
+
+  #hello(node: Process, epoch: number): Hello {
+    const { trouble, nodes } = this.#plan;
+    const odd = (name: Plan["trouble"]) => node.place === nodes - 1 && trouble === name;
+    return {
+      kind: "hello",
+      protocol: odd("protocol") ? protocolVersion + 1 : protocolVersion,
+      build: odd("build") ? "other" : "same",
+      epoch,
+      order: node.order.map((peer) => `h${peer}:${port}`).join(","),
+      cpus: 1,
+      ramPages: 1024,
+      dataPort: 4000 + node.place,
+      vmIdU64: BigInt(node.place + 1),
+      settings: [["silence", odd("setting") ? "1" : String(this.#plan.silenceMs)]],
+      facts: factsOf(this.#random),
+      hide: [],
+    };
   }
 
   #step(): void {
@@ -116,33 +122,77 @@ export class ClusterSim {
       .toSorted((a, b) => Number(a.atNsU64 - b.atNsU64) || a.order - b.order);
     this.#timers = this.#timers.filter((timer) => timer.atNsU64 > this.#nowNsU64);
     for (const timer of due) timer.run();
-    for (const index of this.nodes.keys()) {
-      this.#event(index, { kind: "tick" });
-      this.#flush(index);
+    for (const node of this.nodes) {
+      if (node === undefined) continue;
+      this.#event(node, { kind: "tick" });
+      this.#flush(node);
     }
     this.#maybeAct();
   }
 
-  /** Once all run: the guest powers off or resets on some node, or a node dies. */
+  #all(phase: Phase): readonly Process[] | undefined {
+    const nodes = this.nodes.filter((node) => node?.alive === true && node.member.phase === phase);
+    return nodes.length === this.nodes.length ? nodes.flatMap((node) => node ?? []) : undefined;
+  }
+
+  /** Once all run: what the plan says; after a reset all run again, and the guest powers off. */
   #maybeAct(): void {
-    if (this.#acted || !this.nodes.every((node) => node.cluster.phase === "running")) return;
-    this.#acted = true;
-    const index = this.#random.below(this.nodes.length);
-    switch (this.#plan.ending) {
-      case "poweroff":
-        return this.#event(index, { kind: "end", cause: "poweroff", code: 0, reason: "off" });
-      case "reset":
-        return this.#event(index, { kind: "end", cause: "reset", code: 0, reason: "again" });
-      case "kill": {
-        const victim = this.nodes[index];
-        if (victim !== undefined) victim.alive = false;
-        return;
-      }
-      case "disagree":
-        return;
-      default:
-        this.#plan.ending satisfies never;
+    const running = this.#all("running");
+    if (running === undefined) return;
+    const node = running[this.#random.below(running.length)];
+    if (node === undefined) return;
+    if (this.#acted) {
+      if (this.#plan.ending === "reset") this.#powerOff(node);
+      return;
     }
+    this.#acted = true;
+    this.#act(node);
+  }
+
+  #powerOff(node: Process): void {
+    this.#event(node, { kind: "end", cause: "poweroff", code: 0, reason: "off" });
+  }
+
+  #act(node: Process): void {
+    const { ending, silenceMs } = this.#plan;
+    switch (ending) {
+      case "poweroff":
+        return this.#powerOff(node);
+      case "reset":
+      case "reset-hang":
+      case "reset-kill":
+      case "reset-signal":
+        return this.#reset(node);
+      case "kill":
+        node.alive = false;
+        return;
+      case "again":
+        return this.#start(node.place);
+      case "cut":
+        return this.#cut(silenceMs * 20);
+      case "blip":
+        this.#cut(silenceMs / 5);
+        return this.#within(silenceMs, () => this.#powerOff(node), silenceMs);
+      default:
+        ending satisfies never;
+    }
+  }
+
+  #reset(node: Process): void {
+    const { ending, seed, stopMs } = this.#plan;
+    const other = this.nodes[this.#random.below(this.nodes.length)] ?? node;
+    // One that hangs or dies does so before it has stopped.
+    other.stopping = ending === "reset-kill" || ending === "reset-hang";
+    this.#event(node, { kind: "end", cause: "reset", code: 0, reason: "again" });
+    if (ending === "reset-kill") this.#within(stopMs, () => (other.alive = false));
+    if (ending === "reset-signal" && seed % 3 === 0)
+      this.#within(stopMs, () => this.#event(other, signal));
+  }
+
+  #cut(ms: number): void {
+    this.#cutUntilNsU64 = this.#nowNsU64 + BigInt(Math.floor(ms)) * msU64;
+    const places = [...this.nodes.keys()];
+    this.#side = new Set(places.slice(0, 1 + this.#random.below(places.length - 1)));
   }
 
   #later(maxMs: number, run: () => void): void {
@@ -151,45 +201,59 @@ export class ClusterSim {
     this.#timers.push({ atNsU64: this.#nowNsU64 + delay, order: this.#order, run });
   }
 
-  #event(index: number, event: Event): void {
-    const node = this.nodes[index];
-    if (node === undefined || !node.alive) return;
-    this.#execute(index, node.cluster.step(event, this.#nowNsU64));
+  /** The run is not over before this has happened. */
+  #within(maxMs: number, run: () => void, afterMs = 0): void {
+    const delay = BigInt(1 + afterMs * 1000 + this.#random.below(maxMs * 1000)) * 1000n;
+    this.#runs += 1;
+    this.#timers.push({ atNsU64: this.#nowNsU64 + delay, order: -this.#runs, run });
   }
 
-  #execute(index: number, effects: readonly Effect[]): void {
-    const node = this.nodes[index];
-    if (node === undefined) return;
+  #event(node: Process, event: Event): void {
+    if (node.alive) this.#execute(node, node.member.step(event, this.#nowNsU64));
+  }
+
+  #execute(node: Process, effects: readonly HostEffect[]): void {
+    const { log } = node;
     for (const effect of effects) {
       switch (effect.kind) {
-        case "send":
-          node.links[effect.to]?.send(encode(toWire(effect.message)));
-          break;
-        case "send-once":
-          node.links[effect.to]?.sendOnce(encode(toWire(effect.message)));
-          break;
         case "configure":
-          node.log.configured += 1;
-          this.#later(20, () => this.#event(index, { kind: "configured" }));
+          log.configured += 1;
+          this.#later(20, () => {
+            node.configured = log.restarts + 1;
+            this.#event(node, { kind: "configured" });
+          });
           break;
         case "load":
-          node.log.loaded += 1;
-          this.#later(index === 0 ? 200 : 1, () => this.#event(index, { kind: "loaded" }));
+          log.loaded += 1;
+          this.#barrier(node, "configured");
+          this.#later(node.place === 0 ? 200 : 1, () => {
+            node.loaded = log.restarts + 1;
+            this.#event(node, { kind: "loaded" });
+          });
           break;
         case "run":
-          node.log.ran += 1;
+          log.ran += 1;
+          this.#barrier(node, "loaded");
           break;
         case "stop":
-          this.#later(10, () => this.#event(index, { kind: "stopped" }));
+          if (node.stopping) break;
+          this.#later(this.#plan.stopMs, () => this.#event(node, { kind: "stopped" }));
           break;
         case "finish":
-          node.log.finished = { code: effect.code, reason: effect.reason };
+          log.finished = { code: effect.code, reason: effect.reason };
           break;
         case "restart":
-          node.log.restarted = effect.epoch;
+          log.restarts += 1;
+          this.#signalBetween(node);
+          this.#later(20, () => {
+            this.#execute(node, node.member.restart(effect.epoch, this.#nowNsU64));
+            this.#open(node, effect.epoch);
+          });
           break;
         case "console":
         case "input":
+        case "power":
+        case "greeted":
           break;
         default:
           effect satisfies never;
@@ -197,32 +261,50 @@ export class ClusterSim {
     }
   }
 
-  #flush(index: number): void {
-    const node = this.nodes[index];
-    if (node === undefined || !node.alive) return;
-    for (const [to, link] of node.links.entries()) {
-      for (const body of link.poll(this.#nowNsU64)) this.#transmit(index, to, body);
+  /** Nobody goes on before every process it has heard of has come so far in this epoch. */
+  #barrier(node: Process, stage: "configured" | "loaded"): void {
+    const behind = [node, ...node.known.values()].find((one) => one[stage] <= node.log.restarts);
+    if (behind === undefined) return;
+    throw new Error(
+      `seed ${this.#plan.seed}: node ${node.place} goes on, ${behind.place} does not`,
+    );
+  }
+
+  /** A signal in the narrowest moments: between two epochs, to this node or to one behind it. */
+  #signalBetween(node: Process): void {
+    const { ending, seed } = this.#plan;
+    if (ending !== "reset-signal" || this.#signalled || seed % 3 === 0) return;
+    this.#signalled = true;
+    const behind = this.nodes.find((one) => one?.member.phase === "ending");
+    this.#event((seed % 3 === 1 ? behind : undefined) ?? node, signal);
+  }
+
+  #flush(node: Process): void {
+    if (!node.alive) return;
+    for (const { to, datagram } of node.member.poll(this.#nowNsU64)) {
+      this.#transmit(node, Number(to.address.slice(1)), datagram);
     }
   }
 
-  #transmit(from: number, to: number, body: Uint8Array): void {
+  #transmit(sender: Process, to: number, datagram: Uint8Array): void {
+    const from = sender.place;
     if (this.#random.chance(this.#plan.lossPercent)) return;
+    if (this.#nowNsU64 < this.#cutUntilNsU64 && this.#side.has(from) !== this.#side.has(to)) return;
+    const odd = this.#plan.nodes - 1;
+    // The last node's program is of another time: neither side can read the other's datagrams.
+    if (this.#plan.trouble === "version" && (from === odd) !== (to === odd)) datagram[2] = 9;
     const copies = this.#random.chance(5) ? 2 : 1;
     for (let copy = 0; copy < copies; copy += 1) {
-      this.#later(8, () => this.#arrive(from, to, body));
+      this.#later(8, () => this.#arrive(sender, to, datagram));
     }
   }
 
-  #arrive(from: number, to: number, body: Uint8Array): void {
+  #arrive(sender: Process, to: number, datagram: Uint8Array): void {
     const node = this.nodes[to];
     if (node === undefined || !node.alive) return;
-    const received = node.links[from]?.receive(body);
-    if (received === undefined || !received.understood) return;
-    this.#event(to, { kind: "heard", from });
-    for (const bytes of received.messages) {
-      const message = fromWire(decode(bytes));
-      if (message === undefined) throw new Error("a node sent what cannot be read");
-      this.#event(to, { kind: "message", from, message });
-    }
+    const latest = this.nodes[sender.place] === sender || !node.known.has(sender.place);
+    if (latest) node.known.set(sender.place, sender);
+    const source = { address: `h${sender.place}`, port };
+    this.#execute(node, node.member.receive(datagram, source, this.#nowNsU64));
   }
 }

@@ -68,7 +68,7 @@ describe.skipIf(missing !== undefined)("cluster", () => {
     ];
     for (const end of await ends(nodes)) {
       expect(end.code).toBe(4);
-      expect(end.stderr).toContain("node 1 has --silence 1500, node 0 has 1000");
+      expect(end.stderr).toContain(`node 1 (${b}) has --silence 1500, node 0 (${a}) has 1000`);
     }
   });
 

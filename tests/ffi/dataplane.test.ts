@@ -33,7 +33,6 @@ async function guest(code: readonly number[]) {
     cpuid: facts.cpuid,
     tscKhz: facts.tscKhz,
     deviceNode: 0,
-    routesVersion: 1,
     routes: deviceRoutes(0, [scratchDevice(0).place]),
     silenceMs: 2000,
     spinUs: 0,

@@ -8,7 +8,8 @@ import vectors from "../../native/zig/wire/vectors.json";
 import { cpuidTable } from "../../src/machine/cpuid.ts";
 import { decode } from "../../src/protocol/cbor.ts";
 import { Cluster, type Effect, type Event } from "../../src/protocol/cluster.ts";
-import { fromWire, type Hello } from "../../src/protocol/messages.ts";
+import type { Hello } from "../../src/protocol/messages.ts";
+import { fromWire } from "../../src/protocol/parse.ts";
 import type { Random } from "../../src/sim/random.ts";
 import { changedValue, pick, some } from "./mutate.ts";
 
@@ -86,14 +87,15 @@ export function clusterTarget(random: Random): void {
   const options = {
     node,
     names: ["a", "b", "c"],
+    build: "1",
     silenceMs: 2000,
     joinMs: 60_000,
     cpuidOf: (hellos: readonly Hello[]) =>
       cpuidTable({ hosts: hellos.map((each) => each.facts), nodes: hellos, hide: [] }),
   };
-  const cluster = new Cluster(options, hello, now);
+  const cluster = new Cluster({ ...options, epoch: 1 }, now);
   const watch = new Watch();
-  watch.take(cluster.begin());
+  watch.take(cluster.step({ kind: "opened", hello }, now));
   for (let step = 0; step < 150; step += 1) {
     now += BigInt(random.below(6_000_000));
     const event = random.chance(35) ? ownEvent(watch, random) : peerEvent(random);

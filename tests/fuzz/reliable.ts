@@ -63,7 +63,7 @@ function honest(random: Random): void {
       }
     }
     now += stepNsU64;
-    if (calm && links[0].idle && links[1].idle) break;
+    if (calm && links[0].waiting + links[1].waiting === 0) break;
   }
   if (got[0] !== sent[1].length || got[1] !== sent[0].length) throw new Error("a message was lost");
 }

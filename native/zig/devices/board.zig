@@ -216,10 +216,6 @@ pub const Board = struct {
         return taken;
     }
 
-    pub fn line(self: *Board, gsi: u8, level: bool, effects: *Effects) void {
-        if (gsi < map.io_apic_pins) self.io_apic.line(gsi, level, &effects.interrupts);
-    }
-
     pub fn eoi(self: *Board, vector: u8, effects: *Effects) void {
         self.io_apic.eoi(vector, &effects.interrupts);
     }

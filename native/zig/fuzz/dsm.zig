@@ -134,6 +134,17 @@ fn access(source: *Source) m.Access {
 
 const page_bytes: Bytes = @splat(0x5a);
 
+const Drawn = struct {
+    page: m.Page,
+    tx: m.Tx,
+    version: u64,
+    age: u64,
+    content: m.Content,
+    bytes: []const u8,
+    requester: m.NodeId,
+    access: m.Access,
+};
+
 fn draw(host: *Host, source: *Source, from: m.NodeId) m.Message {
     const known = host.recent[source.below(recent_max)];
     const fits = source.below(4) != 0;
@@ -153,52 +164,70 @@ fn draw(host: *Host, source: *Source, from: m.NodeId) m.Message {
     const odd = page_bytes[0 .. source.int(u16) % limits.page_size];
     const body = if (source.below(16) == 0) odd else bytes;
     const requester: m.NodeId = if (source.below(8) == 0) source.int(u8) else source.below(nodes);
-    const any = access(source);
+    return messageOf(source, &.{
+        .page = page,
+        .tx = tx,
+        .version = version,
+        .age = age,
+        .content = content,
+        .bytes = body,
+        .requester = requester,
+        .access = access(source),
+    });
+}
+
+fn messageOf(source: *Source, d: *const Drawn) m.Message {
     return switch (source.below(11)) {
-        0 => .{ .get = .{ .page = page, .tx = tx, .access = any, .version = version, .age = age } },
+        0 => .{ .get = .{
+            .page = d.page,
+            .tx = d.tx,
+            .access = d.access,
+            .version = d.version,
+            .age = d.age,
+        } },
         1 => .{ .fwd = .{
-            .page = page,
-            .tx = tx,
-            .access = any,
-            .requester = requester,
-            .version = version,
-            .next = version +| 1,
-            .age = age,
+            .page = d.page,
+            .tx = d.tx,
+            .access = d.access,
+            .requester = d.requester,
+            .version = d.version,
+            .next = d.version +| 1,
+            .age = d.age,
         } },
         2 => .{ .data = .{
-            .page = page,
-            .tx = tx,
-            .access = any,
-            .version = version,
+            .page = d.page,
+            .tx = d.tx,
+            .access = d.access,
+            .version = d.version,
             .acks = if (source.below(4) == 0) source.wide() else 0,
-            .content = content,
-            .bytes = body,
+            .content = d.content,
+            .bytes = d.bytes,
         } },
         3 => .{ .write_back = .{
-            .page = page,
-            .tx = tx,
-            .version = version,
-            .content = content,
-            .bytes = body,
+            .page = d.page,
+            .tx = d.tx,
+            .version = d.version,
+            .content = d.content,
+            .bytes = d.bytes,
         } },
         4 => .{ .inv = .{
-            .page = page,
-            .tx = tx,
-            .requester = requester,
-            .version = version,
-            .age = age,
+            .page = d.page,
+            .tx = d.tx,
+            .requester = d.requester,
+            .version = d.version,
+            .age = d.age,
         } },
-        5 => .{ .inv_ack = .{ .page = page, .tx = tx } },
-        6 => .{ .hurry = .{ .page = page, .tx = tx, .age = age } },
-        7 => .{ .done = .{ .page = page, .tx = tx } },
+        5 => .{ .inv_ack = .{ .page = d.page, .tx = d.tx } },
+        6 => .{ .hurry = .{ .page = d.page, .tx = d.tx, .age = d.age } },
+        7 => .{ .done = .{ .page = d.page, .tx = d.tx } },
         8 => .{ .put = .{
-            .page = page,
-            .tx = tx,
-            .version = version,
-            .content = content,
-            .bytes = body,
+            .page = d.page,
+            .tx = d.tx,
+            .version = d.version,
+            .content = d.content,
+            .bytes = d.bytes,
         } },
-        9 => .{ .put_ack = .{ .page = page, .tx = tx } },
+        9 => .{ .put_ack = .{ .page = d.page, .tx = d.tx } },
         else => .{ .eoi = .{ .vector = source.int(u8) } },
     };
 }

@@ -1,5 +1,7 @@
 //! Where a port or MMIO access goes: to a device of this node, to TypeScript, to another node, or
-//! nowhere. TypeScript owns the table; this file executes it. Accesses of one vCPU keep program
+//! nowhere. TypeScript owns the table; this file executes it. The table is part of the epoch: every
+//! node computes it from what all agreed on, has it before any vCPU runs, and keeps it until the
+//! reset; a datagram of another epoch is dropped by its head. Accesses of one vCPU keep program
 //! order: each is answered before the next, posted writes excepted, which keep theirs by their
 //! order key.
 
@@ -28,29 +30,17 @@ const Slow = struct { used: bool = false, node: m.NodeId = 0, vcpu: u8 = 0, seq:
 
 pub const Bus = struct {
     machine: *Machine,
-    lock: linux.Lock = .{},
-    version: u32 = 0,
+    /// Set once, before any vCPU or message.
     routes: []const Route = &.{},
+    lock: linux.Lock = .{},
     patience_ns: u64 = limits.io_patience_ns,
     slow: [slow_max]Slow = @splat(.{}),
-
-    /// Takes a newer table over.
-    pub fn setRoutes(self: *Bus, version: u32, routes: []const Route) !void {
-        const copy = try self.machine.allocator.dupe(Route, routes);
-        self.lock.lock();
-        defer self.lock.unlock();
-        self.machine.allocator.free(self.routes);
-        self.routes = copy;
-        self.version = version;
-    }
 
     pub fn deinit(self: *Bus) void {
         self.machine.allocator.free(self.routes);
     }
 
-    fn find(self: *Bus, space: m.Space, address: u64) ?Route {
-        self.lock.lock();
-        defer self.lock.unlock();
+    fn find(self: *const Bus, space: m.Space, address: u64) ?Route {
         for (self.routes) |route| {
             if (route.space != @intFromEnum(space)) continue;
             if (address >= route.first and address <= route.last) return route;

@@ -47,12 +47,3 @@ pub fn pressPower(machine: *Machine) void {
     machine.board_lock.unlock();
     carryOut(machine, &effects);
 }
-
-/// A line of a device that TypeScript emulates.
-pub fn interruptLine(machine: *Machine, gsi: u8, level: bool) void {
-    var effects: BoardEffects = .{};
-    machine.board_lock.lock();
-    machine.board.line(gsi, level, &effects);
-    machine.board_lock.unlock();
-    carryOut(machine, &effects);
-}

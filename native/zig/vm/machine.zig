@@ -95,7 +95,7 @@ pub const Machine = struct {
         for (self.engine.memory.slots().slice(), 0..) |slot, i| {
             try self.vm.addMemory(@intCast(i), slot.gpa, slot.bytes);
         }
-        try self.bus.setRoutes(plan.routes_version, plan.routes);
+        self.bus.routes = try self.allocator.dupe(abi.Route, plan.routes);
         mailbox.installHandler();
         for (vcpus, 0..) |*vcpu, i| {
             const index = self.first[self.node] + i;

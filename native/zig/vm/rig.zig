@@ -58,7 +58,6 @@ pub const Rig = struct {
             .cpuid = try hostCpuid(system, &entries),
             .tsc_khz = self.tsc_khz,
             .device_node = 0,
-            .routes_version = 1,
             .routes = &.{
                 port(0xf4, 0xf4, false),
                 port(0x40, 0x43, false),

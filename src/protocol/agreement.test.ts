@@ -1,0 +1,139 @@
+/** @module Every rule of the agreement: one case each, with the sentence, and the border beside. */
+
+import { expect, test } from "bun:test";
+import type { HostFacts } from "../node/dataplane.ts";
+import { agree, disagreement } from "./agreement.ts";
+import { type Hello, protocolVersion } from "./messages.ts";
+
+type Changes = Omit<Partial<Hello>, "facts"> & { readonly facts?: Partial<HostFacts> };
+
+function hello({ facts, ...changes }: Changes = {}): Hello {
+  return {
+    kind: "hello",
+    protocol: protocolVersion,
+    build: "b1",
+    epoch: 3,
+    order: "h0:1,h1:2",
+    cpus: 2,
+    ramPages: 1024,
+    dataPort: 9,
+    vmIdU64: 5n,
+    settings: [
+      ["silence", "2000"],
+      ["guard-off", ""],
+    ],
+    hide: [],
+    ...changes,
+    facts: {
+      vendor: "AuthenticAMD",
+      cpuid: [],
+      tscKhz: 2_000_000,
+      physicalAddressBits: 46,
+      xcr0U64: 7n,
+      ...facts,
+    },
+  };
+}
+
+const names = ["a:1", "b:2", "c:3"];
+
+function differs(changes: Changes): string | undefined {
+  return disagreement([hello(), hello(changes)], names);
+}
+
+test("equal nodes agree", () => {
+  expect(disagreement([hello(), hello(), hello()], names)).toBeUndefined();
+  const outcome = agree([hello(), hello({ vmIdU64: 6n, facts: { tscKhz: 2_000_100 } })], () => []);
+  expect(outcome).toEqual({
+    ok: true,
+    agreement: { vmIdU64: 5n, epoch: 3, tscKhz: 2_000_000, cpuid: [] },
+  });
+});
+
+const pairs: readonly (readonly [string, Changes, string])[] = [
+  ["build", { build: "b2" }, "node 1 (b:2) is build b2, node 0 (a:1) is b1: run the same giantvm"],
+  [
+    "order",
+    { order: "h1:2,h0:1" },
+    "node 1 (b:2) was given --peers h1:2,h0:1, node 0 (a:1) was given h0:1,h1:2: name the same",
+  ],
+  [
+    "settings",
+    {
+      settings: [
+        ["silence", "500"],
+        ["guard-off", ""],
+      ],
+    },
+    "node 1 (b:2) has --silence 500, node 0 (a:1) has 2000: use one value",
+  ],
+  [
+    "settings that one does not know",
+    { settings: [["silence", "2000"]] },
+    "node 1 (b:2) has --guard-off none, node 0 (a:1) has none: use one value",
+  ],
+  [
+    "vendor",
+    { facts: { vendor: "GenuineIntel" } },
+    "node 1 (b:2) has a GenuineIntel processor, node 0 (a:1) a AuthenticAMD: one VM needs",
+  ],
+  [
+    "TSC rate",
+    { facts: { tscKhz: 2_001_001 } },
+    "the TSC of node 1 (b:2) runs at 2001001 kHz, that of node 0 (a:1) at 2000000 kHz",
+  ],
+];
+
+for (const [rule, changes, sentence] of pairs) {
+  test(`nodes must not differ in: ${rule}`, () => {
+    expect(differs(changes)).toStartWith(sentence);
+  });
+}
+
+test("a TSC within 250 ppm is the same", () => {
+  expect(differs({ facts: { tscKhz: 2_000_500 } })).toBeUndefined();
+  expect(differs({ facts: { tscKhz: 1_999_500 } })).toBeUndefined();
+  expect(differs({ facts: { tscKhz: 1_999_499 } })).toBeDefined();
+});
+
+test("two nodes are enough to disagree, whoever is still missing", () => {
+  const odd = hello({ build: "b2" });
+  expect(disagreement([undefined, hello(), odd], names)).toContain("node 2 (c:3) is build b2");
+  expect(disagreement([undefined, hello(), undefined], names)).toBeUndefined();
+  expect(disagreement([], names)).toBeUndefined();
+});
+
+function refused(hellos: readonly Hello[]): string {
+  const outcome = agree(hellos, () => []);
+  return outcome.ok ? "agreed" : outcome.reason;
+}
+
+test("255 vCPUs are the most", () => {
+  expect(refused([hello({ cpus: 255 }), hello({ cpus: 0 })])).toBe("agreed");
+  expect(refused([hello({ cpus: 128 }), hello({ cpus: 128 })])).toContain("256 vCPUs in all");
+});
+
+test("pages have 32-bit numbers, however wide the addresses", () => {
+  const half = { ramPages: 2 ** 31, facts: { physicalAddressBits: 52 } };
+  expect(refused([hello(half), hello({ ...half, ramPages: 2 ** 31 - 1 })])).toBe("agreed");
+  expect(refused([hello(half), hello(half)])).toContain("16 TiB");
+  expect(refused([hello({ ramPages: 0 })])).toContain("--local-memory");
+});
+
+test("memory ends below the narrowest node's address width, the hole at 3 GiB included", () => {
+  const narrow = (pages: number) => hello({ ramPages: pages, facts: { physicalAddressBits: 36 } });
+  // 63 GiB of RAM with its last gigabyte moved above the hole end at 64 GiB.
+  const fits = (63 * 2 ** 30) / 4096 - 1024;
+  expect(refused([hello(), narrow(fits)])).toBe("agreed");
+  expect(refused([hello(), narrow(fits + 1)])).toBe(
+    "the guest's memory ends at 1000001000 and the processor of node 1 has 36 address bits: " +
+      "lower the nodes' shares",
+  );
+});
+
+test("what the processors cannot show together is told as it is", () => {
+  const outcome = agree([hello()], () => {
+    throw new Error("the hosts lay out processor state 2 differently");
+  });
+  expect(outcome).toEqual({ ok: false, reason: "the hosts lay out processor state 2 differently" });
+});

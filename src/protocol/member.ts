@@ -1,0 +1,147 @@
+/**
+ * @module One node as the others see it, as a pure state machine: the life of the cluster
+ * (cluster.ts) over the channels to all peers (channel.ts), through all epochs. Datagrams, events
+ * and the time go in; datagrams and what the host has to do come out.
+ */
+
+import { nameOf } from "./agreement.ts";
+import { type Arrival, Channels, type Endpoint } from "./channel.ts";
+import { Cluster, type Effect, type Event, type Options, type Phase } from "./cluster.ts";
+import type { ControlMessage, ForeignHello } from "./messages.ts";
+
+/** Messages of the next epoch kept for a peer, more than it says before this node is there. */
+const earlyMax = 16;
+
+export type MemberOptions = Omit<Options, "epoch"> & {
+  /** Where the nodes are, in node order. */
+  readonly endpoints: readonly Endpoint[];
+  /** Random, of this process; its low half must not be 0. */
+  readonly instanceU64: bigint;
+};
+
+export type HostEffect = Exclude<Effect, { readonly kind: "send" | "send-once" }>;
+export type Outgoing = { readonly to: Endpoint; readonly datagram: Uint8Array };
+
+export class Member {
+  readonly #options: MemberOptions;
+  readonly #channels: Channels;
+  readonly #answers: Outgoing[] = [];
+  #cluster: Cluster;
+  #epoch = 1;
+  /** Messages of the next epoch, from peers that are already there. */
+  #early: { readonly from: number; readonly message: ControlMessage | ForeignHello }[] = [];
+  /** An end that came between two epochs, for the next one. */
+  #held: Extract<Event, { readonly kind: "end" }> | undefined;
+  #between = false;
+
+  constructor(options: MemberOptions, nowNsU64: bigint) {
+    this.#options = options;
+    this.#channels = new Channels(options.node, options.endpoints, options.instanceU64);
+    this.#cluster = new Cluster({ ...options, epoch: this.#epoch }, nowNsU64);
+  }
+
+  get phase(): Phase {
+    return this.#cluster.phase;
+  }
+
+  /** Nothing that was sent to a peer is unacknowledged. */
+  get idle(): boolean {
+    return this.#channels.idle;
+  }
+
+  step(event: Event, nowNsU64: bigint): readonly HostEffect[] {
+    if (this.#between && event.kind === "end") this.#held ??= event;
+    const effects = this.#carryOut(this.#cluster.step(event, nowNsU64));
+    if (event.kind !== "opened") return effects;
+    const early = this.#early.splice(0);
+    return [
+      ...effects,
+      ...early.flatMap(({ from, message }) => this.#message(from, message, nowNsU64)),
+    ];
+  }
+
+  /** After a `restart`: forgets the epoch before; greets once `opened` comes. */
+  restart(epoch: number, nowNsU64: bigint): readonly HostEffect[] {
+    this.#epoch = epoch;
+    this.#between = false;
+    this.#cluster = new Cluster({ ...this.#options, epoch }, nowNsU64);
+    const held = this.#held;
+    this.#held = undefined;
+    return held === undefined ? [] : this.step(held, nowNsU64);
+  }
+
+  receive(datagram: Uint8Array, from: Endpoint, nowNsU64: bigint): readonly HostEffect[] {
+    const arrival = this.#channels.receive(datagram, from);
+    switch (arrival.kind) {
+      case "nothing":
+        return [];
+      case "version":
+        return this.step(arrival, nowNsU64);
+      case "stranger":
+        this.#answers.push({ to: from, datagram: arrival.answer(this.#toStranger(from), 4) });
+        return [];
+      case "heard":
+        return this.#heard(arrival, nowNsU64);
+      default:
+        return arrival satisfies never;
+    }
+  }
+
+  /** Frames on the way to a peer: console output waits while there are many. */
+  waiting(to: number): number {
+    return this.#channels.waiting(to);
+  }
+
+  /** Console and keys: what passes the life of the cluster by. */
+  send(to: number, message: ControlMessage): void {
+    this.#channels.send(to, message);
+  }
+
+  /** Datagrams to send now. */
+  poll(nowNsU64: bigint): readonly Outgoing[] {
+    return [...this.#answers.splice(0), ...this.#channels.poll(nowNsU64)];
+  }
+
+  #heard(arrival: Extract<Arrival, { kind: "heard" }>, nowNsU64: bigint): readonly HostEffect[] {
+    const { from, restarted, messages } = arrival;
+    if (restarted) this.#early = this.#early.filter((entry) => entry.from !== from);
+    const heard = this.step({ kind: restarted ? "restarted" : "heard", from }, nowNsU64);
+    return [...heard, ...messages.flatMap((message) => this.#message(from, message, nowNsU64))];
+  }
+
+  #message(
+    from: number,
+    message: ControlMessage | ForeignHello,
+    nowNsU64: bigint,
+  ): readonly HostEffect[] {
+    // Between two epochs nobody listens; an end of the one before still ends the next.
+    const next = "epoch" in message && message.epoch > this.#epoch;
+    if (next || (this.#between && message.kind === "end")) {
+      const known = this.#early.filter((early) => early.from === from).length;
+      const soon = !("epoch" in message) || message.epoch <= this.#epoch + 1;
+      if (soon && known < earlyMax) this.#early.push({ from, message });
+      return [];
+    }
+    return this.step({ kind: "message", from, message }, nowNsU64);
+  }
+
+  #toStranger({ address, port }: Endpoint): string {
+    const who = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+    return (
+      `${nameOf(this.#options.names, this.#options.node)} was not given ${who} in --peers: ` +
+      "name the same nodes in the same order everywhere"
+    );
+  }
+
+  #carryOut(effects: readonly Effect[]): readonly HostEffect[] {
+    return effects.filter((effect): effect is HostEffect => {
+      if (effect.kind === "send") this.#channels.send(effect.to, effect.message);
+      else if (effect.kind === "send-once") this.#channels.sendOnce(effect.to, effect.message);
+      else {
+        this.#between ||= effect.kind === "restart";
+        return true;
+      }
+      return false;
+    });
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * @module Devices and console on nodes of their own: keys typed at the console node reach the UART
+ * of the device node, its output comes back, and the power button crosses, too.
+ */
+
+import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { executable, freePorts, kvmMissing, Log, start, temporaryFolder } from "../program.ts";
+import { tinyGuest } from "../tiny-guest.ts";
+
+const missing = kvmMissing();
+if (missing !== undefined) console.warn(`SKIPPED: devices and console elsewhere: ${missing}`);
+
+function bytes(hex: string): Uint8Array {
+  return Buffer.from(hex.replaceAll(" ", ""), "hex");
+}
+
+/**
+ * l: mov dx,0x3fd; in al,dx; test al,1; jz l; mov dx,0x3f8; in al,dx; out dx,al; cmp al,'q';
+ * jne l; xor eax,eax; out 0xf4,al; hlt
+ */
+const echo = bytes("66bafd03 ec a801 74f7 66baf803 ec ee 3c71 75ed 31c0 e6f4 f4");
+
+/**
+ * mov dx,0x3f8; mov al,'>'; out dx,al; mov dx,0x600 (PM1a status);
+ * l: in ax,dx; test ah,1 (power button); jz l; xor eax,eax; out 0xf4,al; hlt
+ */
+const waitForPower = bytes("66baf803 b03e ee 66ba0006 66ed f6c401 74f9 31c0 e6f4 f4");
+
+function commands(peers: readonly string[], kernel: string, devices: number, console: number) {
+  const common = ["--local-memory", "64M", "--peers", peers.join(",")];
+  const at = ["--device-node", `${devices}`, "--console-node", `${console}`];
+  return peers.map((self, node) => [
+    "run",
+    ...common,
+    ...at,
+    "--self",
+    self,
+    ...(node === 0 ? ["--kernel", kernel] : []),
+  ]);
+}
+
+async function localPeers(count: number): Promise<readonly string[]> {
+  return (await freePorts(count)).map((port) => `127.0.0.1:${port}`);
+}
+
+describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
+  for (const [nodes, devices, console] of [
+    [2, 1, 0],
+    [2, 0, 1],
+    [3, 1, 2],
+  ] as const) {
+    test(`${nodes} nodes, devices on node ${devices}, console on node ${console}`, async () => {
+      using folder = temporaryFolder();
+      const kernel = join(folder.path, "guest.elf");
+      writeFileSync(kernel, tinyGuest(echo));
+      const started = commands(await localPeers(nodes), kernel, devices, console).map((args) =>
+        start(args, { stdin: "pipe" }),
+      );
+      const text = `keys of node ${console}, all of them: q`;
+      const input = started[console]!.process.stdin;
+      if (input === undefined) throw new Error("stdin is no pipe");
+      input.write(text);
+      await input.end();
+      const ends = await Promise.all(started.map((node) => node.finished));
+      expect(ends.map(({ code, signal }) => [code, signal])).toEqual(ends.map(() => [0, null]));
+      expect(ends.map(({ stdout }) => stdout)).toEqual(
+        ends.map((_, node) => (node === console ? text : "")),
+      );
+    }, 60_000);
+  }
+
+  test("a whole self-check with the devices on node 1 of 2", async () => {
+    const peers = await localPeers(2);
+    const common = ["run", "--local-memory", "64M", "--peers", peers.join(",")];
+    const nodes = peers.map((self) => start([...common, "--self", self, "--device-node", "1"]));
+    const ends = await Promise.all(nodes.map((node) => node.finished));
+    expect(ends.map(({ code, signal }) => [code, signal])).toEqual(ends.map(() => [0, null]));
+    expect(ends[0]!.stdout).toContain("verdict pass");
+    expect(ends[1]!.stdout).toBe("");
+  }, 60_000);
+
+  // The routing table is made of these on every node, so they must not differ.
+  for (const option of ["--device-node", "--console-node", "--scratch-node"]) {
+    test(`${option} that differs is refused by both`, async () => {
+      const peers = await localPeers(2);
+      const nodes = peers.map((self, node) =>
+        start(["run", "--peers", peers.join(","), "--self", self, option, String(node)]),
+      );
+      for (const { code, stderr } of await Promise.all(nodes.map((node) => node.finished))) {
+        expect(code).toBe(4);
+        expect(stderr).toContain(`(${peers[1]}) has ${option} 1, node 0 (${peers[0]}) has 0: use`);
+      }
+    });
+  }
+
+  test("a place that no node has is refused", async () => {
+    const peers = await localPeers(2);
+    const none = ["run", "--peers", peers.join(","), "--self", peers[0]!, "--device-node", "2"];
+    const { code, stderr } = await start(none).finished;
+    expect(code).toBe(2);
+    expect(stderr).toContain('--device-node "2": give a whole number from 0 to 1');
+  });
+
+  test.skipIf(Bun.which("script") === null)(
+    "the power button crosses nodes",
+    async () => {
+      using folder = temporaryFolder();
+      const kernel = join(folder.path, "guest.elf");
+      writeFileSync(kernel, tinyGuest(waitForPower));
+      const [first, second] = commands(await localPeers(2), kernel, 1, 0);
+      const other = start(second!);
+      const line = [executable, ...first!].join(" ");
+      // Gives the first node a terminal, so that Ctrl-A works.
+      const typed = Bun.spawn(["script", "-qefc", line, "/dev/null"], {
+        stdin: "pipe",
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      const screen = new Log();
+      const read = screen.read(typed.stdout);
+      await screen.contains(">");
+      typed.stdin.write("\x01p");
+      await typed.stdin.flush();
+      await Promise.all([read, typed.exited, other.finished]);
+      expect([typed.exitCode, typed.signalCode]).toEqual([0, null]);
+      expect((await other.finished).code).toBe(0);
+    },
+    60_000,
+  );
+});
