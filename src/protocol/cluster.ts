@@ -260,8 +260,8 @@ export class Cluster {
 
   #loseNode(node: number, how: string, nowNsU64: bigint): void {
     if (this.#lost.has(node) || this.#ended.has(node)) return;
-    this.#lost.add(node);
     const name = this.#options.names[node] ?? "?";
+    // Told to the lost node as well: it may hear without being heard, and would run on.
     this.#finish(
       {
         kind: "end",
@@ -273,6 +273,7 @@ export class Cluster {
       true,
       nowNsU64,
     );
+    this.#lost.add(node);
   }
 
   #finish(end: End, own: boolean, nowNsU64: bigint): void {
