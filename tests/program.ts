@@ -33,9 +33,14 @@ export function temporaryFolder() {
 
 export function start(
   args: readonly string[],
-  options: { readonly cwd?: string; readonly env?: Record<string, string> } = {},
+  options: {
+    readonly cwd?: string;
+    readonly env?: Record<string, string>;
+    /** What the command starts with, such as a change of namespace. */
+    readonly prefix?: readonly string[];
+  } = {},
 ): Started {
-  const child = Bun.spawn([executable, ...args], {
+  const child = Bun.spawn([...(options.prefix ?? []), executable, ...args], {
     cwd: options.cwd ?? tmpdir(),
     env: { PATH: process.env["PATH"] ?? "", ...options.env },
     stdin: "ignore",
@@ -70,8 +75,9 @@ export class Log {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  async contains(text: string): Promise<void> {
-    while (!this.text.includes(text)) {
+  /** Resolves when the text is there, at or after `from`; rejects when the stream ends without. */
+  async contains(text: string, from = 0): Promise<void> {
+    while (!this.text.includes(text, from)) {
       if (this.#done) throw new Error(`"${text}" was never logged: ${this.text}`);
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }

@@ -192,6 +192,8 @@ pub const Engine = struct {
         // preference the engine waits for the end of the vCPU's time slice, milliseconds. An engine
         // that spins itself would in turn starve the vCPUs.
         if (self.config.spin_ns == 0) _ = linux.preferThread();
+        // Whoever joins this thread reads what was counted, not what was last looked at.
+        defer self.publish();
         var idle_since = linux.nowNs();
         while (!self.stopping.load(.acquire)) {
             self.now_ns = linux.nowNs();
