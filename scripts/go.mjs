@@ -76,6 +76,7 @@ const verbs = {
   "demo:linux": () => (build(), must(bun, ["scripts/lab/demo-linux.ts", ...rest])),
   test: () => (build(), must(bun, ["scripts/test.ts", ...rest])),
   sim: () => must(bun, ["scripts/sim.ts", ...rest]),
+  faults: () => (build(), must(bun, ["scripts/faults.ts", ...rest])),
   mutants: () => must(bun, ["scripts/mutants.ts", ...rest]),
   check: () => {
     must(bun, ["check", "--no-script"]);

@@ -41,7 +41,7 @@ const Options = struct {
     here: []const u8 = "127.0.0.1",
     /// Operations must be bounded: a page that never comes ends the process with what it was.
     patience: words.Time = .{ .ns = 10 * std.time.ns_per_s },
-    /// Decides how often a link that has nothing to say gives a sign of life.
+    /// A peer that says nothing for so long is lost, and the run with it.
     silence: words.Time = .{ .ns = 2 * std.time.ns_per_s },
     /// A rule to switch off, of dsm/guards.zig or transport/guards.zig.
     guard: []const u8 = "",

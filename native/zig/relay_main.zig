@@ -23,6 +23,7 @@ const packet_max = 9216;
 /// Beyond what a queue before a slow link holds: that of all directions together.
 const held_max = 8192;
 const packets_per_turn = 64;
+const look_ns = 50 * std.time.ns_per_ms;
 const prefix = [3]u8{ 10, 77, 0 };
 const tag_input = nodes_max;
 
@@ -33,6 +34,8 @@ const Totals = struct {
     stray: u64 = 0,
     /// No room here, or the device took none.
     dropped: u64 = 0,
+    /// How long this process did not run although it should have: cuts that were not meant.
+    stalled_ms: u64 = 0,
 };
 
 const Relay = struct {
@@ -44,6 +47,7 @@ const Relay = struct {
     input_length: usize = 0,
     stray: u64 = 0,
     dropped: u64 = 0,
+    stalled_ns: u64 = 0,
 
     /// Carries packets until the input ends.
     fn run(self: *Relay) !void {
@@ -53,8 +57,12 @@ const Relay = struct {
         try linux.epollAdd(self.epoll, 0, os.EPOLL.IN, tag_input);
         while (true) {
             var ready: [nodes_max + 1]os.epoll_event = undefined;
-            const deadline = self.held.nextTime();
-            const count = linux.epollWait(self.epoll, &ready, linux.nowNs(), deadline);
+            const before_ns = linux.nowNs();
+            // Looks at the clock even where nothing comes, as it may be this process that sleeps.
+            const look_at_ns = before_ns + look_ns;
+            const at_ns = @min(self.held.nextTime() orelse look_at_ns, look_at_ns);
+            const count = linux.epollWait(self.epoll, &ready, before_ns, at_ns);
+            self.stalled_ns = @max(self.stalled_ns, linux.nowNs() -| at_ns);
             for (ready[0..count]) |*event| {
                 if (event.data.u64 < tag_input) {
                     self.drain(@intCast(event.data.u64));
@@ -139,7 +147,11 @@ const Relay = struct {
     }
 
     fn totals(self: *const Relay) Totals {
-        var all: Totals = .{ .stray = self.stray, .dropped = self.dropped };
+        var all: Totals = .{
+            .stray = self.stray,
+            .dropped = self.dropped,
+            .stalled_ms = self.stalled_ns / std.time.ns_per_ms,
+        };
         for (self.directions[0..self.places.len]) |*row| {
             for (row[0..self.places.len]) |*one| {
                 inline for (@typeInfo(direction.Totals).@"struct".fields) |field| {
@@ -191,6 +203,8 @@ pub fn main(init: std.process.Init.Minimal) !void {
     for (0..network.nodes) |from| for (0..network.nodes) |to| {
         relay.directions[from][to] = .init(network, @intCast(from), @intCast(to), now_ns);
     };
+    // The network must not become slow because the nodes keep the processors busy.
+    _ = linux.preferThread();
     try say("ready", .{});
     for (relay.places) |place| try say(" {d}", .{place.namespace});
     try say("\n", .{});
@@ -200,7 +214,7 @@ pub fn main(init: std.process.Init.Minimal) !void {
     try say("{d} packets: {d} lost, {d} doubled, {d} reordered, {d} overflowed, ", .{
         sum.packets, sum.lost, sum.doubled, sum.reordered, sum.overflowed,
     });
-    try say("{d} cut off by {d} cuts, {d} dropped, {d} stray\n", .{
-        sum.cut, sum.cuts, all.dropped, all.stray,
+    try say("{d} cut off by {d} cuts, {d} dropped, {d} stray, {d} stalled (ms)\n", .{
+        sum.cut, sum.cuts, all.dropped, all.stray, all.stalled_ms,
     });
 }

@@ -16,6 +16,8 @@ export type EnginesOptions = {
   readonly seed: number;
   readonly operationsPerThread: number;
   readonly patienceSeconds: number;
+  /** A peer silent for so long ends a process; 2 where not said, as in the product. */
+  readonly silenceSeconds?: number;
   /** Length of the pauses between operations, where it matters. */
   readonly pauseUs?: number;
   /** A rule to switch off. */
@@ -61,6 +63,7 @@ function spawn(program: string, options: EnginesOptions, node: number): Child {
     operations: options.operationsPerThread,
     here: address,
     patience: `${options.patienceSeconds}s`,
+    silence: `${options.silenceSeconds ?? 2}s`,
     pause: `${options.pauseUs ?? 20}us`,
     guard: options.guardOff ?? "",
   };
