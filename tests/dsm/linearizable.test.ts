@@ -3,8 +3,9 @@
  * counters: what their threads saw must have an order that agrees with real time.
  */
 
-import { describe, expect, test } from "bun:test";
+import { beforeAll, describe, expect, test } from "bun:test";
 import { checkHistory, type Operation } from "./history.ts";
+import { buildProgram } from "../zig.ts";
 import { runEngines } from "./processes.ts";
 
 function onLoopback(nodes: number, seed: number, guardOff = "") {
@@ -48,6 +49,8 @@ describe("the check itself", () => {
 });
 
 describe("processes on shared memory", () => {
+  beforeAll(() => void buildProgram("engine_node"), 300_000);
+
   for (const nodes of [2, 3]) {
     test(`${nodes} processes are linearizable`, async () => {
       const result = await onLoopback(nodes, 40 + nodes);

@@ -4,8 +4,9 @@
  * every direction: what their threads saw must be linearizable, and they must get through.
  */
 
-import { describe, expect, test } from "bun:test";
+import { beforeAll, describe, expect, test } from "bun:test";
 import { type EnginesResult, runEngines } from "../dsm/processes.ts";
+import { buildProgram } from "../zig.ts";
 import { Network, networkMissing, type NetworkOptions, terrible } from "./network.ts";
 
 const reason = networkMissing();
@@ -41,6 +42,12 @@ function expectRepaired(result: EnginesResult): void {
 }
 
 describe.skipIf(reason !== undefined)("on a terrible network", () => {
+  // Built before, so that no test's time is the compiler's.
+  beforeAll(() => {
+    buildProgram("relay");
+    buildProgram("engine_node");
+  }, 300_000);
+
   for (const [nodes, operations] of [
     [2, 3000],
     [3, 1500],

@@ -4,8 +4,9 @@
  * the guest passes, and only what lasts longer than the silence limit ends the VM, on every node.
  */
 
-import { describe, expect, test } from "bun:test";
+import { beforeAll, describe, expect, test } from "bun:test";
 import { kvmMissing } from "../program.ts";
+import { buildProgram } from "../zig.ts";
 import { guestProblems, Guests } from "./guests.ts";
 import { Network, networkMissing, type NetworkOptions, terrible } from "./network.ts";
 
@@ -24,6 +25,9 @@ function losses(stderr: string): readonly string[] {
 }
 
 describe.skipIf(reason !== undefined)("on a terrible network", () => {
+  // Built before, so that no test's time is the compiler's.
+  beforeAll(() => void buildProgram("relay"), 300_000);
+
   for (const nodes of [2, 3]) {
     test(
       `the guest passes over ${nodes} nodes with the usual silence limit`,
