@@ -24,10 +24,11 @@ import { buildId } from "./version.ts";
 const deviceNode = 0;
 const consoleNode = 0;
 /**
- * A vCPU of the built-in guest calls a check failed when another has not moved for so long; sooner
- * where a test has switched a guard off and waits for exactly that.
+ * A vCPU of the built-in guest calls a check failed when another has not moved for so long beyond
+ * what a node may be silent; sooner where a test has switched a guard off and waits for exactly
+ * that.
  */
-const guestWaitMs = { usual: 10_000, guardOff: 3000 };
+const guestWaitMs = { beyondSilence: 8000, guardOff: 3000 };
 
 function numbers(counters: Counters): Record<string, number> {
   return Object.fromEntries(Object.entries(counters).map(([name, value]) => [name, Number(value)]));
@@ -43,7 +44,10 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
         deviceNode,
         tscKhz,
         seedU64: agreement.vmIdU64,
-        waitLimitMs: config.guardOff === "" ? guestWaitMs.usual : guestWaitMs.guardOff,
+        waitLimitMs:
+          config.guardOff === ""
+            ? config.silenceMs + guestWaitMs.beyondSilence
+            : guestWaitMs.guardOff,
         scalePercent: config.scalePercent,
       });
     }
