@@ -55,8 +55,11 @@ class HostDied extends Error {}
 /** The scenario failed. */
 class Failed extends Error {}
 
-const hostUpSeconds = 60;
+/** A few seconds on an idle machine; a host that hangs is all this is for. */
+const hostUpSeconds = 180;
 const powerOffSeconds = 60;
+/** What an attempt may take beside the scenario's own limits. */
+export const overheadSeconds = hostUpSeconds + powerOffSeconds;
 const mtu = 9000;
 /** An emulated host on a busy machine stalls for long. */
 const silenceMs = 30_000;

@@ -6,7 +6,7 @@
 import { expect, test } from "bun:test";
 import { makeLab } from "../../scripts/lab/lab.ts";
 import { LabMissing } from "../../scripts/lab/packages.ts";
-import { type Lab, play } from "../../scripts/lab/play.ts";
+import { type Lab, overheadSeconds, play } from "../../scripts/lab/play.ts";
 import { scenarios } from "../../scripts/lab/scenarios.ts";
 
 function say(line: string): void {
@@ -26,7 +26,7 @@ async function findLab(): Promise<Lab | undefined> {
 const lab = await findLab();
 const scenario = scenarios.get("netem")!;
 // Both attempts, each with the scenario's own watchdogs.
-const seconds = 2 * (scenario.bootSeconds + 120);
+const seconds = 2 * (scenario.bootSeconds + overheadSeconds);
 
 /** How many packets a host's netem lost. */
 function lostBy(log: string): number {
