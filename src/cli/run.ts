@@ -24,11 +24,16 @@ import { buildId } from "./version.ts";
 const deviceNode = 0;
 const consoleNode = 0;
 /**
- * A vCPU of the built-in guest calls a check failed when another has not moved for so long beyond
- * what a node may be silent; sooner where a test has switched a guard off and waits for exactly
- * that.
+ * A vCPU of the built-in guest calls a check failed when another has not moved for so long: five
+ * times what a node may be silent, as one wait may need many pages; sooner where a test has
+ * switched a guard off and waits for exactly that.
  */
-const guestWaitMs = { beyondSilence: 8000, guardOff: 3000 };
+const guestWait = { leastMs: 10_000, silences: 5, guardOffMs: 3000 } as const;
+
+function guestWaitMs(config: RunConfig): number {
+  if (config.guardOff !== "") return guestWait.guardOffMs;
+  return Math.max(guestWait.leastMs, guestWait.silences * config.silenceMs);
+}
 
 function numbers(counters: Counters): Record<string, number> {
   return Object.fromEntries(Object.entries(counters).map(([name, value]) => [name, Number(value)]));
@@ -44,10 +49,7 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
         deviceNode,
         tscKhz,
         seedU64: agreement.vmIdU64,
-        waitLimitMs:
-          config.guardOff === ""
-            ? config.silenceMs + guestWaitMs.beyondSilence
-            : guestWaitMs.guardOff,
+        waitLimitMs: guestWaitMs(config),
         scalePercent: config.scalePercent,
       });
     }
