@@ -77,6 +77,7 @@ const verbs = {
   test: () => (build(), must(bun, ["scripts/test.ts", ...rest])),
   soak: () => (build(), must(bun, ["scripts/soak.ts", ...rest])),
   sim: () => must(bun, ["scripts/sim.ts", ...rest]),
+  faults: () => (build(), must(bun, ["scripts/faults.ts", ...rest])),
   mutants: () => must(bun, ["scripts/mutants.ts", ...rest]),
   fuzz: () => must(bun, ["scripts/fuzz.ts", ...rest]),
   check: () => {

@@ -75,8 +75,9 @@ export class Log {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  async contains(text: string): Promise<void> {
-    while (!this.text.includes(text)) {
+  /** Resolves when the text is there, at or after `from`; rejects when the stream ends without. */
+  async contains(text: string, from = 0): Promise<void> {
+    while (!this.text.includes(text, from)) {
       if (this.#done) throw new Error(`"${text}" was never logged: ${this.text}`);
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }

@@ -27,6 +27,16 @@ pub fn build(b: *std.Build) void {
     const abi = b.step("abi", "Generate src/native/abi.ts and native/c/giantvm.h into --prefix");
     abi.dependOn(&b.addInstallArtifact(generator, .{}).step);
 
+    // What tests start beside the product, each with its own step.
+    for ([_][]const u8{ "relay", "engine_node" }) |name| {
+        const program = b.addExecutable(.{
+            .name = name,
+            .root_module = module(b, b.fmt("{s}_main.zig", .{name}), target, optimize),
+        });
+        const step = b.step(name, b.fmt("Build {s} into --prefix", .{name}));
+        step.dependOn(&b.addInstallArtifact(program, .{}).step);
+    }
+
     const tests = b.step("test", "Unit tests of every room");
     const unit = b.addTest(.{ .root_module = module(b, "tests.zig", target, .Debug) });
     tests.dependOn(&b.addRunArtifact(unit).step);

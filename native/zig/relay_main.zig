@@ -1,134 +1,220 @@
-//! A bad network between two namespaces, for tests: `relay NS-A NS-B SEED PER-MILLE`. Opens a TUN
-//! device `gvm0` in each namespace and carries packets between them; each is lost, sent twice or
-//! held back behind later ones, each with the given chance, all from the seed. Prints `ready` when
-//! both devices exist, and at the end of its input what it did to how many packets.
+//! A bad network for tests: `relay [NAME=VALUE]...`, what it is like as in faults/direction.zig
+//! (docs/faults.md tells more). Makes a network namespace for each node with a device under
+//! 10.77.0.1, 10.77.0.2 and so on, and carries their packets. Prints `ready FD FD...`: node i is
+//! started in /proc/PID/fd/FD.
+//!
+//! Lines of its input: `cut FROM TO` and `heal FROM TO` close and open a direction, and are said
+//! again when done. At the end of its input it prints what it did to how many packets, and the
+//! namespaces are gone with the processes in them.
 
 const std = @import("std");
 const linux = @import("sys/linux.zig");
+const tun = @import("sys/tun.zig");
+const words = @import("faults/words.zig");
+const direction = @import("faults/direction.zig");
+const Held = @import("faults/held.zig").Held;
 const os = linux.os;
 
-const packet_max = 2048;
-const held_max = 64;
-const hold_ns = 3_000_000;
+/// The stack-trace printer would take most of the build.
+pub const std_options: std.Options = .{ .allow_stack_tracing = false };
 
-const Request = extern struct { name: [16]u8, flags: u16, padding: [22]u8 = @splat(0) };
-const tun_set_iff: u32 = 0x400454ca;
-const iff_tun_no_pi = 0x1001;
+const nodes_max = 16;
+const packet_max = 9216;
+/// Beyond what a queue before a slow link holds: that of all directions together.
+const held_max = 8192;
+const packets_per_turn = 64;
+const look_ns = 50 * std.time.ns_per_ms;
+const prefix = [3]u8{ 10, 77, 0 };
+const tag_input = nodes_max;
 
-const Held = struct { at_ns: u64, to: i32, length: usize, bytes: [packet_max]u8 };
+/// Counts of directions, and what belongs to none.
+const Totals = struct {
+    sum: direction.Totals = .{},
+    /// To no node: neighbours and routers that a kernel looks for.
+    stray: u64 = 0,
+    /// No room here, or the device took none.
+    dropped: u64 = 0,
+    /// How long this process did not run although it should have: cuts that were not meant.
+    stalled_ms: u64 = 0,
+};
 
 const Relay = struct {
-    devices: [2]i32,
-    random: std.Random.DefaultPrng,
-    per_mille: u16,
-    held: [held_max]Held = undefined,
-    held_count: usize = 0,
-    packets: u64 = 0,
-    lost: u64 = 0,
-    doubled: u64 = 0,
-    reordered: u64 = 0,
+    places: []const tun.Place,
+    directions: [nodes_max][nodes_max]direction.Direction,
+    held: Held,
+    epoll: i32,
+    input: [64]u8 = undefined,
+    input_length: usize = 0,
+    stray: u64 = 0,
+    dropped: u64 = 0,
+    stalled_ns: u64 = 0,
 
-    fn chance(self: *Relay) bool {
-        return self.random.random().uintLessThan(u16, 1000) < self.per_mille;
-    }
-
-    fn carry(self: *Relay, to: i32, packet: []const u8, now_ns: u64) void {
-        self.packets += 1;
-        if (self.chance()) {
-            self.lost += 1;
-            return;
+    /// Carries packets until the input ends.
+    fn run(self: *Relay) !void {
+        for (self.places, 0..) |place, node| {
+            try linux.epollAdd(self.epoll, place.device, os.EPOLL.IN, node);
         }
-        if (self.chance() and self.held_count < held_max) {
-            self.reordered += 1;
-            const slot = &self.held[self.held_count];
-            slot.at_ns = now_ns + hold_ns;
-            slot.to = to;
-            slot.length = packet.len;
-            @memcpy(slot.bytes[0..packet.len], packet);
-            self.held_count += 1;
-            return;
-        }
-        put(to, packet);
-        if (self.chance()) {
-            self.doubled += 1;
-            put(to, packet);
-        }
-    }
-
-    fn release(self: *Relay, now_ns: u64) void {
-        var i: usize = 0;
-        while (i < self.held_count) {
-            const slot = &self.held[i];
-            if (slot.at_ns > now_ns) {
-                i += 1;
-                continue;
-            }
-            put(slot.to, slot.bytes[0..slot.length]);
-            self.held_count -= 1;
-            self.held[i] = self.held[self.held_count];
-        }
-    }
-
-    fn run(self: *Relay) void {
-        var polls: [3]os.pollfd = undefined;
-        for ([_]i32{ self.devices[0], self.devices[1], 0 }, &polls) |fd, *poll| {
-            poll.* = .{ .fd = fd, .events = os.POLL.IN, .revents = 0 };
-        }
-        var packet: [packet_max]u8 = undefined;
+        try linux.epollAdd(self.epoll, 0, os.EPOLL.IN, tag_input);
         while (true) {
-            const wait_ms: i32 = if (self.held_count > 0) 1 else -1;
-            _ = os.poll(&polls, polls.len, wait_ms);
-            const now_ns = linux.nowNs();
-            for (0..2) |i| {
-                if (polls[i].revents & os.POLL.IN == 0) continue;
-                const rc = os.read(self.devices[i], &packet, packet.len);
-                const length = linux.check(rc) catch continue;
-                self.carry(self.devices[1 - i], packet[0..length], now_ns);
+            var ready: [nodes_max + 1]os.epoll_event = undefined;
+            const before_ns = linux.nowNs();
+            // Looks at the clock even where nothing comes, as it may be this process that sleeps.
+            const look_at_ns = before_ns + look_ns;
+            const at_ns = @min(self.held.nextTime() orelse look_at_ns, look_at_ns);
+            const count = linux.epollWait(self.epoll, &ready, before_ns, at_ns);
+            self.stalled_ns = @max(self.stalled_ns, linux.nowNs() -| at_ns);
+            for (ready[0..count]) |*event| {
+                if (event.data.u64 < tag_input) {
+                    self.drain(@intCast(event.data.u64));
+                } else if (!try self.obey()) return;
             }
-            self.release(now_ns);
-            if (polls[2].revents != 0) return;
+            self.release();
         }
+    }
+
+    fn drain(self: *Relay, from: u8) void {
+        var packet: [packet_max]u8 = undefined;
+        for (0..packets_per_turn) |_| {
+            const rc = os.read(self.places[from].device, &packet, packet.len);
+            const length = linux.check(rc) catch return;
+            self.route(from, packet[0..length]);
+        }
+    }
+
+    fn route(self: *Relay, from: u8, packet: []const u8) void {
+        const to = self.destination(packet) orelse {
+            self.stray += 1;
+            return;
+        };
+        const now_ns = linux.nowNs();
+        switch (self.directions[from][to].next(packet.len, now_ns)) {
+            .lost, .cut, .overflowed => {},
+            .carried => |carried| {
+                self.hold(carried.at_ns, to, packet);
+                if (carried.again_ns) |at_ns| self.hold(at_ns, to, packet);
+            },
+        }
+    }
+
+    /// The node an IPv4 packet is for.
+    fn destination(self: *const Relay, packet: []const u8) ?u8 {
+        if (packet.len < 20 or packet[0] >> 4 != 4) return null;
+        if (!std.mem.eql(u8, packet[16..19], &prefix)) return null;
+        const node = packet[19] -% 1;
+        return if (node < self.places.len) node else null;
+    }
+
+    fn hold(self: *Relay, at_ns: u64, to: u8, packet: []const u8) void {
+        if (!self.held.put(at_ns, to, packet)) self.dropped += 1;
+    }
+
+    fn release(self: *Relay) void {
+        const now_ns = linux.nowNs();
+        while (self.held.take(now_ns)) |packet| {
+            const rc = os.write(self.places[packet.to].device, packet.bytes.ptr, packet.bytes.len);
+            _ = linux.check(rc) catch {
+                self.dropped += 1;
+            };
+        }
+    }
+
+    /// Reads commands; false at the end of the input.
+    fn obey(self: *Relay) !bool {
+        const room = self.input[self.input_length..];
+        const got = try linux.check(os.read(0, room.ptr, room.len));
+        if (got == 0) return false;
+        self.input_length += got;
+        while (std.mem.indexOfScalar(u8, self.input[0..self.input_length], '\n')) |end| {
+            try self.command(self.input[0..end]);
+            const rest = self.input[end + 1 .. self.input_length];
+            std.mem.copyForwards(u8, &self.input, rest);
+            self.input_length = rest.len;
+        }
+        if (self.input_length == self.input.len) return error.CommandTooLong;
+        return true;
+    }
+
+    fn command(self: *Relay, line: []const u8) !void {
+        var parts = std.mem.tokenizeScalar(u8, line, ' ');
+        const verb = parts.next() orelse return error.UnknownCommand;
+        const closed = std.mem.eql(u8, verb, "cut");
+        if (!closed and !std.mem.eql(u8, verb, "heal")) return error.UnknownCommand;
+        const from = try std.fmt.parseInt(u8, parts.next() orelse "", 10);
+        const to = try std.fmt.parseInt(u8, parts.next() orelse "", 10);
+        if (from >= self.places.len or to >= self.places.len) return error.UnknownNode;
+        self.directions[from][to].closed = closed;
+        try say("{s} {d} {d}\n", .{ verb, from, to });
+    }
+
+    fn totals(self: *const Relay) Totals {
+        var all: Totals = .{
+            .stray = self.stray,
+            .dropped = self.dropped,
+            .stalled_ms = self.stalled_ns / std.time.ns_per_ms,
+        };
+        for (self.directions[0..self.places.len]) |*row| {
+            for (row[0..self.places.len]) |*one| {
+                inline for (@typeInfo(direction.Totals).@"struct".fields) |field| {
+                    @field(all.sum, field.name) += @field(one.totals, field.name);
+                }
+            }
+        }
+        return all;
     }
 };
 
-fn put(fd: i32, packet: []const u8) void {
-    // A device that takes nothing loses the packet, as a full queue would.
-    _ = os.write(fd, packet.ptr, packet.len);
+fn say(comptime format: []const u8, values: anytype) !void {
+    var text: [256]u8 = undefined;
+    const line = try std.fmt.bufPrint(&text, format, values);
+    _ = try linux.check(os.write(1, line.ptr, line.len));
 }
 
-/// Opens the device inside the namespace; the process stays there until the next one.
-fn openDevice(namespace: []const u8) !i32 {
-    var path: [128]u8 = undefined;
-    const text = try std.fmt.bufPrintZ(&path, "/run/netns/{s}", .{namespace});
-    const ns = try linux.fdOf(os.open(text, .{ .ACCMODE = .RDONLY, .CLOEXEC = true }, 0));
-    defer linux.close(ns);
-    const net = 0x4000_0000;
-    _ = try linux.check(os.syscall2(.setns, @intCast(ns), net));
-    const fd = try linux.fdOf(os.open("/dev/net/tun", .{ .ACCMODE = .RDWR, .CLOEXEC = true }, 0));
-    var request: Request = .{ .name = @splat(0), .flags = iff_tun_no_pi };
-    @memcpy(request.name[0..4], "gvm0");
-    _ = try linux.check(os.ioctl(fd, tun_set_iff, @intFromPtr(&request)));
-    return fd;
+fn refuse(text: []const u8) noreturn {
+    std.debug.print("relay: {s}\n", .{text});
+    std.process.exit(2);
+}
+
+/// What the arguments say about the network, or the end of the program.
+fn readNetwork(init: std.process.Init.Minimal) direction.Network {
+    var arguments = init.args.iterate();
+    _ = arguments.next();
+    var problem: words.Problem = .{};
+    const network = words.readAll(direction.Network, &arguments, &problem) catch
+        refuse(problem.slice());
+    if (network.nodes < 1 or network.nodes > nodes_max) refuse("nodes is from 1 to 16");
+    if (network.mtu < 576 or network.mtu > packet_max) refuse("mtu is from 576 to 9216");
+    return network;
 }
 
 pub fn main(init: std.process.Init.Minimal) !void {
-    var arguments = init.args.iterate();
-    _ = arguments.next();
-    const a = arguments.next() orelse return error.Usage;
-    const b = arguments.next() orelse return error.Usage;
-    const seed = try std.fmt.parseInt(u64, arguments.next() orelse "1", 10);
-    const per_mille = try std.fmt.parseInt(u16, arguments.next() orelse "20", 10);
+    const network = readNetwork(init);
+    var places: [nodes_max]tun.Place = undefined;
+    for (places[0..network.nodes], 1..) |*place, host| {
+        const address: [4]u8 = prefix ++ .{@as(u8, @intCast(host))};
+        place.* = try tun.open(@bitCast(address), network.mtu);
+    }
     var relay: Relay = .{
-        .devices = .{ try openDevice(a), try openDevice(b) },
-        .random = .init(seed),
-        .per_mille = per_mille,
+        .places = places[0..network.nodes],
+        .directions = undefined,
+        .held = try .init(std.heap.c_allocator, held_max, packet_max),
+        .epoll = try linux.fdOf(os.epoll_create1(os.EPOLL.CLOEXEC)),
     };
-    _ = os.write(1, "ready\n", 6);
-    relay.run();
-    var text: [160]u8 = undefined;
-    const format = "{d} packets, {d} lost, {d} doubled, {d} reordered\n";
-    const line = try std.fmt.bufPrint(&text, format, .{
-        relay.packets, relay.lost, relay.doubled, relay.reordered,
+    const now_ns = linux.nowNs();
+    for (0..network.nodes) |from| for (0..network.nodes) |to| {
+        relay.directions[from][to] = .init(network, @intCast(from), @intCast(to), now_ns);
+    };
+    // The network must not become slow because the nodes keep the processors busy.
+    _ = linux.preferThread();
+    try say("ready", .{});
+    for (relay.places) |place| try say(" {d}", .{place.namespace});
+    try say("\n", .{});
+    try relay.run();
+    const all = relay.totals();
+    const sum = all.sum;
+    try say("{d} packets: {d} lost, {d} doubled, {d} reordered, {d} overflowed, ", .{
+        sum.packets, sum.lost, sum.doubled, sum.reordered, sum.overflowed,
     });
-    _ = os.write(1, line.ptr, line.len);
+    try say("{d} cut off by {d} cuts, {d} dropped, {d} stray, {d} stalled (ms)\n", .{
+        sum.cut, sum.cuts, all.dropped, all.stray, all.stalled_ms,
+    });
 }

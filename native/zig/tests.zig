@@ -5,6 +5,7 @@ comptime {
     _ = @import("test_wire.zig");
     _ = @import("test_dsm.zig");
     _ = @import("test_engine.zig");
+    _ = @import("test_faults.zig");
     _ = @import("test_pc.zig");
     _ = @import("test_vm.zig");
     _ = @import("test_fuzz.zig");

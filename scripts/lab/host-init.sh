@@ -25,6 +25,17 @@ if [ -n "$address" ]; then
   ip addr add "$address/24" dev eth0
   ip link set eth0 up
 fi
+# A bad network (lab.netem=, base64: what tc calls netem's parameters), cut now and then.
+netem=$(value netem | base64 -d)
+if [ -n "$netem" ]; then
+  insmod /modules/sch_netem.ko || echo "LAB-FAILED insmod sch_netem"
+  /sbin/tc qdisc add dev eth0 root netem $netem || echo "LAB-FAILED tc netem $netem"
+  while sleep $((1 + RANDOM % 3)); do
+    /sbin/tc qdisc change dev eth0 root netem loss 100%
+    usleep "$(value cut)"
+    /sbin/tc qdisc change dev eth0 root netem $netem
+  done &
+fi
 echo 1000000 >/proc/sys/vm/max_map_count
 echo 16777216 >/proc/sys/net/core/rmem_max
 echo 16777216 >/proc/sys/net/core/wmem_max
@@ -36,6 +47,7 @@ value run | base64 -d >/tmp/run.sh
 # setsid -c: the second console is the command's controlling terminal, as a shell's would be.
 setsid -c sh -c 'sh /tmp/run.sh 2>/dev/ttyS0; echo $? >/tmp/code' </dev/hvc0 >/dev/hvc0
 [ -f /tmp/report ] && echo "LAB-REPORT $(tr -d '\n' </tmp/report)"
+[ -n "$netem" ] && echo "LAB-NETEM $(/sbin/tc -s qdisc show dev eth0 | tr -d '\n')"
 echo "LAB-EXIT $(cat /tmp/code)"
 sync
 poweroff -f

@@ -10,6 +10,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Socket } from "bun";
 import type { Packages } from "./packages.ts";
+import type { BadNetwork } from "./scenarios.ts";
 import { Transcript } from "./transcript.ts";
 
 export type HostOptions = {
@@ -22,6 +23,7 @@ export type HostOptions = {
   readonly memoryMb: number;
   readonly tscKhz: number;
   readonly mtu: number;
+  readonly badNetwork: BadNetwork | undefined;
   /** Shell text run on the second console. */
   readonly command: string;
   readonly onLog?: (text: string) => void;
@@ -50,14 +52,20 @@ function network(options: HostOptions): readonly string[] {
   return ["-netdev", joined, "-device", device];
 }
 
+function base64(text: string): string {
+  return Buffer.from(text).toString("base64");
+}
+
 function commandLine(options: HostOptions): string {
   const words = [
     "console=ttyS0 panic=-1 quiet loglevel=3",
     `tsc_early_khz=${options.tscKhz} clocksource=tsc tsc=reliable hpet=disable pmtmr=0`,
-    `lab.run=${Buffer.from(options.command).toString("base64")}`,
+    `lab.run=${base64(options.command)}`,
   ];
   if (options.nodes > 1)
     words.push(`lab.address=${hostAddress(options.node)} lab.mtu=${options.mtu}`);
+  const bad = options.badNetwork;
+  if (bad !== undefined) words.push(`lab.netem=${base64(bad.netem)} lab.cut=${bad.cutMs * 1000}`);
   return words.join(" ");
 }
 

@@ -13,7 +13,7 @@ import { LabMissing, type Packages } from "./packages.ts";
 const root = join(import.meta.dir, "../..");
 const lab = join(root, "dist/lab");
 
-/** In the order in which they are loaded. */
+/** In the order in which they are loaded; the last only where the network is to be bad. */
 const moduleFiles = [
   "virt/lib/irqbypass.ko",
   "arch/x86/kvm/kvm.ko",
@@ -21,6 +21,7 @@ const moduleFiles = [
   "net/core/failover.ko",
   "drivers/net/net_failover.ko",
   "drivers/net/virtio_net.ko",
+  "net/sched/sch_netem.ko",
 ];
 
 function readModule(packages: Packages, path: string): Uint8Array {
@@ -54,8 +55,8 @@ function sharedObjects(program: string): readonly string[] {
   return [...new Set(found)];
 }
 
-function addProgram(archive: Cpio, program: string): void {
-  archive.file(join("bin", basename(program)), readFileSync(program));
+function addProgram(archive: Cpio, folder: string, program: string): void {
+  archive.file(join(folder, basename(program)), readFileSync(program));
   for (const object of sharedObjects(program)) {
     archive.file(object.slice(1), readFileSync(object));
   }
@@ -79,7 +80,9 @@ export function hostArchive(packages: Packages, program: string | undefined): st
     archive.file(join("modules", basename(path)), readModule(packages, path));
   }
   if (program !== undefined) {
-    addProgram(archive, program);
+    addProgram(archive, "bin", program);
+    // Apart from busybox's programs, one of which has the same name and no netem.
+    addProgram(archive, "sbin", packages.tc);
     archive.file("images/vmlinuz", readFileSync(packages.vmlinuz));
     archive.file("images/guest.cpio", readFileSync(guestArchive(packages)));
   }

@@ -12,6 +12,8 @@ export type Packages = {
   /** Folder of the kernel's modules, .../kernel. */
   readonly modules: string;
   readonly busybox: string;
+  /** The traffic controller of iproute2, with netem. */
+  readonly tc: string;
   readonly release: string;
 };
 
@@ -120,6 +122,7 @@ function under(folder: string, path: string): string | undefined {
 /** @throws LabMissing when a package cannot be had. */
 export function packages(say: (line: string) => void): Packages {
   const qemu = installed("qemu-system-x86_64", ["qemu-system-x86", "seabios"], say);
+  const tc = installed("tc", ["iproute2"], say);
   const name = cachedKernel() ?? kernelPackage();
   const kernel = unpacked(name, say);
   const release = name.replace("linux-image-", "");
@@ -128,5 +131,6 @@ export function packages(say: (line: string) => void): Packages {
   if (modules === undefined || busybox === undefined) {
     throw new LabMissing(`${name} or busybox-static does not hold the files it used to`);
   }
-  return { qemu, vmlinuz: join(kernel, "boot", `vmlinuz-${release}`), modules, busybox, release };
+  const vmlinuz = join(kernel, "boot", `vmlinuz-${release}`);
+  return { qemu, vmlinuz, modules, busybox, tc, release };
 }

@@ -9,9 +9,20 @@ export type Question = {
   readonly meaning: string;
 };
 
+/** What each host does to the packets it sends. */
+export type BadNetwork = {
+  /** Parameters of tc's netem. */
+  readonly netem: string;
+  /** Every few seconds nothing leaves for so long. */
+  readonly cutMs: number;
+};
+
 export type Scenario = {
   readonly name: string;
   readonly title: string;
+  /** Debian's kernel, which is asked questions, or the built-in guest, which passes or fails. */
+  readonly guest: "linux" | "builtin";
+  readonly network: BadNetwork | undefined;
   /** One emulated host and one giantvm node each. */
   readonly nodes: readonly { readonly cpus: number; readonly memory: string }[];
   /** After the defaults of src/machine/images.ts; undefined for exactly those. */
@@ -61,6 +72,8 @@ function scenario(name: string, title: string, nodeCpus: readonly number[]): Sce
   return {
     name,
     title,
+    guest: "linux",
+    network: undefined,
     nodes: nodeCpus.map((count) => ({
       cpus: count,
       memory: `${Math.max(128, 256 / nodeCpus.length)}M`,
@@ -72,7 +85,26 @@ function scenario(name: string, title: string, nodeCpus: readonly number[]): Sce
   };
 }
 
+const netem: Scenario = {
+  name: "netem",
+  title: "the built-in guest over two hosts that lose, double and reorder 5 % each",
+  guest: "builtin",
+  network: {
+    netem: "delay 2ms 1ms loss 5% duplicate 5% reorder 5% rate 100mbit limit 1000",
+    cutMs: 200,
+  },
+  nodes: [
+    { cpus: 1, memory: "64M" },
+    { cpus: 1, memory: "64M" },
+  ],
+  append: undefined,
+  questions: [],
+  bootSeconds: 400,
+  answerSeconds: 0,
+};
+
 const all = [
+  netem,
   scenario("single1", "Debian's kernel on one host, 1 vCPU", [1]),
   scenario("single2", "Debian's kernel on one host, 2 vCPUs", [2]),
   scenario("pair", "Debian's kernel over two hosts, 1 vCPU each", [1, 1]),

@@ -349,10 +349,11 @@ export class Cluster {
 
   #loseNode(node: number, how: string, nowNsU64: bigint): void {
     if (this.#lost.has(node) || this.#ended.has(node)) return;
-    this.#lost.add(node);
     const reason = `${this.#name(node)} was lost: ${how}; its memory is gone, so the VM ends`;
     const end = { kind: "end", epoch: this.#epoch, cause: "lost", code: 5, reason } as const;
+    // Told to the lost node as well: it may hear without being heard, and would run on.
     this.#finish(end, "own", nowNsU64);
+    this.#lost.add(node);
   }
 
   /** @param whose told by another node, found out here, or here and only to be understood so. */

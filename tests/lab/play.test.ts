@@ -13,6 +13,8 @@ import { Transcript } from "../../scripts/lab/transcript.ts";
 const short: Scenario = {
   name: "short",
   title: "two CPUs",
+  guest: "linux",
+  network: undefined,
   nodes: [{ cpus: 2, memory: "256M" }],
   append: undefined,
   questions: [{ command: "nproc", answer: /^2$/m, meaning: "2 CPUs" }],
@@ -20,22 +22,25 @@ const short: Scenario = {
   answerSeconds: 2,
 };
 
+type Faked = { readonly outcome: Outcome; readonly starts: number };
+
 /** Plays with a fake QEMU; also how often it was started. */
 async function withFake(
   behaviour: string,
+  scenario = short,
   say: (line: string) => void = () => {},
-): Promise<{ outcome: Outcome; starts: number }> {
+): Promise<Faked> {
   const folder = mkdtempSync(join(tmpdir(), "gvmfake-"));
   const qemu = join(folder, "qemu");
   const counter = join(folder, "starts");
   const fake = join(import.meta.dir, "fake-qemu.mjs");
   writeFileSync(qemu, `#!/bin/sh\nexec ${process.execPath} ${fake} ${behaviour} ${counter} "$@"\n`);
   chmodSync(qemu, 0o755);
-  const nothing = { vmlinuz: "", modules: "", busybox: "", release: "" };
+  const nothing = { vmlinuz: "", modules: "", busybox: "", tc: "", release: "" };
   const lab = { packages: { ...nothing, qemu }, archive: "", tscKhz: 1 };
   try {
     const progress = { say, everyMs: 20, console: () => {}, log: () => {} };
-    const outcome = await play(lab, short, progress);
+    const outcome = await play(lab, scenario, progress);
     return { outcome, starts: readFileSync(counter, "utf8").length };
   } finally {
     rmSync(folder, { recursive: true });
@@ -80,6 +85,13 @@ test("a wrong answer fails", async () => {
   expect(outcome.reason).toBe('the guest answered "1" to "nproc"');
 });
 
+test("the built-in guest needs no questions, and its verdict counts", async () => {
+  const builtin: Scenario = { ...short, guest: "builtin", questions: [] };
+  expect((await withFake("verdict-pass", builtin)).outcome).toMatchObject({ ok: true });
+  const { outcome } = await withFake("verdict-fail", builtin);
+  expect(outcome.reason).toBe("the guest did not pass: check lock fail 0.00 us - lost");
+});
+
 test("what hangs is ended by the watchdog, deaf to SIGTERM or not", async () => {
   const { outcome } = await withFake("hangs");
   expect(outcome.reason).toBe("the guest did not boot within 2 s");
@@ -87,7 +99,7 @@ test("what hangs is ended by the watchdog, deaf to SIGTERM or not", async () => 
 
 test("while the guest boots, what it does is said again and again", async () => {
   const said: string[] = [];
-  await withFake("slow", (line) => said.push(line));
+  await withFake("slow", short, (line) => said.push(line));
   const line = said.find((each) => each.includes("2,000 exits"));
   expect(line).toMatch(/^\d+\.\d s: node 0: 2,000 exits, 20 remote faults, 30 pages received; /);
   expect(line).toEndWith("guest: [    0.1] Linux version 6.12");
@@ -105,6 +117,10 @@ test("giantvm's command line on each host", () => {
     "giantvm run -v --local-cpu 1 --local-memory 128M --kernel /images/vmlinuz " +
       "--initrd /images/guest.cpio --silence 30000 --report /tmp/report " +
       "--peers 10.99.0.1,10.99.0.2 --self 10.99.0.2",
+  );
+  expect(hostCommand(scenarios.get("netem")!, 0)).toBe(
+    "giantvm run -v --local-cpu 1 --local-memory 64M --scale 5 --silence 30000 " +
+      "--report /tmp/report --peers 10.99.0.1,10.99.0.2 --self 10.99.0.1",
   );
   expect(hostCommand({ ...short, append: "a 'b'" }, 0)).toContain(`--append 'a '\\''b'\\'''`);
 });

