@@ -7,5 +7,6 @@ comptime {
     _ = @import("test_engine.zig");
     _ = @import("test_pc.zig");
     _ = @import("test_vm.zig");
+    _ = @import("test_litmus.zig");
     _ = @import("sys/probe.zig");
 }

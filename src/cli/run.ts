@@ -45,6 +45,7 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
         seedU64: agreement.vmIdU64,
         waitLimitMs: config.guardOff === "" ? guestWaitMs.usual : guestWaitMs.guardOff,
         scalePercent: config.scalePercent,
+        append: config.append ?? "",
       });
     }
     return linuxImages({

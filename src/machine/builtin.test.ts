@@ -21,6 +21,7 @@ function images(shares = nodes) {
     seedU64: 42n,
     waitLimitMs: 10_000,
     scalePercent: 100,
+    append: "litmus=SB",
   });
 }
 

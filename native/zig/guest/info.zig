@@ -8,6 +8,9 @@ pub const nodes_max = 64;
 pub const vcpus_max = 255;
 pub const page = 4096;
 
+/// Text of `--append`, ended by a zero byte; where Linux has its command line, too.
+pub const command_line_gpa = 0x20000;
+
 /// Pages at the start of each node's area that checks write to; the vCPUs' own pages follow.
 pub const test_pages = 32;
 /// Pages per vCPU: one of ring 0 (tables, counters, stack), one with its result, two of stack.

@@ -9,6 +9,7 @@ const cpu_mod = @import("cpu.zig");
 const context_mod = @import("context.zig");
 const console_mod = @import("console.zig");
 const entry = @import("entry.zig");
+const litmus = @import("litmus.zig");
 const pages = @import("pages.zig");
 const Check = @import("check.zig").Check;
 const Context = context_mod.Context;
@@ -39,6 +40,7 @@ pub fn userMain(cpu: *Cpu) callconv(.c) noreturn {
     } else {
         cpu_mod.store(pages.word(cpu.info, .online, cpu.index), apicId(cpu) + 1);
     }
+    if (runsLitmus(&context)) while (true) cpu.halt(cpu_mod.load(&cpu.events));
     for (&checks) |*check| {
         meet(&context, check.name);
         context.begin();
@@ -52,6 +54,16 @@ pub fn userMain(cpu: *Cpu) callconv(.c) noreturn {
         console_mod.powerOff(cpu.info, 0);
     }
     while (true) cpu.halt(cpu_mod.load(&cpu.events));
+}
+
+/// Litmus shapes instead of the checks, where the command line asks for them.
+fn runsLitmus(context: *Context) bool {
+    const request = litmus.requested() catch |err| {
+        litmus.end(context, litmus.explain(err));
+        return true;
+    };
+    litmus.run(context, &(request orelse return false));
+    return true;
 }
 
 fn apicId(cpu: *Cpu) u64 {
