@@ -18,7 +18,11 @@ const layout = litmus.layout;
 const race = litmus.race;
 const report = litmus.report;
 const session = litmus.session;
+const panics = @import("panic.zig");
 const os = linux.os;
+
+pub const std_options: std.Options = .{ .allow_stack_tracing = false, .signal_stack_size = null };
+pub const panic = std.debug.FullPanic(panics.onPanic);
 
 const nodes_max = 4;
 const threads_max = 4;

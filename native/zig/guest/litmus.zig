@@ -1,6 +1,6 @@
-//! Litmus shapes over the nodes of the machine, instead of the checks: asked for by the command line
-//! (`litmus=SB iterations=100000`). Memory behind the vCPUs' own pages is used, on every node alike:
-//! a region with instances, the threads' private results, then on node 0 what all share.
+//! Litmus shapes over the nodes of the machine, instead of the checks: asked for by the command
+//! line (`litmus=SB iterations=100000`). Memory behind the vCPUs' own pages is used, on every node
+//! alike: a region with instances, the threads' private results, then on node 0 what all share.
 
 const litmus = @import("litmus");
 const console_mod = @import("console.zig");
@@ -97,7 +97,12 @@ pub fn run(context: *Context, request: *const litmus.request.Request) void {
         .work = if (me == 0) @ptrFromInt(at(info, 0, work_at)) else null,
         .random = .{ .state = context.cpu.nextRandom() | 1 },
     };
-    thread.run() catch return fail(context, "a vCPU never came");
+    thread.run() catch {
+        // Others notice it, too. The first speaks, unless it is the one that never came.
+        var patience = context.patience();
+        while (me != 0 and patience.more()) {}
+        return fail(context, "a vCPU never came");
+    };
     if (me != 0) return;
     if (thread.forbidden > 0) return fail(context, "a forbidden outcome was seen");
     const out: console_mod.Console = .{ .info = info };

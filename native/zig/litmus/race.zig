@@ -101,10 +101,10 @@ pub fn collect(layout: *const Layout, size: usize, mine: *Private) void {
     }
 }
 
-/// The pace for the next batch. `wait_ticks` is what a wait for a page took on the average (0: there
-/// was none). Where nearly every instance waits, threads meet when the pace is about that; within a
-/// page (`hops` false) many instances share a wait. The least pace is long against the time in which
-/// a host with other things to do starts both threads.
+/// The pace for the next batch. `wait_ticks` is what a wait for a page took on the average (0:
+/// there was none). Where nearly every instance waits, threads meet when the pace is about that;
+/// within a page (`hops` false) many instances share a wait. The least pace is long against the
+/// time in which a host with other things to do starts both threads.
 pub fn paceAfter(pace: u64, hops: bool, wait_ticks: u64, slow_ticks: u64) u64 {
     const wanted = wait_ticks / @as(u64, if (hops) 2 else 8);
     return @max((pace + wanted) / 2, slow_ticks / 4);
@@ -130,7 +130,8 @@ comptime {
 
 test "a batch runs every instance, and is collected once" {
     const allocator = std.testing.allocator;
-    const memory = try allocator.alignedAlloc(u8, .fromByteUnits(page), layout_room.region_pages * page);
+    const bytes = layout_room.region_pages * page;
+    const memory = try allocator.alignedAlloc(u8, .fromByteUnits(page), bytes);
     defer allocator.free(memory);
     @memset(memory, 0);
     const mine = try allocator.create(Private);

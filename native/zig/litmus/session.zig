@@ -76,7 +76,8 @@ pub fn Thread(comptime Host: type) type {
         const Self = @This();
 
         pub fn run(self: *Self) !void {
-            if (self.work != null) self.setup.control.pace = @splat(@splat(2 * self.setup.slow_ticks));
+            const first = 2 * self.setup.slow_ticks;
+            if (self.work != null) self.setup.control.pace = @splat(@splat(first));
             var wanted = self.setup.request.wanted.iterator(.{});
             while (wanted.next()) |index| {
                 for (shapes.Sync.all) |sync| for (shapes.Placement.all) |placement| {
