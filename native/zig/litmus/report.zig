@@ -143,7 +143,7 @@ fn condition(out: anytype, case: *const Case) void {
 
 /// Text in memory, for tests and for a program that writes it out.
 pub const Text = struct {
-    bytes: [8192]u8 = undefined,
+    bytes: [32 << 10]u8 = undefined,
     length: usize = 0,
 
     pub fn slice(out: *const Text) []const u8 {

@@ -46,8 +46,9 @@ pub const Setup = struct {
     lead_ticks: u64,
 };
 
-/// Every so many batches are scattered, the first one included.
-const scattered_every = 4;
+/// Every so many batches are scattered, the first one included; odd, so that roles rotate in those,
+/// too.
+const scattered_every = 5;
 /// Cases across pages have a quarter of the others' iterations: each moves pages.
 const across_share = 4;
 const cases_whole = 6;
@@ -69,6 +70,8 @@ pub fn Thread(comptime Host: type) type {
         work: ?*Work,
         random: layout_room.Random,
         round: u64 = 0,
+        /// Batches so far, of all cases: roles and who collects go by it.
+        turn: usize = 0,
         moved: u64 = 0,
         /// Outcomes no correct machine shows, in all cases so far.
         forbidden: u64 = 0,
@@ -105,7 +108,8 @@ pub fn Thread(comptime Host: type) type {
             const batches = (iterations + size - 1) / size;
             for (0..@intCast(batches)) |index| {
                 layout.style = if (index % scattered_every == 0) .scattered else .page_by_page;
-                try self.runBatch(case, &layout, size, index);
+                try self.runBatch(case, &layout, size);
+                self.turn += 1;
             }
             if (self.work) |work| self.conclude(case, work);
         }
@@ -115,7 +119,6 @@ pub fn Thread(comptime Host: type) type {
             case: *const Case,
             layout: *const Layout,
             size: usize,
-            index: usize,
         ) !void {
             const setup = self.setup;
             const all = setup.privates.len;
@@ -125,18 +128,18 @@ pub fn Thread(comptime Host: type) type {
             const start = try self.pass();
             race.run(&.{
                 .layout = layout,
-                .body = body.of(case, (self.me + index) % all),
+                .body = body.of(case, (self.me + self.turn) % all),
                 .size = size,
                 .start = start,
                 .pace = self.pace(layout).*,
                 .slow_ticks = setup.slow_ticks,
             }, mine, &self.random);
             _ = try self.pass();
-            const collector = index % all;
+            const collector = self.turn % all;
             if (self.me == collector) race.collect(layout, size, mine);
             _ = try self.pass();
             if (self.work) |work| {
-                self.addUp(work, size, index);
+                self.addUp(work, size);
                 const p = self.pace(layout);
                 p.* = race.paceAfter(p.*, layout.hops(), self.waitOf(), setup.slow_ticks);
             }
@@ -155,14 +158,14 @@ pub fn Thread(comptime Host: type) type {
             return setup.control.gate.pass(all, self.round, setup.lead_ticks, &patience);
         }
 
-        fn addUp(self: *Self, work: *Work, size: usize, index: usize) void {
+        fn addUp(self: *Self, work: *Work, size: usize) void {
             const privates = self.setup.privates;
-            const collector = privates[index % privates.len];
+            const collector = privates[self.turn % privates.len];
             for (0..size) |instance| {
                 var outcome: outcome_room.Outcome = .{ .memory = collector.memory[instance] };
                 var slow: u8 = 0;
                 for (privates, 0..) |private, thread| {
-                    const role = (thread + index) % privates.len;
+                    const role = (thread + self.turn) % privates.len;
                     outcome.registers[role] = private.registers[instance];
                     slow |= private.slow[instance];
                 }
