@@ -80,6 +80,7 @@ const verbs = {
   faults: () => (build(), must(bun, ["scripts/faults.ts", ...rest])),
   mutants: () => must(bun, ["scripts/mutants.ts", ...rest]),
   fuzz: () => must(bun, ["scripts/fuzz.ts", ...rest]),
+  litmus: () => (build(), must(bun, ["scripts/litmus.ts", ...rest])),
   check: () => {
     must(bun, ["check", "--no-script"]);
     must(bun, ["fmt", "--check", "src", "tests", "scripts", "build.ts"]);

@@ -9,5 +9,6 @@ comptime {
     _ = @import("test_pc.zig");
     _ = @import("test_vm.zig");
     _ = @import("test_fuzz.zig");
+    _ = @import("test_litmus.zig");
     _ = @import("sys/probe.zig");
 }

@@ -60,6 +60,7 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
         waitLimitMs: guestWaitMs(config),
         scalePercent: config.scalePercent,
         hunt: config.guardOff === "" ? 1 : huntGuardOff,
+        append: config.append ?? "",
       });
     }
     const { kernel, initrd } = config.images;

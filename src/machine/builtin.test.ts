@@ -22,6 +22,7 @@ function images(shares = nodes) {
     waitLimitMs: 10_000,
     scalePercent: 100,
     hunt: 1,
+    append: "litmus=SB",
   });
 }
 
@@ -41,9 +42,18 @@ test("constants are the guest's own", () => {
   expect(source).toContain("test_pages = 1088;");
   expect(source).toContain("cpu_pages = 4;");
   expect(source).toContain("nodes_max = 64;");
+  const commandLine = /command_line_gpa = (0x[\da-f]+);/.exec(source)?.[1];
+  expect(Number(commandLine)).toBe(boot.commandLine);
   const map = readFileSync(join(import.meta.dir, "../../native/zig/devices/map.zig"), "utf8");
   expect(Number(/probe_gpa = (0x[\da-f_]+)/.exec(map)?.[1]?.replaceAll("_", ""))).toBe(probe.gpa);
   expect(Number(/probe_port = (0x[\da-f]+)/.exec(map)?.[1])).toBe(probe.port);
+});
+
+test("the command line ends with a zero byte where the guest looks", () => {
+  const { segments, commandLine } = images();
+  const segment = segments.find((each) => each.gpaU64 === BigInt(boot.commandLine));
+  expect(new TextDecoder().decode(segment?.bytes)).toBe(`${commandLine}\0`);
+  expect(commandLine).toBe("litmus=SB");
 });
 
 function megabytes(value: number): bigint {

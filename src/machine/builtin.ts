@@ -51,6 +51,8 @@ export type BuiltinInput = {
   readonly scalePercent: number;
   /** Factor for the rounds of checks that see a broken rule only by luck, 1 for the usual. */
   readonly hunt: number;
+  /** Asks for litmus shapes instead of the checks: docs/litmus.md; "" for the checks. */
+  readonly append: string;
 };
 
 type PlacedNode = {
@@ -163,9 +165,14 @@ export function builtinImages(input: BuiltinInput): GuestImages {
   if (image.length === 0 || layout.image + image.length > layout.pageTables) {
     throw new MachineError(`the built-in guest is damaged (${image.length} bytes): build it again`);
   }
+  const commandLine = new TextEncoder().encode(`${input.append}\0`);
+  if (commandLine.length > pageBytes) {
+    throw new MachineError("the built-in guest takes a command line of 4095 bytes at most");
+  }
   return {
     segments: [
       { gpaU64: BigInt(boot.gdt), bytes: bootGdt() },
+      { gpaU64: BigInt(boot.commandLine), bytes: commandLine },
       { gpaU64: BigInt(layout.info), bytes: infoBlock(input, placed) },
       { gpaU64: BigInt(layout.image), bytes: image },
       { gpaU64: BigInt(layout.pageTables), bytes: tables },
@@ -178,6 +185,6 @@ export function builtinImages(input: BuiltinInput): GuestImages {
       cr3U64: BigInt(layout.pageTables),
       gdtU64: BigInt(boot.gdt),
     },
-    commandLine: "",
+    commandLine: input.append,
   };
 }

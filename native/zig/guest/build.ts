@@ -4,6 +4,19 @@
  * image.
  */
 
+/** For each of the guest's modules. */
+const flags = [
+  "-target",
+  "x86_64-freestanding-none",
+  "-mcpu=baseline-sse-sse2-mmx+soft_float",
+  "-O",
+  "ReleaseSmall",
+  "-mno-red-zone",
+  "-fno-PIC",
+  "-mcmodel=small",
+  "-fstrip",
+];
+
 /** Commands for build.ts, run in the root of the checkout in this order. */
 export function guestBuildCommands(zig: string, dist: string): readonly (readonly string[])[] {
   const elf = `${dist}/build/guest.elf`;
@@ -11,16 +24,12 @@ export function guestBuildCommands(zig: string, dist: string): readonly (readonl
     [
       zig,
       "build-exe",
-      "native/zig/guest/main.zig",
-      "-target",
-      "x86_64-freestanding-none",
-      "-mcpu=baseline-sse-sse2-mmx+soft_float",
-      "-O",
-      "ReleaseSmall",
-      "-mno-red-zone",
-      "-fno-PIC",
-      "-mcmodel=small",
-      "-fstrip",
+      "--dep",
+      "litmus",
+      ...flags,
+      "-Mroot=native/zig/guest/main.zig",
+      ...flags,
+      "-Mlitmus=native/zig/litmus/litmus.zig",
       "-T",
       "native/zig/guest/guest.ld",
       `-femit-bin=${elf}`,

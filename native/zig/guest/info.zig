@@ -8,6 +8,9 @@ pub const nodes_max = 64;
 pub const vcpus_max = 255;
 pub const page = 4096;
 
+/// Text of `--append`, ended by a zero byte; where Linux has its command line, too.
+pub const command_line_gpa = 0x20000;
+
 /// Pages at the start of each node's area that checks write to; the vCPUs' own pages follow.
 pub const test_pages = 1088;
 /// The last of them are for checks that need pages nobody has touched yet.

@@ -10,6 +10,7 @@ const context_mod = @import("context.zig");
 const console_mod = @import("console.zig");
 const device = @import("device.zig");
 const entry = @import("entry.zig");
+const litmus = @import("litmus.zig");
 const Check = @import("check.zig").Check;
 const Context = context_mod.Context;
 const Cpu = cpu_mod.Cpu;
@@ -44,6 +45,7 @@ pub fn userMain(cpu: *Cpu) callconv(.c) noreturn {
     } else {
         device.tell(cpu.info, greeting(cpu.index, apicId(cpu)));
     }
+    if (runsLitmus(&context)) while (true) cpu.halt(cpu_mod.load(&cpu.events));
     for (&checks) |*check| {
         context.begin();
         meet(&context, check);
@@ -57,6 +59,16 @@ pub fn userMain(cpu: *Cpu) callconv(.c) noreturn {
         console_mod.powerOff(cpu.info, 0);
     }
     while (true) cpu.halt(cpu_mod.load(&cpu.events));
+}
+
+/// Litmus shapes instead of the checks, where the command line asks for them.
+fn runsLitmus(context: *Context) bool {
+    const request = litmus.requested() catch |err| {
+        litmus.end(context, litmus.explain(err));
+        return true;
+    };
+    litmus.run(context, &(request orelse return false));
+    return true;
 }
 
 fn apicId(cpu: *Cpu) u64 {
