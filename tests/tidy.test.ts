@@ -150,7 +150,8 @@ test("pure TypeScript rooms import no I/O", () => {
 
 /** Files that one names, in an import or to start them: beside it or from the root. */
 function named(path: string): string[] {
-  const found = [...read(path).matchAll(/"([\w./-]+\.(?:ts|mjs|zig))"/g)].map((match) => match[1]!);
+  const names = read(path).matchAll(/"(?:-M\w+=)?([\w./-]+\.(?:ts|mjs|zig))"/g);
+  const found = [...names].map((match) => match[1]!);
   return found.flatMap((name) => [normalize(join(dirname(path), name)), normalize(name)]);
 }
 

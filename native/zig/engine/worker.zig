@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const limits = @import("../limits.zig");
+const kernel = @import("../sys/kernel.zig");
 const linux = @import("../sys/linux.zig");
 const Engine = @import("engine.zig").Engine;
 const os = linux.os;
@@ -42,7 +43,7 @@ pub const Worker = struct {
             .sec = @intCast(self.pause_ns / std.time.ns_per_s),
             .nsec = @intCast(self.pause_ns % std.time.ns_per_s),
         };
-        _ = os.nanosleep(&time, null);
+        _ = kernel.call(.nanosleep, .{ &time, null });
     }
 
     fn word(self: *Worker, page: usize, offset: usize) *u64 {

@@ -3,6 +3,7 @@
 //! with the last process in it the namespace is gone, however this one ended. Needs root.
 
 const std = @import("std");
+const kernel = @import("kernel.zig");
 const linux = @import("linux.zig");
 const os = linux.os;
 const assert = std.debug.assert;
@@ -48,22 +49,24 @@ comptime {
 /// it afterwards.
 pub fn open(address: u32, mtu: u32) linux.Error!Place {
     assert(mtu >= 576);
-    _ = try linux.check(os.syscall1(.unshare, new_net));
+    _ = try linux.check(kernel.call(.unshare, .{new_net}));
     const read_only: os.O = .{ .ACCMODE = .RDONLY, .CLOEXEC = true };
-    const namespace = try linux.fdOf(os.open("/proc/thread-self/ns/net", read_only, 0));
+    const mine = "/proc/thread-self/ns/net";
+    const namespace = try linux.fdOf(kernel.call(.open, .{ mine, read_only, 0 }));
     errdefer linux.close(namespace);
     const both_ways: os.O = .{ .ACCMODE = .RDWR, .CLOEXEC = true, .NONBLOCK = true };
-    const device = try linux.fdOf(os.open("/dev/net/tun", both_ways, 0));
+    const device = try linux.fdOf(kernel.call(.open, .{ "/dev/net/tun", both_ways, 0 }));
     errdefer linux.close(device);
     var request: Request = .of(name);
     request.value.flags = tun_no_pi;
-    _ = try linux.check(os.ioctl(device, tun_set_iff, @intFromPtr(&request)));
+    _ = try linux.check(kernel.call(.ioctl, .{ device, tun_set_iff, &request }));
     try configure(address, mtu);
     return .{ .namespace = namespace, .device = device };
 }
 
 fn configure(address: u32, mtu: u32) linux.Error!void {
-    const socket = try linux.fdOf(os.socket(os.AF.INET, os.SOCK.DGRAM | os.SOCK.CLOEXEC, 0));
+    const kind = os.SOCK.DGRAM | os.SOCK.CLOEXEC;
+    const socket = try linux.fdOf(kernel.call(.socket, .{ os.AF.INET, kind, 0 }));
     defer linux.close(socket);
     var loopback: Request = .of("lo");
     loopback.value.flags = up;
@@ -83,5 +86,5 @@ fn configure(address: u32, mtu: u32) linux.Error!void {
 }
 
 fn apply(socket: i32, what: u32, request: *Request) linux.Error!void {
-    _ = try linux.check(os.ioctl(socket, what, @intFromPtr(request)));
+    _ = try linux.check(kernel.call(.ioctl, .{ socket, what, request }));
 }
