@@ -77,6 +77,7 @@ const verbs = {
   test: () => (build(), must(bun, ["scripts/test.ts", ...rest])),
   sim: () => must(bun, ["scripts/sim.ts", ...rest]),
   mutants: () => must(bun, ["scripts/mutants.ts", ...rest]),
+  explore: () => must(bun, ["scripts/explore.ts", ...rest]),
   check: () => {
     must(bun, ["check", "--no-script"]);
     must(bun, ["fmt", "--check", "src", "tests", "scripts", "build.ts"]);
