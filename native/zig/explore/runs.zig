@@ -95,7 +95,7 @@ pub const all = [_]Run{
         .shares = two_homes[0..2],
         .ops = 2,
         .alphabet = &ops.full,
-        .early = 1,
+        .early = 0,
     } } },
     .{ .name = "fight-2-operations", .what = .{ .pages = .{
         .shares = &two_homes,
