@@ -81,6 +81,7 @@ const verbs = {
   mutants: () => must(bun, ["scripts/mutants.ts", ...rest]),
   fuzz: () => must(bun, ["scripts/fuzz.ts", ...rest]),
   litmus: () => (build(), must(bun, ["scripts/litmus.ts", ...rest])),
+  explore: () => must(bun, ["scripts/explore.ts", ...rest]),
   check: () => {
     must(bun, ["check", "--no-script"]);
     must(bun, ["fmt", "--check", "src", "tests", "scripts", "build.ts"]);

@@ -105,7 +105,7 @@ const impure = {
 
 test("pure Zig rooms make no system call and know no clock", () => {
   const pure = code.filter((path) =>
-    /^native\/zig\/(dsm|transport|wire|apic|devices|sim|faults)\//.test(path),
+    /^native\/zig\/(dsm|transport|wire|apic|devices|sim|explore|faults)\//.test(path),
   );
   expect(pure.length).toBeGreaterThan(10);
   const pattern = new RegExp(impure.zig);

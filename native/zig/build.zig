@@ -40,6 +40,12 @@ pub fn build(b: *std.Build) void {
     const tests = b.step("test", "Unit tests of every room");
     const unit = b.addTest(.{ .root_module = module(b, "tests.zig", target, .Debug) });
     tests.dependOn(&b.addRunArtifact(unit).step);
+    // Half a million states take a minute without optimisation.
+    const explore = b.addTest(.{
+        .name = "explore",
+        .root_module = module(b, "explore_main.zig", target, .ReleaseSafe),
+    });
+    tests.dependOn(&b.addRunArtifact(explore).step);
 
     const guided = b.addTest(.{ .root_module = module(b, "fuzz_tests.zig", target, optimize) });
     const guided_run = b.addRunArtifact(guided);
