@@ -153,9 +153,9 @@ describe.skipIf(missing !== undefined)("nodes that fail", () => {
     const log = new Log();
     await Promise.all([log.read(hidden.stderr), hidden.exited]);
     expect([hidden.exitCode, hidden.signalCode]).toEqual([3, null]);
-    expect(log.text).toContain("giantvm: /dev/kvm is missing");
+    expect(log.text).toContain("giantvm: kvm: there is no /dev/kvm");
     for (const sentence of await ends(waiting, 3)) {
-      expect(sentence).toContain(`giantvm: node 2 (${peers[2]}): /dev/kvm is missing`);
+      expect(sentence).toContain(`giantvm: node 2 (${peers[2]}): kvm: there is no /dev/kvm`);
     }
   });
 

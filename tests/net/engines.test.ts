@@ -74,7 +74,8 @@ describe.skipIf(reason !== undefined)("on a terrible network", () => {
   test("a lost packet that is not sent again is found, as operations that never end", async () => {
     const guardOff = "retransmission";
     const { result } = await play({ nodes: 2, operations: 500, guardOff, patienceSeconds: 3 });
-    expect(result.codes.toSorted()).toEqual([3, 3]);
+    // One may have been through before anything it waits for was lost.
+    expect(result.codes).toContain(3);
     expect(result.errors.join("")).toContain("operations take too long");
   }, 110_000);
 });

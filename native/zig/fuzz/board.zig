@@ -27,7 +27,7 @@ pub fn run(_: std.mem.Allocator, input: []const u8) anyerror!void {
         var effects: Effects = .{};
         switch (source.below(10)) {
             0 => case.board.eoi(source.int(u8), &effects),
-            1 => case.board.line(source.int(u8), source.boolean(), &effects),
+            1 => case.board.pressPower(&effects),
             2 => case.board.tick(case.now_ns, &effects),
             3 => case.now_ns += source.int(u32),
             4 => _ = case.board.input(source.slice(40), &effects),

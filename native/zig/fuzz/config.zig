@@ -19,7 +19,7 @@ pub fn run(allocator: std.mem.Allocator, input: []const u8) anyerror!void {
     const bytes = source.rest();
     try switch (kind) {
         0 => one(abi.Plan, allocator, bytes),
-        1 => one(abi.Routes, allocator, bytes),
+        1 => one(abi.Route, allocator, bytes),
         2 => one(abi.Boot, allocator, bytes),
         else => one(abi.OpenOptions, allocator, bytes),
     };

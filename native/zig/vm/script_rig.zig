@@ -45,7 +45,6 @@ pub const Rig = struct {
             .cpuid = &.{},
             .tsc_khz = 2_000_000,
             .device_node = 0,
-            .routes_version = 1,
             .routes = &.{.{
                 .space = 0,
                 .first = debug_port,

