@@ -23,17 +23,35 @@ test("every promise names tests that exist", () => {
     if (file === undefined) missing.push(path);
     const source = file === undefined ? "" : readFileSync(file, "utf8");
     for (const [, name = ""] of names) {
-      if (!source.includes(`test "${name}"`) && !source.includes(`test("${name}"`)) {
-        missing.push(`${path} "${name}"`);
-      }
+      // Names may go on with what a test is repeated for.
+      const titles = [`test "${name}`, `test("${name}`, `test(\`${name}`];
+      if (!titles.some((title) => source.includes(title))) missing.push(`${path} "${name}"`);
     }
   }
   expect(missing).toEqual([]);
   expect(citations.length).toBeGreaterThan(25);
 });
 
-test("no promise is without a check", () => {
-  const rows = text.split("\n").filter((line) => line.startsWith("|"));
-  const bare = rows.filter((row) => !/---|`|checked by|\| where \|/.test(row));
+/** The last column of every row of promises and limits. */
+const cells = text
+  .split("\n")
+  .filter((line) => /^\|(?!---)/.test(line))
+  .map((line) => line.split("|").at(-2)?.trim() ?? "")
+  .filter((cell) => cell !== "checked by" && cell !== "where");
+
+test("each line names a test, or a command or check of the guest that exists", () => {
+  const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    readonly scripts: Readonly<Record<string, string>>;
+  };
+  const guest = readFileSync(join(root, "docs/guest.md"), "utf8");
+  const bare = cells.filter((cell) => !/"[^"]+"|`npm run |built-in guest: `/.test(cell));
   expect(bare).toEqual([]);
+  for (const [, name = ""] of text.matchAll(/`npm run ([\w:-]+)`/g)) {
+    expect(Object.keys(scripts)).toContain(name);
+  }
+  for (const cell of cells) {
+    const listed = /built-in guest: ([^("]*)/.exec(cell)?.[1] ?? "";
+    for (const [, name = ""] of listed.matchAll(/`([\w-]+)`/g))
+      expect(guest).toContain(`\`${name}\``);
+  }
 });

@@ -61,7 +61,7 @@ pub const Sim = struct {
         const r = self.prng.random();
         self.wires = if (options.links) .{ .links = try .init(
             allocator,
-            .init(allocator, r, options.net orelse .random(r)),
+            .init(allocator, r, options.net orelse .random(r, options.nodes)),
             options.nodes,
             self.now_ns,
         ) } else .{

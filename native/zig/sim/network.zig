@@ -3,6 +3,8 @@
 
 const std = @import("std");
 
+pub const nodes_max = 16;
+
 pub const Options = struct {
     loss_percent: u8 = 0,
     duplicate_percent: u8 = 0,
@@ -13,9 +15,13 @@ pub const Options = struct {
     cut_ns: u64 = 50_000_000,
     /// Chance in ten thousand that some nodes are not heard by the others, one way, for cut_ns.
     partition_per_myriad: u16 = 0,
+    /// Chance in a thousand of a tail, ten times the longest delay.
+    tail_per_mille: u16 = 0,
+    /// To and from this node everything takes eight times as long.
+    slow_node: ?u8 = null,
 
     /// Draws a network between perfect and terrible.
-    pub fn random(r: std.Random) Options {
+    pub fn random(r: std.Random, nodes: u8) Options {
         return .{
             .loss_percent = if (r.boolean()) r.uintAtMost(u8, 20) else 0,
             .duplicate_percent = if (r.boolean()) r.uintAtMost(u8, 10) else 0,
@@ -23,6 +29,8 @@ pub const Options = struct {
             .delay_max_ns = r.intRangeAtMost(u64, 100_000, 5_000_000),
             .cut_per_mille = if (r.uintLessThan(u8, 4) == 0) 2 else 0,
             .partition_per_myriad = if (r.uintLessThan(u8, 4) == 0) 5 else 0,
+            .tail_per_mille = if (r.uintLessThan(u8, 3) == 0) 20 else 0,
+            .slow_node = if (r.uintLessThan(u8, 4) == 0) r.uintLessThan(u8, nodes) else null,
         };
     }
 };
@@ -47,8 +55,8 @@ pub const Network = struct {
     queue: std.PriorityQueue(Datagram, void, Datagram.order),
     sequence: u64 = 0,
     healed: bool = false,
-    cut_until_ns: [8][8]u64 = @splat(@splat(0)),
-    unheard: u8 = 0,
+    cut_until_ns: [nodes_max][nodes_max]u64 = @splat(@splat(0)),
+    unheard: u16 = 0,
     unheard_until_ns: u64 = 0,
 
     pub fn init(allocator: std.mem.Allocator, random: std.Random, options: Options) Network {
@@ -84,7 +92,7 @@ pub const Network = struct {
         if (now_ns >= self.unheard_until_ns and o.partition_per_myriad > 0 and
             self.random.uintLessThan(u16, 10_000) < o.partition_per_myriad)
         {
-            self.unheard = self.random.int(u8);
+            self.unheard = self.random.int(u16);
             self.unheard_until_ns = now_ns + o.cut_ns;
         }
         if (now_ns >= self.unheard_until_ns) return false;
@@ -93,7 +101,13 @@ pub const Network = struct {
 
     fn post(self: *Network, from: u8, to: u8, bytes: []const u8, now_ns: u64) void {
         const o = self.options;
-        const delay = self.random.intRangeAtMost(u64, o.delay_min_ns, o.delay_max_ns);
+        var delay = self.random.intRangeAtMost(u64, o.delay_min_ns, o.delay_max_ns);
+        if (o.slow_node) |slow| if (slow == from or slow == to) {
+            delay *= 8;
+        };
+        if (o.tail_per_mille > 0 and self.random.uintLessThan(u16, 1000) < o.tail_per_mille) {
+            delay += 10 * o.delay_max_ns;
+        }
         self.sequence += 1;
         const copy = self.allocator.dupe(u8, bytes) catch @panic("simulator out of memory");
         self.queue.push(self.allocator, .{

@@ -69,10 +69,11 @@ pub const Result = struct {
 pub fn drawn(seed: u64) Options {
     var prng: std.Random.DefaultPrng = .init(seed ^ 0x5eed);
     const r = prng.random();
-    const links = seed % 256 == 0;
-    const many = r.uintLessThan(u8, 64) == 0;
+    const links = seed % 64 == 0;
+    const many = r.uintLessThan(u8, if (links) 32 else 64) == 0;
     const several = r.uintLessThan(u8, 8) == 0;
-    const nodes_most: u8 = if (links) 3 else if (many) 63 else if (several) 7 else 3;
+    const most: u8 = if (links) network.nodes_max - 1 else 63;
+    const nodes_most: u8 = if (many) most else if (several) 7 else 3;
     const large = r.uintLessThan(u8, 64) == 0 and !many and !links;
     const nodes = 2 + r.uintLessThan(u8, nodes_most);
     const wake_late_ns = ([_]u64{ 0, 500_000, 500_000, 20_000_000 })[r.uintLessThan(u8, 4)];

@@ -121,7 +121,7 @@ pub fn runCounted(
     const mtu = mtus[random.uintLessThan(usize, mtus.len)];
     var sim: Sim = .{
         .nodes = undefined,
-        .net = .init(allocator, random, .random(random)),
+        .net = .init(allocator, random, .random(random, 2)),
     };
     defer sim.net.deinit();
     for (&sim.nodes, 0..) |*node, i| node.* = .{

@@ -8,7 +8,7 @@ const Link = @import("../transport/link.zig").Link;
 const Channel = @import("channel.zig").Channel;
 const Network = @import("network.zig").Network;
 /// Runs over links stay small: each link keeps windows of megabytes.
-pub const nodes_max = 8;
+const nodes_max = @import("network.zig").nodes_max;
 
 pub const Wires = union(enum) {
     channel: Channel,
