@@ -149,6 +149,7 @@ fn runNode(run: *const Run, node: u8) !bool {
     const setup: session.Setup = .{
         .request = &run.request,
         .regions = regions[0..run.nodes],
+        .borders = regions[1..run.nodes],
         .control = &run.shared.control,
         .privates = privates[0..run.threads],
         .order = if (run.nodes == run.threads) .sc else .tso,

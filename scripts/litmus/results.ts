@@ -21,7 +21,7 @@ export type CaseResult = {
 const pattern =
   /^litmus (\S+) model=(tso|sc) iterations=(\d+) moved=(\d+) condition=(\d+) forbidden=(\d+)$/;
 /** Words that a name ends with; what is before them is the shape (2+2W has a plus of its own). */
-const variants = /(?:\+mfences|\+locks)?\+(?:page|pages|across)$/;
+const variants = /(?:\+mfences|\+locks)?\+(?:page|pages|across|border)$/;
 
 /** undefined for the lines that are for people. */
 export function readCase(line: string): CaseResult | undefined {

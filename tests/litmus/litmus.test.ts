@@ -52,7 +52,10 @@ for (const place of ["native", "guest"] satisfies Place[]) {
         const request = { place, nodes: 2, threadsPerNode, shapes, iterations: 2000, seed: 1 };
         const { cases, codes, faults } = await runLitmus(request, native);
         expect(codes.every((code) => code === 0)).toBe(true);
-        expect(cases.length).toBe(9 * shapes.length);
+        expect(cases.length).toBe(12 * shapes.length);
+        const border = cases.filter(({ name }) => name.endsWith("+border"));
+        expect(border.length).toBe(3 * shapes.length);
+        expect(sumOf(border).moved).toBeGreaterThan(0);
         expect(cases.every(({ model }) => model === (shapes.length > 1 ? "sc" : "tso"))).toBe(true);
         const sum = sumOf(cases);
         expect(sum.forbidden).toBe(0);

@@ -4,6 +4,7 @@
 //! every instruction there costs half a microsecond, so the code that is measured lives in ring 3
 //! and asks for a halt, an MSR or a port only where it must.
 
+const litmus = @import("litmus");
 const info_mod = @import("info.zig");
 const Info = info_mod.Info;
 
@@ -188,16 +189,7 @@ pub fn word(gpa: u64) *u64 {
     return @ptrFromInt(gpa);
 }
 
-pub fn readTsc() u64 {
-    var low: u32 = undefined;
-    var high: u32 = undefined;
-    asm volatile ("rdtsc"
-        : [low] "={eax}" (low),
-          [high] "={edx}" (high),
-        :
-        : .{ .memory = true });
-    return @as(u64, high) << 32 | low;
-}
+pub const readTsc = litmus.race.ticks;
 
 pub fn relax(times: u64) void {
     for (0..times) |_| asm volatile ("pause" ::: .{ .memory = true });

@@ -76,6 +76,9 @@ pub fn run(context: *Context, request: *const litmus.request.Request) void {
     } else return;
     var regions: [litmus.layout.nodes_max]u64 = undefined;
     for (regions[0..info.nodes], 0..) |*region, node| region.* = at(info, node, 0);
+    // Not the regions' own: the pages on both sides are the checks', which do not run now.
+    var borders: [litmus.layout.nodes_max]u64 = undefined;
+    for (borders[0..info.nodes], info.node[0..info.nodes]) |*border, *node| border.* = node.ram_gpa;
     var privates: [threads_max]*race.Private = undefined;
     for (privates[0..threads], 0..) |*private, thread| {
         const index = privates_at + thread * pagesOf(race.Private);
@@ -84,6 +87,7 @@ pub fn run(context: *Context, request: *const litmus.request.Request) void {
     const setup: session.Setup = .{
         .request = request,
         .regions = regions[0..info.nodes],
+        .borders = borders[1..info.nodes],
         .control = @ptrFromInt(at(info, 0, control_at)),
         .privates = privates[0..threads],
         .order = if (info.nodes >= threads) .sc else .tso,
@@ -120,7 +124,12 @@ fn misfit(info: *const Info, threads: usize) ?[]const u8 {
     }
     for (info.node[0..info.nodes], 0..) |*node, index| {
         const memory_end = node.ram_gpa + node.ram_bytes;
-        if (at(info, index, pages_needed) > memory_end) return "a node has too little memory";
+        // The last page is at the border.
+        if (at(info, index, pages_needed + 1) > memory_end) return "a node has too little memory";
+        const next = index + 1;
+        if (next < info.nodes and info.node[next].area_gpa != memory_end) {
+            return "no free pages where two nodes' memories meet";
+        }
     }
     return null;
 }

@@ -75,8 +75,8 @@ const table: Bodies = blk: {
 
 pub fn of(case: *const shapes.Case, thread: usize) Body {
     const offset = @intFromPtr(case.shape) - @intFromPtr(&shapes.all);
-    const across = @intFromBool(case.placement == .across);
-    return table[offset / @sizeOf(shapes.Shape)][@intFromEnum(case.sync)][across][thread];
+    const split = @intFromBool(case.placement.splits());
+    return table[offset / @sizeOf(shapes.Shape)][@intFromEnum(case.sync)][split][thread];
 }
 
 test "one thread after the other ends as its program says" {

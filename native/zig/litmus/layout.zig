@@ -14,7 +14,7 @@ pub const nodes_max = 8;
 /// Instances of a batch at most.
 pub const batch_max = 2048;
 /// Borders between pages that one node's region gives to x across pages.
-const borders = group_pages;
+const inner = group_pages;
 
 pub const Place = struct { x: u64, y: u64 };
 
@@ -29,6 +29,9 @@ pub const Style = enum(u1) {
 pub const Layout = struct {
     /// Addresses of the nodes' regions; each is whole pages, and contiguous.
     regions: []const u64,
+    /// Addresses where one node's memory ends and the next's begins; the pages on both sides and
+    /// one more are free for x and y, and may be those of the regions.
+    borders: []const u64,
     placement: shapes.Placement,
     style: Style,
 
@@ -36,7 +39,8 @@ pub const Layout = struct {
     pub fn capacity(layout: *const Layout) usize {
         return switch (layout.placement) {
             .same_page, .two_pages => batch_max,
-            .across => @min(batch_max, borders * layout.regions.len),
+            .across => @min(batch_max, inner * layout.regions.len),
+            .border => layout.borders.len,
         };
     }
 
@@ -52,13 +56,13 @@ pub const Layout = struct {
         return switch (layout.placement) {
             .same_page => lines / 2,
             .two_pages => lines,
-            .across => 1,
+            .across, .border => 1,
         };
     }
 
     /// Whether threads need a page for one instance only before they go on to another.
     pub fn hops(layout: *const Layout) bool {
-        return layout.style == .scattered or layout.placement == .across;
+        return layout.style == .scattered or layout.placement.splits();
     }
 
     /// Scattered instances use all pages and of each a few places; else few pages are full.
@@ -97,11 +101,17 @@ pub const Layout = struct {
                 const region = layout.regions[instance % layout.regions.len];
                 const border = instance / layout.regions.len;
                 // y on the page of the second half of x, or far from both.
-                const other = if (border & 1 == 0) border + 1 else (border + borders / 2) % borders;
+                const other = if (border & 1 == 0) border + 1 else (border + inner / 2) % inner;
                 return .{
                     .x = region + (border + 1) * page - 2,
                     .y = region + other * page + line * (1 + border % (lines - 2)),
                 };
+            },
+            .border => {
+                const border = layout.borders[instance];
+                // y on the page of the second half of x, or on a third one.
+                const other = if (layout.style == .scattered) border + page else border;
+                return .{ .x = border - 2, .y = other + line };
             },
         }
     }
@@ -154,10 +164,12 @@ const testing = std.testing;
 const styles = [_]Style{ .page_by_page, .scattered };
 
 test "no two locations overlap, and each lies as its placement says" {
-    const regions = [_]u64{ 0, 1 << 21 };
+    const regions = [_]u64{ 0, region_pages * page };
+    const borders = regions[1..].*;
     for ([_]usize{ 1, 2 }) |nodes| for (shapes.Placement.all) |placement| for (styles) |style| {
         const layout: Layout = .{
             .regions = regions[0..nodes],
+            .borders = borders[0 .. nodes - 1],
             .placement = placement,
             .style = style,
         };
@@ -179,16 +191,19 @@ test "no two locations overlap, and each lies as its placement says" {
                 .same_page => try testing.expectEqual(at.x / page, at.y / page),
                 .two_pages => try testing.expect(at.x / page != at.y / page),
                 .across => try testing.expectEqual(page - 2, at.x % page),
+                .border => try testing.expectEqual(regions[1] - 2, at.x),
             }
         }
     };
 }
 
 test "an order visits every instance once" {
-    const regions = [_]u64{ 0, 1 << 21 };
+    const regions = [_]u64{ 0, region_pages * page };
+    const borders = regions[1..].*;
     for (shapes.Placement.all) |placement| for (styles) |style| {
         const layout: Layout = .{
             .regions = &regions,
+            .borders = &borders,
             .placement = placement,
             .style = style,
         };

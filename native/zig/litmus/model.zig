@@ -150,7 +150,7 @@ pub const Search = struct {
             .store => |store| store.to,
             .load => |load| load.from,
         };
-        const halves: u8 = if (location == .x and search.case.placement == .across) 2 else 1;
+        const halves: u8 = if (location == .x and search.case.placement.splits()) 2 else 1;
         if (search.case.sync == .locked) {
             var after = state.*;
             for (0..halves) |half| search.access(&after, thread, op, location, @intCast(half));

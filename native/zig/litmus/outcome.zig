@@ -39,7 +39,7 @@ pub const Outcome = struct {
 
 /// Value 1 of x: one in each half where x lies across two pages, so that a torn access shows.
 pub fn unitOf(placement: shapes.Placement) u32 {
-    return if (placement == .across) 0x10001 else 1;
+    return if (placement.splits()) 0x10001 else 1;
 }
 
 pub fn scale(location: shapes.Location, unit: u32) u32 {

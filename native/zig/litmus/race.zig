@@ -61,11 +61,20 @@ pub const Batch = struct {
     size: usize,
     start: u64,
     pace: u64,
+    /// Each thread begins an instance up to so much later than due.
+    jitter: u64,
     /// An instance that took longer waited for a page.
     slow_ticks: u64,
 };
 
-const jitter_mask = 0xff;
+/// Enough to change which of two accesses is first, where both threads have the page or share one.
+const jitter_usual = 0x100;
+
+/// A batch of few instances finds all pages with the thread that cleared them: only one that begins
+/// as late as the pages may be away lets the others in between.
+pub fn jitterOf(layout: *const Layout, pace: u64) u64 {
+    return if (layout.placement == .border) 4 * pace else jitter_usual;
+}
 
 pub fn run(batch: *const Batch, mine: *Private, random: *layout_room.Random) void {
     mine.waits = 0;
@@ -73,7 +82,7 @@ pub fn run(batch: *const Batch, mine: *Private, random: *layout_room.Random) voi
     var due = batch.start;
     for (mine.order[0..batch.size]) |instance| {
         const place = batch.layout.place(instance);
-        const begin_at = due + (random.next() & jitter_mask);
+        const begin_at = due + (random.next() >> 32) % batch.jitter;
         due += batch.pace;
         var begin = ticks();
         while (begin < begin_at) {
@@ -144,6 +153,7 @@ test "a batch runs every instance, and is collected once" {
     };
     const layout: Layout = .{
         .regions = &.{@intFromPtr(memory.ptr)},
+        .borders = &.{},
         .placement = case.placement,
         .style = .scattered,
     };
@@ -156,6 +166,7 @@ test "a batch runs every instance, and is collected once" {
         .size = size,
         .start = ticks(),
         .pace = 500,
+        .jitter = jitterOf(&layout, 500),
         .slow_ticks = std.math.maxInt(u64),
     }, mine, &random);
     collect(&layout, size, mine);

@@ -85,6 +85,7 @@ pub fn name(out: anytype, case: *const Case) void {
         .same_page => "+page",
         .two_pages => "+pages",
         .across => "+across",
+        .border => "+border",
     });
 }
 
@@ -116,7 +117,7 @@ fn register(out: anytype, thread: usize, which: shapes.Register) void {
 
 /// Both halves of x show where it lies across pages.
 fn value(out: anytype, case: *const Case, location: shapes.Location, v: u32) void {
-    if (case.placement == .across and location == .x) out.hex(v) else out.number(v);
+    if (case.placement.splits() and location == .x) out.hex(v) else out.number(v);
 }
 
 fn condition(out: anytype, case: *const Case) void {

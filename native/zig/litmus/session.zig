@@ -36,6 +36,8 @@ pub const Setup = struct {
     request: *const Request,
     /// Memory of the instances, one region per node, zero at first.
     regions: []const u64,
+    /// Where one node's memory ends and the next's begins; zero at first around them.
+    borders: []const u64,
     control: *Control,
     privates: []const *race.Private,
     /// What the threads' places on the nodes promise.
@@ -51,10 +53,13 @@ pub const Setup = struct {
 const scattered_every = 5;
 /// Cases across pages have a quarter of the others' iterations: each moves pages.
 const across_share = 4;
+/// Cases at a border of two nodes' memories have a batch for each iteration.
+const border_share = 1000;
 const cases_whole = 6;
 const cases_across = 3;
 
 fn iterationsOf(request: *const Request, placement: shapes.Placement) u64 {
+    if (placement == .border) return request.iterations / border_share + 1;
     const parts = across_share * cases_whole + cases_across;
     const across = request.iterations / parts + 1;
     return if (placement == .across) across else across * across_share;
@@ -84,6 +89,7 @@ pub fn Thread(comptime Host: type) type {
             var wanted = self.setup.request.wanted.iterator(.{});
             while (wanted.next()) |index| {
                 for (shapes.Sync.all) |sync| for (shapes.Placement.all) |placement| {
+                    if (placement == .border and self.setup.borders.len == 0) continue;
                     const shape = &shapes.all[index];
                     try self.runCase(&.{ .shape = shape, .sync = sync, .placement = placement });
                 };
@@ -94,6 +100,7 @@ pub fn Thread(comptime Host: type) type {
             const setup = self.setup;
             var layout: Layout = .{
                 .regions = setup.regions,
+                .borders = setup.borders,
                 .placement = case.placement,
                 .style = .scattered,
             };
@@ -126,12 +133,14 @@ pub fn Thread(comptime Host: type) type {
             const seed = (setup.request.seed +% self.round) *% 0x9e3779b97f4a7c15;
             layout.visit(seed, mine.order[0..size]);
             const start = try self.pass();
+            const gap = self.pace(layout).*;
             race.run(&.{
                 .layout = layout,
                 .body = body.of(case, (self.me + self.turn) % all),
                 .size = size,
                 .start = start,
-                .pace = self.pace(layout).*,
+                .pace = gap,
+                .jitter = race.jitterOf(layout, gap),
                 .slow_ticks = setup.slow_ticks,
             }, mine, &self.random);
             _ = try self.pass();

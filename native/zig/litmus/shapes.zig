@@ -53,8 +53,15 @@ pub const Placement = enum {
     two_pages,
     /// Two bytes of x at the end of one page, two at the start of the next; y on a page near.
     across,
+    /// The same, and the two pages are the last of one node's memory and the first of the next's.
+    border,
 
-    pub const all = [_]Placement{ .same_page, .two_pages, .across };
+    pub const all = [_]Placement{ .same_page, .two_pages, .across, .border };
+
+    /// Whether x has two bytes on each of two pages.
+    pub fn splits(placement: Placement) bool {
+        return placement == .across or placement == .border;
+    }
 };
 
 /// One line of the table: every shape comes with every sync and every placement.
