@@ -214,6 +214,10 @@ function report(path: string | undefined, node: number, outcome: Outcome, log: L
   }
 }
 
+function statusText(daemon: Daemon): string {
+  return `\n${JSON.stringify(daemon.counters())}\n${daemon.registers()}\n`;
+}
+
 function openConsole(daemon: Daemon, consoleNode: number): Terminal {
   return openTerminal((action) => {
     switch (action.kind) {
@@ -226,7 +230,7 @@ function openConsole(daemon: Daemon, consoleNode: number): Terminal {
       case "help":
         return void process.stderr.write(keyHelp);
       case "status":
-        return void process.stderr.write(`\r\n${JSON.stringify(daemon.counters())}\r\n`);
+        return void process.stderr.write(statusText(daemon).replaceAll("\n", "\r\n"));
       default:
         return action satisfies never;
     }

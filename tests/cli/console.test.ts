@@ -61,6 +61,9 @@ describe.skipIf(missing !== undefined)("the terminal", () => {
     await it.printed("end the VM on all nodes");
     it.terminal.write("\x01c");
     await it.printed('"exits":');
+    await it.printed("vCPU 0 ");
+    await it.printed("rip=");
+    await it.printed("efer=");
     expect(it.child.exitCode).toBeNull();
     it.terminal.write("\x01x");
     await it.child.exited;
