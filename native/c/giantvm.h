@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0x14cd0e55f40a99fe)
+#define GVM_ABI UINT64_C(0x708ab50719eb4e77)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);

@@ -115,7 +115,6 @@ pub const Route = struct {
     last: u64,
     node: u8,
     slow: bool,
-    posted: bool,
 };
 pub const Plan = struct {
     node: u8,
@@ -151,10 +150,10 @@ pub const Probe = struct {
     userfault_features: u64,
 };
 
-/// Structures that cross as CBOR, by name.
-pub const configurations = .{
-    OpenOptions, PlanNode, CpuidEntry, Route, Plan, Boot, Facts, Probe,
-};
+/// Structures that cross as CBOR: those that TypeScript writes, and answers, which it reads field
+/// by field.
+pub const configurations = .{ OpenOptions, PlanNode, CpuidEntry, Route, Plan, Boot };
+pub const answers = .{ Facts, Probe };
 
 pub const Bytes = [*]const u8;
 pub const Out = [*]u8;
@@ -276,7 +275,7 @@ pub const hash: u64 = blk: {
     @setEvalBranchQuota(200_000);
     var state: u64 = 0xcbf29ce484222325;
     for (functions) |f| state = mix(mix(state, f.name), @typeName(f.type));
-    for (configurations) |C| {
+    for (configurations ++ answers) |C| {
         state = mix(state, @typeName(C));
         for (@typeInfo(C).@"struct".fields) |field| {
             state = mix(mix(state, field.name), @typeName(field.type));

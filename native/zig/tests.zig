@@ -9,6 +9,7 @@ comptime {
     _ = @import("test_pc.zig");
     _ = @import("test_vm.zig");
     _ = @import("test_fuzz.zig");
+    _ = @import("test_guest.zig");
     _ = @import("test_litmus.zig");
     _ = @import("sys/probe.zig");
 }

@@ -9,6 +9,9 @@ const counterKey = "\x01c";
 /** A line of counters costs the emulated host some milliseconds on its serial port. */
 const linesPerCount = 2;
 const countersPattern = /^\{"\w+":\d.*\}$/gm;
+/** Of each vCPU of node 0, below its counters. */
+const registersPattern =
+  /^vCPU \d+ \w+, last exit .*(?:\r?\n(?:rip|rax|rsi|r9 |r13|cr0)=.*)+\r?\n/gm;
 
 type Counters = Readonly<Record<string, number>>;
 
@@ -18,9 +21,11 @@ export function lastCounters(log: string): Counters | undefined {
   return line === undefined ? undefined : (JSON.parse(line) as Counters);
 }
 
-/** A log without the counters that were asked for on the way. */
+/** A log without what was asked for on the way, but for the last registers. */
 export function withoutCounters(log: string): string {
-  return log.replaceAll(countersPattern, "").replaceAll(/\n{3,}/g, "\n");
+  const last = [...log.matchAll(countersPattern)].at(-1)?.index ?? 0;
+  const before = log.slice(0, last).replaceAll(registersPattern, "");
+  return (before + log.slice(last)).replaceAll(countersPattern, "").replaceAll(/\n{3,}/g, "\n");
 }
 
 /** The last complete line of the guest's console, without what only terminals need. */

@@ -29,15 +29,18 @@ import {
 } from "./children.ts";
 import { type DemoOptions, type Flags, readDemoOptions } from "./demo-options.ts";
 import { exitCode, Failure } from "./failure.ts";
+import { guestQuietMs } from "./guest-wait.ts";
 import { onSignals } from "./signals.ts";
 
-/** The guest itself gives up on a wait after 20 s; a machine silent for longer hangs. */
-const silenceMs = 60_000;
 /**
  * Of one node for another: a closed port says at once that a node is gone, and on a busy machine a
  * node may wait for its CPU for seconds.
  */
 const nodeSilenceMs = 20_000;
+/** A guest that is silent for longer says nothing any more: a stuck one names its check before. */
+export function quietMs(options: DemoOptions): number {
+  return guestQuietMs({ silenceMs: nodeSilenceMs, guardOff: options.guardOff });
+}
 /** The nodes' own shutdown after the guest's power-off. */
 const closingMs = 15_000;
 
@@ -55,7 +58,7 @@ type Run = {
   readonly code: number;
 };
 
-function nodeCommand(
+export function nodeCommand(
   options: DemoOptions,
   peers: readonly string[],
   node: number,
@@ -117,15 +120,16 @@ function take(line: string, progress: Progress, options: DemoOptions): void {
   }
 }
 
-/** Waits until one node has ended, or nothing was heard for too long, or `interrupted`. */
+/** Waits until one node has ended, or nothing was heard for `limitMs`, or `interrupted`. */
 async function watch(
   children: readonly Child[],
   progress: Progress,
+  limitMs: number,
   interrupted: Promise<number>,
 ): Promise<void> {
   const first = Promise.race([...children.map((child) => child.ended), interrupted]);
   for (;;) {
-    const left = progress.lastHeard + silenceMs - performance.now();
+    const left = progress.lastHeard + limitMs - performance.now();
     if (left <= 0 || (await within(first, left)) !== undefined) return;
   }
 }
@@ -135,6 +139,7 @@ function reasonOf(
   ends: readonly (Ended | undefined)[],
   children: readonly Child[],
   progress: Progress,
+  limitMs: number,
 ): string | null {
   const failed = progress.checks.find((check) => !check.ok);
   if (failed !== undefined) return `check ${failed.name}: ${failed.text.split(" - ").at(-1)}`;
@@ -145,7 +150,7 @@ function reasonOf(
   };
   if (progress.verdict !== "pass") {
     const node = ends.findIndex((end) => end !== undefined && end.code !== 0);
-    if (node < 0) return `the guest gave no verdict within ${silenceMs / 1000} s of silence`;
+    if (node < 0) return `the guest gave no verdict within ${limitMs / 1000} s of silence`;
     return `node ${node} ended before the guest's verdict (exit ${ends[node]?.code})${told(node)}`;
   }
   const late = ends.findIndex((end) => end === undefined);
@@ -185,13 +190,13 @@ async function runNodes(options: DemoOptions, interrupted: Promise<number>): Pro
       const onLine = node === 0 ? (line: string) => take(line, progress, options) : () => {};
       children.push(startChild(nodeCommand(options, peers, node, path), onLine));
     }
-    await watch(children, progress, interrupted);
+    await watch(children, progress, quietMs(options), interrupted);
     const ends = await Promise.all(
       children.map((child) =>
         within(Promise.race([child.ended, interrupted.then(() => undefined)]), closingMs),
       ),
     );
-    const reason = reasonOf(ends, children, progress);
+    const reason = reasonOf(ends, children, progress, quietMs(options));
     await stopAll(children);
     return {
       progress,

@@ -25,23 +25,14 @@ import type { Agreement } from "../protocol/agreement.ts";
 import { type Hello, protocolVersion } from "../protocol/messages.ts";
 import { exitCode, Failure, failureOf, hostFailure } from "./failure.ts";
 import { breakDown } from "./fault.ts";
+import { guestWaitMs } from "./guest-wait.ts";
 import { onSignals } from "./signals.ts";
 import { keyHelp, openTerminal, type Terminal } from "./terminal.ts";
 import { endUnexpectedBy } from "./unexpected.ts";
 import { buildId } from "./version.ts";
 
-/**
- * A vCPU of the built-in guest calls a check failed when another has not moved for so long: five
- * times what a node may be silent, as one wait may need many pages.
- */
-const guestWait = { leastMs: 10_000, silences: 5 } as const;
 /** How much longer the guest looks for the consequences where a test has switched a guard off. */
 const huntGuardOff = 50;
-
-function guestWaitMs(config: RunConfig): number {
-  if (config.guardOff !== "") return guestWait.leastMs;
-  return Math.max(guestWait.leastMs, guestWait.silences * config.silenceMs);
-}
 
 function numbers(counters: Counters): Record<string, number> {
   return Object.fromEntries(Object.entries(counters).map(([name, value]) => [name, Number(value)]));
@@ -223,6 +214,10 @@ function report(path: string | undefined, node: number, outcome: Outcome, log: L
   }
 }
 
+function statusText(daemon: Daemon): string {
+  return `\n${JSON.stringify(daemon.counters())}\n${daemon.registers()}\n`;
+}
+
 function openConsole(daemon: Daemon, consoleNode: number): Terminal {
   return openTerminal((action) => {
     switch (action.kind) {
@@ -235,7 +230,7 @@ function openConsole(daemon: Daemon, consoleNode: number): Terminal {
       case "help":
         return void process.stderr.write(keyHelp);
       case "status":
-        return void process.stderr.write(`\r\n${JSON.stringify(daemon.counters())}\r\n`);
+        return void process.stderr.write(statusText(daemon).replaceAll("\n", "\r\n"));
       default:
         return action satisfies never;
     }

@@ -64,7 +64,7 @@ export class KeyReader {
 export const keyHelp = `
 Ctrl-A x  end the VM on all nodes
 Ctrl-A p  press the guest's power button
-Ctrl-A c  counters of this node
+Ctrl-A c  counters of this node and its vCPUs' registers
 Ctrl-A h  this help
 Ctrl-A a  send Ctrl-A
 `.replaceAll("\n", "\r\n");

@@ -10,11 +10,19 @@ import guestPath from "../../dist/guest.bin" with { type: "file" };
 import { alignUp } from "./bytes.ts";
 import { MachineError } from "./errors.ts";
 import type { GuestImages } from "./images.ts";
-import { boot, gpaRanges, type NodeShare, pageBytes, ramBytes } from "./map.ts";
+import {
+  boot,
+  gpaRanges,
+  type NodeShare,
+  pageBytes,
+  probeGpa,
+  probePort,
+  ramBytes,
+} from "./map.ts";
 import { bootGdt } from "./pagetables.ts";
 
-/** Where the probe device is; native/zig/devices/map.zig says the same. */
-export const probe = { gpa: 0xfed8_0000, bytes: 0x1000, port: 0x500, ports: 8 } as const;
+/** How much of both address spaces the probe device takes. */
+export const probe = { bytes: 0x1000, ports: 8 } as const;
 
 const layout = {
   info: 0x10000,
@@ -139,7 +147,7 @@ function infoBlock(input: BuiltinInput, placed: readonly PlacedNode[]): Uint8Arr
   const head = [info.version, placed.length, vcpus, input.deviceNode];
   for (const [i, value] of head.entries()) words[1 + i] = BigInt(value);
   const { waitLimitMs, scalePercent, hunt } = input;
-  const tail = [apicTimerKhz, waitLimitMs, scalePercent, hunt, probe.gpa, probe.port];
+  const tail = [apicTimerKhz, waitLimitMs, scalePercent, hunt, probeGpa, probePort];
   for (const [i, value] of tail.entries()) words[7 + i] = BigInt(value);
   const areas = info.headWords + info.nodeWords * info.nodesMax;
   for (const [i, node] of placed.entries()) {

@@ -3,7 +3,7 @@
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 
-export const abiHashU64 = 0x14cd0e55f40a99fen;
+export const abiHashU64 = 0x708ab50719eb4e77n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -153,11 +153,10 @@ export type Route = {
   readonly lastU64: bigint;
   readonly node: number;
   readonly slow: boolean;
-  readonly posted: boolean;
 };
 
 export function wireRoute(value: Route): Wire {
-  return [value.space, value.firstU64, value.lastU64, value.node, value.slow, value.posted];
+  return [value.space, value.firstU64, value.lastU64, value.node, value.slow];
 }
 
 export type Plan = {
@@ -203,32 +202,4 @@ export type Boot = {
 
 export function wireBoot(value: Boot): Wire {
   return [value.longMode, value.ripU64, value.rsiU64, value.rspU64, value.cr3U64, value.gdtU64];
-}
-
-export type Facts = {
-  readonly vendor: Uint8Array;
-  readonly cpuid: readonly CpuidEntry[];
-  readonly tscKhz: number;
-  readonly physicalAddressBits: number;
-  readonly xcr0U64: bigint;
-};
-
-export function wireFacts(value: Facts): Wire {
-  return [
-    value.vendor,
-    value.cpuid.map(wireCpuidEntry),
-    value.tscKhz,
-    value.physicalAddressBits,
-    value.xcr0U64,
-  ];
-}
-
-export type Probe = {
-  readonly kvmApiVersion: number;
-  readonly userfault: number;
-  readonly userfaultFeaturesU64: bigint;
-};
-
-export function wireProbe(value: Probe): Wire {
-  return [value.kvmApiVersion, value.userfault, value.userfaultFeaturesU64];
 }

@@ -32,7 +32,6 @@ function wireRoute(range: PortRange): abi.Route {
     lastU64: range.lastU64,
     node: range.node,
     slow: range.speed === "slow",
-    posted: range.posted,
   };
 }
 

@@ -150,6 +150,11 @@ export class Daemon {
     return Object.fromEntries(entries.map(([name, value]) => [name, Number(value)]));
   }
 
+  /** Of each vCPU of this node as of its last exit; "" before there is a machine. */
+  registers(): string {
+    return this.#vcpus.map((vcpu) => this.#dataPlane?.registers(vcpu) ?? "").join("\n");
+  }
+
   /** Ends the VM on all nodes, for a signal or the console's quit key. */
   end(code: number, reason: string): void {
     this.#step({ kind: "end", cause: "signal", code, reason });
@@ -280,6 +285,8 @@ export class Daemon {
   }
 
   #loading: (() => GuestImages) | undefined;
+  /** This node's, by their number in the cluster, while there is a machine. */
+  #vcpus: readonly number[] = [];
 
   #configure(agreement: Agreement, hellos: readonly Hello[]): void {
     this.#o.log.info(
@@ -289,6 +296,9 @@ export class Daemon {
     this.#loading = () => this.#o.images(agreement, hellos);
     this.#try(() => {
       this.#dataPlane?.configure(this.#o.planOf(agreement, hellos));
+      const before = hellos.slice(0, this.#o.node).reduce((sum, hello) => sum + hello.cpus, 0);
+      const own = hellos[this.#o.node]?.cpus ?? 0;
+      this.#vcpus = Array.from({ length: own }, (_, index) => before + index);
       this.#step({ kind: "configured" });
     });
   }
@@ -336,6 +346,7 @@ export class Daemon {
 
   async #restart(epoch: number): Promise<void> {
     this.#o.log.info("the guest restarts");
+    this.#vcpus = [];
     // Peers may still need an answer of this epoch's engine; all have stopped, so none does.
     await this.#dataPlane?.close();
     this.#dataPlane = undefined;
@@ -350,6 +361,7 @@ export class Daemon {
   async #finish(code: number, cause: string, reason: string): Promise<void> {
     if (this.#over) return;
     this.#over = true;
+    this.#vcpus = [];
     const counters = this.#dataPlane?.counters() ?? {};
     const limit = performance.now() + (cause === "lost" ? lostLingerMs : lingerMs);
     // What the others must still hear, and the acknowledgements they wait for.

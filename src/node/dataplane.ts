@@ -32,7 +32,6 @@ export type PortRange = {
   /** fast: executed by the owner's native devices; slow: handed to TypeScript there. */
   readonly speed: "fast" | "slow";
   /** Writes need no answer. */
-  readonly posted: boolean;
 };
 
 /** Everything all nodes agreed on, plus which node this one is. */

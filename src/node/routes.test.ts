@@ -18,7 +18,6 @@ test("all native devices are the device node's, each slow one its own node's", (
         lastU64: BigInt(scratchPorts.last),
         node: scratch,
         speed: "slow",
-        posted: false,
       },
     ]);
     const native = table.filter((route) => route.speed === "fast");

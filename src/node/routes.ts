@@ -12,7 +12,6 @@ function fast(space: "port" | "mmio", first: number, last: number, node: number)
     lastU64: BigInt(last),
     node,
     speed: "fast",
-    posted: false,
   };
 }
 
@@ -28,12 +27,12 @@ export function deviceRoutes(node: number, slow: readonly Place[]): readonly Por
     fast("port", 0xa0, 0xa1, node),
     fast("port", map.crtcPort, map.crtcPort + 1, node),
     fast("port", 0x4d0, 0x4d1, node),
-    fast("port", 0xf4, 0xf4, node),
-    fast("port", probe.port, probe.port + probe.ports - 1, node),
+    fast("port", map.debugExitPort, map.debugExitPort, node),
+    fast("port", map.probePort, map.probePort + probe.ports - 1, node),
     fast("port", map.pm1aEvent, map.pmTimer + 3, node),
     fast("port", map.resetPort, map.resetPort, node),
     fast("mmio", map.ioApicGpa, map.ioApicGpa + 0xfff, node),
-    fast("mmio", probe.gpa, probe.gpa + probe.bytes - 1, node),
+    fast("mmio", map.probeGpa, map.probeGpa + probe.bytes - 1, node),
   ];
   return [...native, ...slowRoutes(slow, native)];
 }

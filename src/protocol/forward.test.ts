@@ -94,7 +94,7 @@ test("an access that no device takes whole reads as all ones", () => {
 test("the table refuses overlaps and empty ranges by name", () => {
   const routes = slowRoutes([place], []);
   expect(routes).toEqual([
-    { space: "mmio", firstU64: 0x1000n, lastU64: 0x1fffn, node: 2, speed: "slow", posted: false },
+    { space: "mmio", firstU64: 0x1000n, lastU64: 0x1fffn, node: 2, speed: "slow" },
   ]);
   const other = { ...place, name: "net", firstU64: 0x1fffn, lastU64: 0x2fffn };
   expect(() => slowRoutes([place, other], [])).toThrow("device net: another device answers");

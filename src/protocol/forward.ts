@@ -45,7 +45,7 @@ export function slowRoutes(
       (other) => other.space === space && other.firstU64 <= lastU64 && firstU64 <= other.lastU64,
     );
     if (clash) throw new Error(`device ${name}: another device answers within ${where}`);
-    routes.push({ space, firstU64, lastU64, node, speed: "slow", posted: false });
+    routes.push({ space, firstU64, lastU64, node, speed: "slow" });
   }
   return routes;
 }

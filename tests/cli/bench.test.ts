@@ -3,9 +3,12 @@
 import { describe, expect, test } from "bun:test";
 import { placementText } from "../../src/cli/bench.ts";
 import { kvmMissing, run } from "../program.ts";
+import { toolMissing } from "../tools.ts";
 
 const missing = kvmMissing();
 if (missing !== undefined) console.warn(`SKIPPED: bench dsm: ${missing}`);
+const noTaskset = toolMissing("taskset", "util-linux");
+if (noTaskset !== undefined) console.warn(`SKIPPED: bench dsm on one CPU: ${noTaskset}`);
 
 type Row = {
   readonly p50: number;
@@ -53,8 +56,7 @@ describe.skipIf(missing !== undefined)("bench dsm", () => {
     expect(result.placement).toMatch(/^(node 0 on CPU \d+, node 1 on|both nodes share) CPU \d+, /);
   });
 
-  test("says when both nodes share one CPU", async () => {
-    if (Bun.which("taskset") === null) return console.warn("SKIPPED: one CPU: no taskset");
+  test.skipIf(noTaskset !== undefined)("says when both nodes share one CPU", async () => {
     const status = await Bun.file("/proc/self/status").text();
     const cpu = /^Cpus_allowed_list:\s*(\d+)/m.exec(status)![1]!;
     const { placement } = await bench(["taskset", "-c", cpu]);

@@ -6,48 +6,13 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { executable, freePorts, kvmMissing, start } from "../program.ts";
+import { onTerminal } from "../terminal.ts";
 
 const missing = kvmMissing();
 if (missing !== undefined) console.warn(`SKIPPED: the console on a terminal: ${missing}`);
 
 /** ICANON and ECHO of c_lflag (asm-generic/termbits.h). */
 const cooked = 0x02 | 0x08;
-
-/** A terminal of its own for one program, with what it printed and a way to await words. */
-function onTerminal(command: readonly string[]) {
-  let text = "";
-  const waiting = new Set<() => void>();
-  const wake = () => {
-    for (const each of waiting) each();
-  };
-  const terminal = new Bun.Terminal({
-    data: (_terminal, bytes) => {
-      text += new TextDecoder().decode(bytes);
-      wake();
-    },
-  });
-  const before = terminal.localFlags;
-  const child = Bun.spawn([...command], { terminal });
-  return {
-    terminal,
-    child,
-    before,
-    text: () => text,
-    async printed(words: string): Promise<void> {
-      while (!text.includes(words)) {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        waiting.add(resolve);
-        await promise;
-        waiting.delete(resolve);
-      }
-    },
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await child.exited;
-      terminal.close();
-    },
-  };
-}
 
 /** Long checks: the guest is still busy when the test acts. */
 const node = [executable, "run", "--local-memory", "64M", "--scale", "10000"];
@@ -96,6 +61,9 @@ describe.skipIf(missing !== undefined)("the terminal", () => {
     await it.printed("end the VM on all nodes");
     it.terminal.write("\x01c");
     await it.printed('"exits":');
+    await it.printed("vCPU 0 ");
+    await it.printed("rip=");
+    await it.printed("efer=");
     expect(it.child.exitCode).toBeNull();
     it.terminal.write("\x01x");
     await it.child.exited;

@@ -5,6 +5,13 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { kvmMissing, run, start, temporaryFolder } from "../program.ts";
 import { tinyGuest } from "../tiny-guest.ts";
+import { toolMissing } from "../tools.ts";
+
+const missing = kvmMissing();
+if (missing !== undefined) console.warn(`SKIPPED: reports and logs of a guest: ${missing}`);
+const noPrivileges =
+  process.getuid?.() === 0 ? toolMissing("setpriv", "util-linux") : "root is needed";
+if (noPrivileges !== undefined) console.warn(`SKIPPED: forbidden files: ${noPrivileges}`);
 
 const cases: readonly {
   readonly args: readonly string[];
@@ -89,10 +96,7 @@ describe("bad input", () => {
     expect(end.code).toBe(2);
   });
 
-  test("files that this user may not use", async () => {
-    if (process.getuid?.() !== 0 || Bun.which("setpriv") === null) {
-      return console.warn("SKIPPED: files without permission: needs root and setpriv");
-    }
+  test.skipIf(noPrivileges !== undefined)("files that this user may not use", async () => {
     using folder = temporaryFolder();
     const secret = join(folder.path, "secret.toml");
     writeFileSync(secret, "", { mode: 0o000 });
@@ -105,8 +109,7 @@ describe("bad input", () => {
     }
   });
 
-  test("a report that cannot be written leaves the outcome as it is", async () => {
-    if (kvmMissing() !== undefined) return console.warn(`SKIPPED: report: ${kvmMissing()}`);
+  test.skipIf(missing !== undefined)("a report that cannot be written", async () => {
     using folder = temporaryFolder();
     const kernel = join(folder.path, "guest.elf");
     writeFileSync(kernel, tinyGuest(crash));
@@ -159,8 +162,7 @@ describe("--log-format json", () => {
     }
   });
 
-  test("and to the last sentence", async () => {
-    if (kvmMissing() !== undefined) return console.warn(`SKIPPED: json log: ${kvmMissing()}`);
+  test.skipIf(missing !== undefined)("and to the last sentence", async () => {
     const node = start(["run", "-v", "--scale", "10000"], { env: { GIANTVM_LOG_FORMAT: "json" } });
     await node.logged("the VM runs");
     node.process.kill("SIGTERM");

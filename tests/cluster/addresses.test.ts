@@ -5,11 +5,11 @@
 
 import { describe, expect, test } from "bun:test";
 import { executable, freePorts, kvmMissing, run, start } from "../program.ts";
+import { toolMissing } from "../tools.ts";
 
 const missing = kvmMissing();
 if (missing !== undefined) console.warn(`SKIPPED: addresses of a cluster: ${missing}`);
-const noSpaces =
-  process.getuid?.() !== 0 || Bun.which("ip") === null ? "root and iproute2 are needed" : undefined;
+const noSpaces = process.getuid?.() === 0 ? toolMissing("ip", "iproute2") : "root is needed";
 if (noSpaces !== undefined) console.warn(`SKIPPED: nodes in network namespaces: ${noSpaces}`);
 
 async function passes(peers: readonly string[], selves: readonly string[]): Promise<void> {

@@ -12,7 +12,11 @@ type Summary = {
   readonly vcpus: number;
   readonly pages_moved: number;
   readonly ipis_between_nodes: number;
-  readonly checks: readonly { readonly name: string; readonly ok: boolean }[];
+  readonly checks: readonly {
+    readonly name: string;
+    readonly ok: boolean;
+    readonly cost: { readonly value: number; readonly unit: string };
+  }[];
   readonly reason: string | null;
 };
 
@@ -53,9 +57,17 @@ describe.skipIf(missing !== undefined)("built-in guest", () => {
         stderr: "",
         verdict: "pass",
       });
+      expect(summary.nodes).toBe(nodes!);
       expect(summary.vcpus).toBe(nodes! * cpus!);
-      expect(summary.checks.length).toBe(36);
+      expect(summary.checks.length).toBe(37);
       expect(summary.checks.every((check) => check.ok)).toBe(true);
+      for (const { name, cost } of summary.checks) {
+        expect({ name, unit: cost.unit }).toEqual({ name, unit: "us" });
+        expect(Number.isFinite(cost.value) && cost.value >= 0).toBe(true);
+      }
+      // Few checks have nothing to measure on one host: those of refused instructions.
+      const free = summary.checks.filter(({ cost }) => cost.value === 0).map(({ name }) => name);
+      expect(free.filter((name) => !["alignment", "split-lock"].includes(name))).toEqual([]);
       if (nodes! > 1) {
         expect(summary.pages_moved).toBeGreaterThan(100);
         expect(summary.ipis_between_nodes).toBeGreaterThan(10);

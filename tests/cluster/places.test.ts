@@ -6,7 +6,8 @@
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { executable, freePorts, kvmMissing, Log, start, temporaryFolder } from "../program.ts";
+import { executable, freePorts, kvmMissing, start, temporaryFolder } from "../program.ts";
+import { onTerminal } from "../terminal.ts";
 import { tinyGuest } from "../tiny-guest.ts";
 
 const missing = kvmMissing();
@@ -103,30 +104,17 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
     expect(stderr).toContain('--device-node "2": give a whole number from 0 to 1');
   });
 
-  test.skipIf(Bun.which("script") === null)(
-    "the power button crosses nodes",
-    async () => {
-      using folder = temporaryFolder();
-      const kernel = join(folder.path, "guest.elf");
-      writeFileSync(kernel, tinyGuest(waitForPower));
-      const [first, second] = commands(await localPeers(2), kernel, 1, 0);
-      const other = start(second!);
-      const line = [executable, ...first!].join(" ");
-      // Gives the first node a terminal, so that Ctrl-A works.
-      const typed = Bun.spawn(["script", "-qefc", line, "/dev/null"], {
-        stdin: "pipe",
-        stdout: "pipe",
-        stderr: "pipe",
-      });
-      const screen = new Log();
-      const read = screen.read(typed.stdout);
-      await screen.contains(">");
-      typed.stdin.write("\x01p");
-      await typed.stdin.flush();
-      await Promise.all([read, typed.exited, other.finished]);
-      expect([typed.exitCode, typed.signalCode]).toEqual([0, null]);
-      expect((await other.finished).code).toBe(0);
-    },
-    60_000,
-  );
+  test("the power button crosses nodes", async () => {
+    using folder = temporaryFolder();
+    const kernel = join(folder.path, "guest.elf");
+    writeFileSync(kernel, tinyGuest(waitForPower));
+    const [first, second] = commands(await localPeers(2), kernel, 1, 0);
+    const other = start(second!);
+    await using typed = onTerminal([executable, ...first!]);
+    await typed.printed(">");
+    typed.terminal.write("\x01p");
+    await typed.child.exited;
+    expect([typed.child.exitCode, typed.child.signalCode]).toEqual([0, null]);
+    expect((await other.finished).code).toBe(0);
+  }, 60_000);
 });

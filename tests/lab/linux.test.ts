@@ -1,24 +1,9 @@
 /** @module Debian's kernel on giantvm, in emulated hosts with /dev/kvm: one node, then two. */
 
 import { expect, test } from "bun:test";
-import { makeLab } from "../../scripts/lab/lab.ts";
-import { LabMissing } from "../../scripts/lab/packages.ts";
-import { type Lab, overheadSeconds, play } from "../../scripts/lab/play.ts";
+import { overheadSeconds, play } from "../../scripts/lab/play.ts";
 import { scenarios } from "../../scripts/lab/scenarios.ts";
-
-function say(line: string): void {
-  console.log(`lab: ${line}`);
-}
-
-async function findLab(): Promise<Lab | undefined> {
-  try {
-    return await makeLab(say);
-  } catch (error) {
-    if (!(error instanceof LabMissing)) throw error;
-    console.warn(`SKIPPED: the lab is not available here: ${error.message}`);
-    return undefined;
-  }
-}
+import { findLab, say } from "./find.ts";
 
 const lab = await findLab();
 

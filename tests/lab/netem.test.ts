@@ -4,24 +4,9 @@
  */
 
 import { expect, test } from "bun:test";
-import { makeLab } from "../../scripts/lab/lab.ts";
-import { LabMissing } from "../../scripts/lab/packages.ts";
-import { type Lab, overheadSeconds, play } from "../../scripts/lab/play.ts";
+import { overheadSeconds, play } from "../../scripts/lab/play.ts";
 import { scenarios } from "../../scripts/lab/scenarios.ts";
-
-function say(line: string): void {
-  console.log(`lab: ${line}`);
-}
-
-async function findLab(): Promise<Lab | undefined> {
-  try {
-    return await makeLab(say);
-  } catch (error) {
-    if (!(error instanceof LabMissing)) throw error;
-    console.warn(`SKIPPED: the lab is not available here: ${error.message}`);
-    return undefined;
-  }
-}
+import { findLab, say } from "./find.ts";
 
 const lab = await findLab();
 const scenario = scenarios.get("netem")!;
@@ -40,6 +25,8 @@ test.skipIf(lab === undefined)(
     if (!outcome.ok) console.error([...outcome.logs, outcome.console].join("\n---\n"));
     expect(outcome.reason).toBe("");
     expect(outcome.console).toContain("verdict pass");
+    // Two hosts, two counters: nodes that set them badly would show here first.
+    expect(outcome.console).toMatch(/^check tsc ok \d+\.\d+ us /m);
     for (const [node, counters] of outcome.counters.entries()) {
       expect(lostBy(outcome.logs[node]!)).toBeGreaterThan(20);
       expect(counters["retransmissions"]).toBeGreaterThan(20);

@@ -105,10 +105,17 @@ test("while the guest boots, what it does is said again and again", async () => 
   expect(line).toEndWith("guest: [    0.1] Linux version 6.12");
 });
 
+function registers(ageMs: number): string {
+  const groups = "rip=01 rsp=02\nrax=03\nr9 =04\ncr0=05 efer=0500\n";
+  return `vCPU 0 halted, last exit ${ageMs} ms ago\n${groups}`;
+}
+
 test("counters asked for on the way are no part of the log that is shown", () => {
   const log = 'a\n\n{"exits":1,"b":2}\n\nLAB-REPORT {"node":0}\n';
   expect(lastCounters(log)).toEqual({ exits: 1, b: 2 });
   expect(withoutCounters(log)).toBe('a\nLAB-REPORT {"node":0}\n');
+  const asked = `a\n{"exits":1}\n${registers(7)}b\n{"exits":1}\n${registers(8)}c\n`;
+  expect(withoutCounters(asked)).toBe(`a\n\nb\n\n${registers(8)}c\n`);
 });
 
 test("giantvm's command line on each host", () => {

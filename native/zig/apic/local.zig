@@ -41,7 +41,6 @@ const reg_cmci = 0x2f0;
 const reg_icr_low = 0x300;
 const reg_icr_high = 0x310;
 const reg_lvt_timer = 0x320;
-const reg_lvt_lint0 = 0x350;
 const reg_lvt_error = 0x370;
 const reg_timer_initial = 0x380;
 const reg_timer_current = 0x390;

@@ -36,8 +36,6 @@ const assert = std.debug.assert;
 pub const State = local_room.State;
 pub const Local = local_room.Local;
 pub const Guards = guards_room.Guards;
-/// All rules on but the named one, for tests that must see the checkers notice.
-pub const guardByName = Guards.without;
 
 pub const Config = config_room.Config;
 pub const Stats = config_room.Stats;

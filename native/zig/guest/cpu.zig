@@ -191,6 +191,13 @@ pub fn word(gpa: u64) *u64 {
 
 pub const readTsc = litmus.race.ticks;
 
+/// Not before what the program read earlier: a processor reads its counter ahead (SDM vol. 2,
+/// RDTSC).
+pub fn readTscOrdered() u64 {
+    asm volatile ("lfence" ::: .{ .memory = true });
+    return readTsc();
+}
+
 pub fn relax(times: u64) void {
     for (0..times) |_| asm volatile ("pause" ::: .{ .memory = true });
 }

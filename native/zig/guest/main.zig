@@ -28,6 +28,7 @@ const checks = @import("checks/coherence.zig").checks ++
     @import("checks/atomics.zig").checks ++
     @import("checks/instructions.zig").checks ++
     @import("checks/split.zig").checks ++
+    @import("checks/tsc.zig").checks ++
     @import("checks/interrupts.zig").checks ++
     @import("checks/commands.zig").checks ++
     @import("checks/xapic.zig").checks ++

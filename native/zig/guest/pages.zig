@@ -39,6 +39,7 @@ pub const Use = enum(u64) {
     split_2,
     copies,
     held,
+    tsc_bound,
 };
 
 comptime {

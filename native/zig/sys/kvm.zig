@@ -207,7 +207,6 @@ const cap_sync_regs = 74;
 pub const cap_immediate_exit = 136;
 pub const cap_user_space_msr = 188;
 const cap_enforce_pv_feature_cpuid = 190;
-const cap_tsc_control = 60;
 const api_version_wanted = 12;
 const msr_tsc = 0x10;
 

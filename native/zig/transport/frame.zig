@@ -36,7 +36,6 @@ pub const Frame = union(enum) { ack: Ack, part: Part, ping };
 /// Longest head of a part: array, kind, number, distance, total, index, count, length.
 pub const part_overhead = 1 + 1 + 9 + 5 + 3 + 1 + 1 + 3;
 pub const ack_bytes_max = 2 + 1 + 9 + 5 + 3 + limits.ack_ranges * 10;
-pub const ping_bytes = 2;
 
 pub fn writeAck(writer: *cbor.Writer, seen: *const ranges.Ranges, delay_us: u32) void {
     const items = seen.slice();

@@ -2,8 +2,7 @@
 //! nowhere. TypeScript owns the table; this file executes it. The table is part of the epoch: every
 //! node computes it from what all agreed on, has it before any vCPU runs, and keeps it until the
 //! reset; a datagram of another epoch is dropped by its head. Accesses of one vCPU keep program
-//! order: each is answered before the next, posted writes excepted, which keep theirs by their
-//! order key.
+//! order: each is answered before the next.
 
 const std = @import("std");
 const abi = @import("../abi.zig");
@@ -60,8 +59,6 @@ pub const Bus = struct {
             return self.execute(a, data);
         }
         vcpu.io_seq += 1;
-        // TypeScript answers every access it is handed, so that a guest cannot pile them up.
-        const posted = route.posted and a.write and !route.slow;
         vcpu.answer.seq = vcpu.io_seq;
         vcpu.answer.node = route.node;
         vcpu.answer.ready.store(0, .release);
@@ -77,14 +74,12 @@ pub const Bus = struct {
                 .seq = vcpu.io_seq,
                 .space = a.space,
                 .write = a.write,
-                .posted = posted,
                 .address = a.address,
                 .size = a.size,
                 .count = a.count,
                 .data = if (a.write) data[0..@min(data.len, data_max)] else &.{},
             } });
         }
-        if (posted) return;
         self.await(vcpu, route.node, a, data);
     }
 
@@ -146,8 +141,7 @@ pub const Bus = struct {
         const route = self.find(a.space, a.address);
         const here = sane and route != null and route.?.node == self.machine.node;
         if (!here) {
-            if (!request.posted) self.reply(from, request.vcpu, request.seq, status_failed, &.{});
-            return;
+            return self.reply(from, request.vcpu, request.seq, status_failed, &.{});
         }
         var data: [data_max]u8 = undefined;
         if (a.write) @memcpy(data[0..bytes], request.data);
@@ -156,7 +150,6 @@ pub const Bus = struct {
             return self.reply(from, request.vcpu, request.seq, status_failed, &.{});
         }
         self.execute(a, data[0..bytes]);
-        if (request.posted) return;
         const answer: []const u8 = if (a.write) &.{} else data[0..bytes];
         self.reply(from, request.vcpu, request.seq, status_ok, answer);
     }
@@ -184,7 +177,7 @@ pub const Bus = struct {
     }
 
     /// A slow device: TypeScript answers through slowReply. False when too many wait already, which
-    /// only a peer that posts more than one access per vCPU can bring about.
+    /// only a peer that sends a vCPU's next access before the answer can bring about.
     fn handUp(self: *Bus, node: m.NodeId, vcpu: u8, seq: u64, a: Access, data: []const u8) bool {
         const id = self.reserve(.{ .used = true, .node = node, .vcpu = vcpu, .seq = seq }) orelse
             return false;

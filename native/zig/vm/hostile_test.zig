@@ -56,7 +56,6 @@ fn access(vcpu: u8, size: u8, count: u32, data: []const u8) m.Message {
         .seq = 1,
         .space = .port,
         .write = data.len > 0,
-        .posted = false,
         .address = 0x40,
         .size = size,
         .count = count,
@@ -163,7 +162,6 @@ fn permitted(r: std.Random, data: []const u8) m.Message {
             .seq = r.int(u64),
             .space = if (mmio) .mmio else .port,
             .write = write,
-            .posted = r.boolean(),
             .address = if (mmio)
                 0xfec0_0000 + @as(u64, r.uintLessThan(u8, 0x50))
             else if (r.uintLessThan(u8, 8) == 0)

@@ -68,7 +68,6 @@ pub const Rig = struct {
                     .last = 0xfec0_0fff,
                     .node = 0,
                     .slow = false,
-                    .posted = false,
                 },
                 port(0x3f8, 0x3ff, false),
                 port(slow_port, slow_port + 7, true),
@@ -209,7 +208,7 @@ fn planNode(data_port: u16, cpus: u8) abi.PlanNode {
 }
 
 fn port(first: u64, last: u64, slow: bool) abi.Route {
-    return .{ .space = 0, .first = first, .last = last, .node = 0, .slow = slow, .posted = false };
+    return .{ .space = 0, .first = first, .last = last, .node = 0, .slow = slow };
 }
 
 fn rate(system: kvm.System) !u32 {

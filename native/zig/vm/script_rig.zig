@@ -51,7 +51,6 @@ pub const Rig = struct {
                 .last = debug_port,
                 .node = 0,
                 .slow = false,
-                .posted = false,
             }},
             .silence_ms = 2000,
             .spin_us = 0,

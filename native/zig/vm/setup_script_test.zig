@@ -32,7 +32,7 @@ fn setUp() !void {
         .tsc_khz = 2_000_000,
         .device_node = 0,
         .routes = &.{
-            .{ .space = 0, .first = 1, .last = 2, .node = 0, .slow = false, .posted = false },
+            .{ .space = 0, .first = 1, .last = 2, .node = 0, .slow = false },
         },
         .silence_ms = 2000,
         .spin_us = 0,

@@ -88,7 +88,6 @@ pub const IoRequest = struct {
     seq: u64,
     space: Space,
     write: bool,
-    posted: bool,
     address: u64,
     size: u8,
     count: u32,
@@ -149,7 +148,7 @@ pub const Message = union(Kind) {
 
     /// Messages of one key keep their order between a pair of nodes, across classes. Coherence: the
     /// page. Interrupts: one key per sending node, because INIT must stay before SIPI and an EOI
-    /// before the next edge. I/O: the vCPU, so that its posted writes stay before its reads.
+    /// before the next edge. I/O: the vCPU.
     pub fn orderKey(self: *const Message) u64 {
         const page_key: u64 = 1 << 32;
         const interrupt_key: u64 = 2 << 32;
