@@ -235,7 +235,7 @@ function openConsole(daemon: Daemon, consoleNode: number): Terminal {
       case "help":
         return void process.stderr.write(keyHelp);
       case "status":
-        return void process.stderr.write(`\r\n${JSON.stringify(daemon.counters())}\r\n`);
+        return void process.stderr.write(`\r\n${JSON.stringify(numbers(daemon.counters()))}\r\n`);
       default:
         return action satisfies never;
     }
@@ -261,7 +261,7 @@ async function runNode(config: RunConfig, log: Log): Promise<number> {
   const { daemon, close } = await start(config, log);
   watch(daemon);
   const terminal = openConsole(daemon, config.consoleNode);
-  breakDown(config.fault, () => daemon.counters()["exits"] ?? 0);
+  breakDown(config.fault, () => Number(daemon.counters()["exits"] ?? 0));
   const outcome = await daemon.run();
   terminal.close();
   close();

@@ -96,6 +96,7 @@ describe.skipIf(missing !== undefined)("the terminal", () => {
     await it.printed("end the VM on all nodes");
     it.terminal.write("\x01c");
     await it.printed('"exits":');
+    await it.printed('"controlMalformed":0');
     expect(it.child.exitCode).toBeNull();
     it.terminal.write("\x01x");
     await it.child.exited;
