@@ -112,11 +112,11 @@ export class Channels {
     return this.#peers.every((peer) => peer.instanceU64 === 0n || peer.link.waiting === 0);
   }
 
-  /** What peers make this node keep: processes of theirs that are gone, and bytes. */
+  /** The most that any peer makes this node keep: processes of it that are gone, and bytes. */
   get kept(): { readonly gone: number; readonly bytes: number } {
     return {
-      gone: this.#peers.reduce((sum, peer) => sum + peer.gone.length, 0),
-      bytes: this.#peers.reduce((sum, peer) => sum + peer.link.heldBytes, 0),
+      gone: Math.max(...this.#peers.map((peer) => peer.gone.length)),
+      bytes: Math.max(...this.#peers.map((peer) => peer.link.heldBytes)),
     };
   }
 

@@ -56,10 +56,10 @@ export class Member {
     return this.#channels.counters;
   }
 
-  /** What others make this node keep; each within its bound. */
+  /** The most that any peer makes this node keep, and answers to strangers. */
   get kept() {
-    const [early, answers] = [this.#early.length, this.#answers.length];
-    return { ...this.#channels.kept, early, answers };
+    const early = this.#options.names.map((_, node) => this.#earlyOf(node));
+    return { ...this.#channels.kept, early: Math.max(...early), answers: this.#answers.length };
   }
 
   step(event: Event, nowNsU64: bigint): readonly HostEffect[] {
@@ -132,13 +132,16 @@ export class Member {
     // Between two epochs nobody listens; an end of the one before still ends the next.
     const next = "epoch" in message && message.epoch > this.#epoch;
     if (next || (this.#between && message.kind === "end")) {
-      const known = this.#early.filter((early) => early.from === from).length;
       const soon = !("epoch" in message) || message.epoch <= this.#epoch + 1;
-      if (soon && known < earlyMax) this.#early.push({ from, message });
+      if (soon && this.#earlyOf(from) < earlyMax) this.#early.push({ from, message });
       else this.#channels.counters.early += 1;
       return [];
     }
     return this.step({ kind: "message", from, message }, nowNsU64);
+  }
+
+  #earlyOf(node: number): number {
+    return this.#early.filter(({ from }) => from === node).length;
   }
 
   #toStranger({ address, port }: Endpoint): string {
