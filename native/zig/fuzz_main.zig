@@ -1,7 +1,7 @@
 //! Fuzz targets from the command line: `fuzz NAME --hex BYTES` runs one input, `fuzz NAME --seed S
 //! --runs N` inputs made from the corpus by a seed, `fuzz NAME` the corpus alone. What breaks a
 //! target, also by a panic, is printed as a line for its corpus. `npm run fuzz` searches longer and
-//! guided by coverage, and confirms with this program what it found (docs/fuzzing.md).
+//! guided by coverage, and replays with this program what it found (docs/fuzzing.md).
 
 const std = @import("std");
 const targets = @import("fuzz/targets.zig");

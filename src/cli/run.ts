@@ -215,7 +215,7 @@ function report(path: string | undefined, node: number, outcome: Outcome, log: L
 }
 
 function statusText(daemon: Daemon): string {
-  return `\n${JSON.stringify(daemon.counters())}\n${daemon.registers()}\n`;
+  return `\n${JSON.stringify(numbers(daemon.counters()))}\n${daemon.registers()}\n`;
 }
 
 function openConsole(daemon: Daemon, consoleNode: number): Terminal {
@@ -256,7 +256,7 @@ async function runNode(config: RunConfig, log: Log): Promise<number> {
   const { daemon, close } = await start(config, log);
   watch(daemon);
   const terminal = openConsole(daemon, config.consoleNode);
-  breakDown(config.fault, () => daemon.counters()["exits"] ?? 0);
+  breakDown(config.fault, () => Number(daemon.counters()["exits"] ?? 0));
   const outcome = await daemon.run();
   terminal.close();
   close();

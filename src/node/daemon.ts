@@ -145,9 +145,12 @@ export class Daemon {
     return this.#o.node;
   }
 
-  counters(): Readonly<Record<string, number>> {
-    const entries = Object.entries(this.#dataPlane?.counters() ?? {});
-    return Object.fromEntries(entries.map(([name, value]) => [name, Number(value)]));
+  /** Of both planes; the control plane's have its name before theirs. */
+  counters(): Counters {
+    const control = Object.entries(this.#member.counters).map(([name, value]) => {
+      return [`control${name.slice(0, 1).toUpperCase()}${name.slice(1)}`, BigInt(value)] as const;
+    });
+    return { ...this.#dataPlane?.counters(), ...Object.fromEntries(control) };
   }
 
   /** Of each vCPU of this node as of its last exit; "" before there is a machine. */
@@ -362,7 +365,7 @@ export class Daemon {
     if (this.#over) return;
     this.#over = true;
     this.#vcpus = [];
-    const counters = this.#dataPlane?.counters() ?? {};
+    const counters = this.counters();
     const limit = performance.now() + (cause === "lost" ? lostLingerMs : lingerMs);
     // What the others must still hear, and the acknowledgements they wait for.
     while (performance.now() < limit && !this.#member.idle) {

@@ -1,9 +1,9 @@
 /** @module Channels: who a datagram is from and whom it is for, over restarts and strangers. */
 
 import { describe, expect, test } from "bun:test";
-import { Channels } from "./channel.ts";
-import { decode, type Wire } from "./cbor.ts";
-import { headerBytes } from "./header.ts";
+import { Channels, type Counters, type Endpoint } from "./channel.ts";
+import { decode, encode, type Wire } from "./cbor.ts";
+import { headerBytes, writeHeader } from "./header.ts";
 import type { ControlMessage } from "./messages.ts";
 
 const places = [0, 1, 2].map((node) => ({ address: `h${node}`, port: 7777 }));
@@ -115,6 +115,80 @@ describe("addresses", () => {
     datagram![2] = 7;
     expect(a.receive(datagram!, places[1]!)).toEqual({ kind: "version", from: 1, version: 7 });
     expect(a.receive(datagram!, { address: "h9", port: 7777 }).kind).toBe("nothing");
+  });
+});
+
+const stranger = { address: "h9", port: 1 };
+const good = { instanceU64: 5n, toward: 1, source: 1, destination: 0, packetU64: 1n };
+const once = [3, encode([73])];
+
+function raw(frame: Wire | Uint8Array, changes: Partial<typeof good> = {}): Uint8Array {
+  const body = frame instanceof Uint8Array ? frame : encode(frame);
+  const datagram = new Uint8Array(headerBytes + body.length);
+  writeHeader({ ...good, ...changes }, datagram);
+  datagram.set(body, headerBytes);
+  return datagram;
+}
+
+function poked(at: number, value: number): Uint8Array {
+  const datagram = raw(once);
+  datagram[at] = value;
+  return datagram;
+}
+
+/** Node 0, which has heard instances 3 and 5 of node 1. */
+function listener(): Channels {
+  const a = channels(0, 1n);
+  for (const instanceU64 of [3n, 5n]) a.receive(raw(once, { instanceU64 }), places[1]!);
+  return a;
+}
+
+/** Every way to be dropped: a datagram, from a peer if nothing else is said, and its counter. */
+const dropped: readonly (readonly [string, Uint8Array, keyof Counters, Endpoint?])[] = [
+  ["shorter than a head", raw(once).subarray(0, headerBytes - 1), "malformed"],
+  ["of another magic", poked(0, 0), "malformed"],
+  ["of the other plane", poked(3, 1), "malformed"],
+  ["of another key", poked(7, 1), "malformed"],
+  ["without an instance", raw(once, { instanceU64: 0n }), "malformed"],
+  ["without a body", raw(new Uint8Array()), "malformed"],
+  ["with a body that is no frame", raw([9, 1]), "malformed"],
+  ["with more than a frame", raw(Uint8Array.of(...encode(once), 0)), "malformed"],
+  ["of another version", poked(2, 7), "version"],
+  ["of another version, from nobody", poked(2, 7), "version", stranger],
+  ["malformed, from nobody", poked(0, 0), "malformed", stranger],
+  ["of nobody", raw(once), "foreign", stranger],
+  ["of a peer's address at another port", raw(once), "foreign", { ...places[1]!, port: 1 }],
+  ["of this node itself", raw(once), "foreign", places[0]!],
+  ["for the process before", raw(once, { toward: 3 }), "stale"],
+  ["of the process before", raw(once, { instanceU64: 3n }), "stale"],
+  ["that acknowledges what was never sent", raw([2, 1]), "refused"],
+  ["of a part beyond the window", raw([1, 33, 0, Uint8Array.of(1)]), "refused"],
+  ["of a part longer than any", raw([1, 1, 0, new Uint8Array(1101)]), "refused"],
+  ["of a message longer than any", raw([1, 1, 5000, new Uint8Array(1)]), "refused"],
+];
+
+describe("what is dropped is counted by its reason, and changes nothing else:", () => {
+  for (const [name, datagram, counter, from = places[1]!] of dropped) {
+    test(`a datagram ${name}`, () => {
+      const a = listener();
+      const before = { ...a.counters };
+      expect(a.receive(datagram, from)).not.toMatchObject({ kind: "heard" });
+      expect(a.counters).toEqual({ ...before, [counter]: before[counter] + 1 });
+      expect(a.poll(0n)).toEqual([]);
+      expect(a.receive(raw(once), places[1]!)).toMatchObject({ kind: "heard", restarted: false });
+    });
+  }
+
+  test("a message that cannot be read, within a datagram that can", () => {
+    const a = listener();
+    for (const bytes of [Uint8Array.of(0xff), encode([73, 1]), encode([1000])]) {
+      const before = { ...a.counters };
+      const arrival = a.receive(raw([3, bytes]), places[1]!);
+      expect(arrival).toMatchObject({ kind: "heard", messages: [] });
+      const { received, unreadable } = before;
+      const after = { received: received + 1, unreadable: unreadable + 1 };
+      expect(a.counters).toEqual({ ...before, ...after });
+    }
   });
 });
 

@@ -12,12 +12,35 @@ import { fromWire } from "./parse.ts";
 import { isPart, ReliableLink } from "./reliable.ts";
 
 /** Instances of one peer that are gone; datagrams of theirs may still be under way. */
-const goneMax = 64;
+export const goneMax = 64;
 
 export type Endpoint = { readonly address: string; readonly port: number };
 
+/**
+ * What became of every datagram: each is in exactly one of the first six. The data plane's are in
+ * native/zig/abi.zig.
+ */
+export type Counters = {
+  /** Believed to be a peer's, doubled ones included. */
+  received: number;
+  /** No head of this plane, or a body that is no frame. */
+  malformed: number;
+  /** From an address of none of the peers. */
+  foreign: number;
+  /** From or for a process that is gone. */
+  stale: number;
+  /** A head of another version. */
+  version: number;
+  /** A frame that no correct peer sends. */
+  refused: number;
+  /** Messages, not datagrams: bytes that are no control message. */
+  unreadable: number;
+  /** Messages, not datagrams: of later epochs than the next, or more than are kept. */
+  early: number;
+};
+
 export type Arrival =
-  /** Malformed, from or for a process that is gone: changes nothing. */
+  /** Dropped: changes nothing but a counter. */
   | { readonly kind: "nothing" }
   /** A peer whose datagrams are of another version. */
   | { readonly kind: "version"; readonly from: number; readonly version: number }
@@ -46,6 +69,16 @@ function lowHalf(instanceU64: bigint): number {
 }
 
 export class Channels {
+  readonly counters: Counters = {
+    received: 0,
+    malformed: 0,
+    foreign: 0,
+    stale: 0,
+    version: 0,
+    refused: 0,
+    unreadable: 0,
+    early: 0,
+  };
   readonly #node: number;
   readonly #peers: readonly Peer[];
   readonly #instanceU64: bigint;
@@ -79,6 +112,14 @@ export class Channels {
     return this.#peers.every((peer) => peer.instanceU64 === 0n || peer.link.waiting === 0);
   }
 
+  /** The most that any peer makes this node keep: processes of it that are gone, and bytes. */
+  get kept(): { readonly gone: number; readonly bytes: number } {
+    return {
+      gone: Math.max(...this.#peers.map((peer) => peer.gone.length)),
+      bytes: Math.max(...this.#peers.map((peer) => peer.link.heldBytes)),
+    };
+  }
+
   /** Frames on the way to a peer. */
   waiting(to: number): number {
     return this.#peers[to]?.link.waiting ?? 0;
@@ -92,23 +133,34 @@ export class Channels {
     );
     const peer = this.#peers[from];
     const version = versionOf(datagram);
-    if (version === undefined) return nothing;
-    if (peer !== undefined && version !== headerVersion) return { kind: "version", from, version };
+    if (version === undefined) return this.#drop("malformed");
+    if (version !== headerVersion) {
+      this.#drop("version");
+      return peer === undefined ? nothing : { kind: "version", from, version };
+    }
     const header = readHeader(datagram);
-    if (header === undefined) return nothing;
+    if (header === undefined) return this.#drop("malformed");
     const body = datagram.subarray(headerBytes);
     if (peer === undefined) return this.#stranger(header.instanceU64, body);
-    if (header.toward !== 0 && header.toward !== lowHalf(this.#instanceU64)) return nothing;
-    if (peer.gone.includes(header.instanceU64)) return nothing;
-    const restarted = peer.instanceU64 !== 0n && peer.instanceU64 !== header.instanceU64;
+    const { instanceU64, toward } = header;
+    const forAnother = toward !== 0 && toward !== lowHalf(this.#instanceU64);
+    if (forAnother || peer.gone.includes(instanceU64)) return this.#drop("stale");
+    const restarted = peer.instanceU64 !== 0n && peer.instanceU64 !== instanceU64;
     // Only what makes sense may reset a link.
     const link = restarted ? new ReliableLink() : peer.link;
     const received = link.receive(body);
-    if (!received.understood) return nothing;
+    if (received.dropped !== undefined) return this.#drop(received.dropped);
     if (restarted) this.#replace(peer, link);
-    peer.instanceU64 = header.instanceU64;
-    const messages = received.messages.flatMap((bytes) => readMessage(bytes) ?? []);
+    peer.instanceU64 = instanceU64;
+    this.counters.received += 1;
+    const messages = received.messages.map(readMessage).filter((one) => one !== undefined);
+    this.counters.unreadable += received.messages.length - messages.length;
     return { kind: "heard", from, restarted, messages };
+  }
+
+  #drop(why: keyof Counters): Arrival {
+    this.counters[why] += 1;
+    return nothing;
   }
 
   #replace(peer: Peer, link: ReliableLink): void {
@@ -119,6 +171,7 @@ export class Channels {
 
   /** Only a message that waits for an answer gets one, so that two strangers never chat. */
   #stranger(instanceU64: bigint, body: Uint8Array): Arrival {
+    this.#drop("foreign");
     if (!isPart(body)) return nothing;
     const answer = (reason: string, code: number) => {
       const link = new ReliableLink();

@@ -91,6 +91,15 @@ test("an access that no device takes whole reads as all ones", () => {
   });
 });
 
+test("addresses that no device takes are said and remembered up to a bound", () => {
+  const owner = new Forwarder(2, [place]);
+  const warnings = Array.from({ length: 100 }, (_, index) => {
+    const access = { ...read, addressU64: 0x2000n + BigInt(index) };
+    return owner.step({ ...event, access }, 0n).filter(({ kind }) => kind === "warn").length;
+  });
+  expect(warnings).toEqual(Array.from({ length: 100 }, (_, index) => (index < 32 ? 1 : 0)));
+});
+
 test("the table refuses overlaps and empty ranges by name", () => {
   const routes = slowRoutes([place], []);
   expect(routes).toEqual([

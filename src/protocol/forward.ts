@@ -81,6 +81,8 @@ type Pending = Extract<Event, { kind: "access" }> & {
 };
 
 const msU64 = 1_000_000n;
+/** Addresses without a device that are said and remembered; the guest chooses them. */
+const straysMax = 32;
 
 export class Forwarder {
   readonly #node: number;
@@ -88,6 +90,7 @@ export class Forwarder {
   /** By vCPU: the first of each is at its device, the others wait for it. */
   readonly #queues = new Map<number, Pending[]>();
   readonly #failed = new Set<string>();
+  readonly #strays = new Set<string>();
   #effects: Effect[] = [];
   #ticket = 0;
   #ended = false;
@@ -134,11 +137,7 @@ export class Forwarder {
         one.space === access.space && one.firstU64 <= access.addressU64 && last <= one.lastU64,
     );
     if (place === undefined) {
-      this.#warnOnce(
-        `${access.space} ${access.addressU64.toString(16)}`,
-        `no device of node ${this.#node} takes ${access.size} bytes at ${access.space} ` +
-          `${access.addressU64.toString(16)}: it reads as all ones`,
-      );
+      this.#stray(access);
       this.#effects.push({ kind: "reply", id: event.id, data: allOnes(access) });
       return;
     }
@@ -194,10 +193,18 @@ export class Forwarder {
     else this.#execute(queue?.[0]);
   }
 
-  #warnOnce(what: string, text: string): void {
-    if (this.#failed.has(what)) return;
-    this.#failed.add(what);
+  #warnOnce(device: string, text: string): void {
+    if (this.#failed.has(device)) return;
+    this.#failed.add(device);
     this.#effects.push({ kind: "warn", text });
+  }
+
+  #stray({ space, addressU64, size }: Access): void {
+    const where = `${space} ${addressU64.toString(16)}`;
+    if (this.#strays.has(where) || this.#strays.size === straysMax) return;
+    this.#strays.add(where);
+    const what = `no device of node ${this.#node} takes ${size} bytes at ${where}`;
+    this.#effects.push({ kind: "warn", text: `${what}: it reads as all ones` });
   }
 
   #expire(nowNsU64: bigint): void {

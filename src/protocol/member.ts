@@ -5,12 +5,14 @@
  */
 
 import { nameOf } from "./agreement.ts";
-import { type Arrival, Channels, type Endpoint } from "./channel.ts";
+import { type Arrival, Channels, type Counters, type Endpoint } from "./channel.ts";
 import { Cluster, type Effect, type Event, type Options, type Phase } from "./cluster.ts";
 import type { ControlMessage, ForeignHello } from "./messages.ts";
 
 /** Messages of the next epoch kept for a peer, more than it says before this node is there. */
-const earlyMax = 16;
+export const earlyMax = 16;
+/** Answers to strangers kept until they are polled; who gets none asks again. */
+export const answersMax = 64;
 
 export type MemberOptions = Omit<Options, "epoch"> & {
   /** Where the nodes are, in node order. */
@@ -49,6 +51,17 @@ export class Member {
     return this.#channels.idle;
   }
 
+  /** What became of the datagrams and messages of others. */
+  get counters(): Readonly<Counters> {
+    return this.#channels.counters;
+  }
+
+  /** The most that any peer makes this node keep, and answers to strangers. */
+  get kept() {
+    const early = this.#options.names.map((_, node) => this.#earlyOf(node));
+    return { ...this.#channels.kept, early: Math.max(...early), answers: this.#answers.length };
+  }
+
   step(event: Event, nowNsU64: bigint): readonly HostEffect[] {
     if (this.#between && event.kind === "end") this.#held ??= event;
     const effects = this.#carryOut(this.#cluster.step(event, nowNsU64));
@@ -78,7 +91,9 @@ export class Member {
       case "version":
         return this.step(arrival, nowNsU64);
       case "stranger":
-        this.#answers.push({ to: from, datagram: arrival.answer(this.#toStranger(from), 4) });
+        if (this.#answers.length < answersMax) {
+          this.#answers.push({ to: from, datagram: arrival.answer(this.#toStranger(from), 4) });
+        }
         return [];
       case "heard":
         return this.#heard(arrival, nowNsU64);
@@ -117,12 +132,16 @@ export class Member {
     // Between two epochs nobody listens; an end of the one before still ends the next.
     const next = "epoch" in message && message.epoch > this.#epoch;
     if (next || (this.#between && message.kind === "end")) {
-      const known = this.#early.filter((early) => early.from === from).length;
       const soon = !("epoch" in message) || message.epoch <= this.#epoch + 1;
-      if (soon && known < earlyMax) this.#early.push({ from, message });
+      if (soon && this.#earlyOf(from) < earlyMax) this.#early.push({ from, message });
+      else this.#channels.counters.early += 1;
       return [];
     }
     return this.step({ kind: "message", from, message }, nowNsU64);
+  }
+
+  #earlyOf(node: number): number {
+    return this.#early.filter(({ from }) => from === node).length;
   }
 
   #toStranger({ address, port }: Endpoint): string {

@@ -39,7 +39,7 @@ describe("messages", () => {
     expect(a.waiting).toBe(0);
     const [body] = a.poll(0n);
     expect(isPart(body!)).toBe(false);
-    expect(b.receive(body!)).toEqual({ messages: [message(5)], understood: true });
+    expect(b.receive(body!)).toEqual({ messages: [message(5)] });
     expect(b.poll(0n)).toEqual([]);
   });
 
@@ -93,7 +93,7 @@ describe("bounds", () => {
 
   test("a frame beyond the window is not kept", () => {
     const link = new ReliableLink();
-    link.receive(encode([1, 33, 0, message(1)]));
+    expect(link.receive(encode([1, 33, 0, message(1)])).dropped).toBe("refused");
     expect(link.receive(encode([1, 1, 0, message(2)])).messages.length).toBe(1);
     // Were it kept, number 33 would follow 32.
     for (let sequence = 2; sequence < 32; sequence += 1) {
@@ -131,10 +131,10 @@ describe("bounds", () => {
     for (const frame of bad) {
       expect({ frame, got: link.receive(encode(frame)) }).toEqual({
         frame,
-        got: { messages: [], understood: false },
+        got: { messages: [], dropped: "malformed" },
       });
     }
-    expect(link.receive(Uint8Array.of(0xff)).understood).toBe(false);
+    expect(link.receive(Uint8Array.of(0xff)).dropped).toBe("malformed");
     expect(link.poll(0n)).toEqual([]);
     expect(link.receive(encode(good)).messages).toEqual([message(3)]);
     expect(decode(link.poll(0n)[0]!)).toEqual([2, 1]);

@@ -28,11 +28,15 @@ type Frame = {
 
 export type Received = {
   readonly messages: readonly Uint8Array[];
-  /** False for a malformed datagram, which changes nothing. */
-  readonly understood: boolean;
+  /**
+   * Why a datagram changed nothing: it is no frame, or a frame that no correct peer sends.
+   * undefined for one that was taken, doubled ones included.
+   */
+  readonly dropped?: "malformed" | "refused";
 };
 
-const nothing: Received = { messages: [], understood: false };
+const malformed: Received = { messages: [], dropped: "malformed" };
+const refused: Received = { messages: [], dropped: "refused" };
 
 export class ReliableLink {
   #next = 1;
@@ -83,25 +87,26 @@ export class ReliableLink {
     try {
       value = decode(body);
     } catch {
-      return nothing;
+      return malformed;
     }
-    if (!Array.isArray(value)) return nothing;
+    if (!Array.isArray(value)) return malformed;
     const [kind, first, second, third] = value as readonly Wire[];
     if (kind === frameKind.once && first instanceof Uint8Array && value.length === 2) {
-      return { messages: [first], understood: true };
+      return { messages: [first] };
     }
-    if (typeof first !== "number") return nothing;
+    if (typeof first !== "number") return malformed;
     if (kind === frameKind.ack && value.length === 2) {
       // Of frames that were never sent: believed, it would lose them.
-      if (first > this.#sent) return nothing;
+      if (first > this.#sent) return refused;
       this.#acknowledged(first);
-      return { messages: [], understood: true };
+      return { messages: [] };
     }
     const part = typeof second === "number" && third instanceof Uint8Array;
-    if (kind !== frameKind.part || !part || value.length !== 4) return nothing;
+    if (kind !== frameKind.part || !part || value.length !== 4) return malformed;
     // No sender makes these, and they would be kept.
-    if (third.length > partBytes || second >= partsMax) return nothing;
-    return { messages: this.#accept(first, second, third), understood: true };
+    if (third.length > partBytes || second >= partsMax) return refused;
+    if (first >= this.#expected + windowFrames) return refused;
+    return { messages: this.#accept(first, second, third) };
   }
 
   #acknowledged(sequence: number): void {
@@ -114,7 +119,6 @@ export class ReliableLink {
       this.duplicates += 1;
       return [];
     }
-    if (sequence >= this.#expected + windowFrames) return [];
     this.#early.set(sequence, [sequence, left, bytes]);
     const messages: Uint8Array[] = [];
     for (;;) {

@@ -61,6 +61,7 @@ describe.skipIf(missing !== undefined)("the terminal", () => {
     await it.printed("end the VM on all nodes");
     it.terminal.write("\x01c");
     await it.printed('"exits":');
+    await it.printed('"controlMalformed":0');
     await it.printed("vCPU 0 ");
     await it.printed("rip=");
     await it.printed("efer=");

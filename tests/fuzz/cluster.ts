@@ -13,10 +13,12 @@ import { fromWire } from "../../src/protocol/parse.ts";
 import type { Random } from "../../src/sim/random.ts";
 import { changedValue, pick, some } from "./mutate.ts";
 
-const nodes = 3;
-const effectsMax = 4 * nodes;
+export const nodes = 3;
+export const effectsMax = 4 * nodes;
 const u64Max = (1n << 64n) - 1n;
-const vectorsOf = vectors.control.map(({ hex }) => decode(new Uint8Array(Buffer.from(hex, "hex"))));
+export const vectorsOf = vectors.control.map(({ hex }) =>
+  decode(new Uint8Array(Buffer.from(hex, "hex"))),
+);
 
 function ownHello(): Hello {
   for (const value of vectorsOf) {
@@ -26,10 +28,20 @@ function ownHello(): Hello {
   throw new Error("there is no vector of a Hello");
 }
 
-const hello = { ...ownHello(), epoch: 1 };
+export const hello = { ...ownHello(), epoch: 1 };
 const order = ["configure", "load", "run", "stop"] as const;
 
-class Watch {
+/** What a node of a cluster is told, beside its number and the epoch. */
+export const life = {
+  names: ["a", "b", "c"],
+  build: "1",
+  silenceMs: 2000,
+  joinMs: 60_000,
+  cpuidOf: (hellos: readonly Hello[]) =>
+    cpuidTable({ hosts: hellos.map((each) => each.facts), nodes: hellos, hide: [] }),
+};
+
+export class Watch {
   readonly done = new Set<string>();
   over = false;
 
@@ -59,7 +71,7 @@ class Watch {
   }
 }
 
-function ownEvent(watch: Watch, random: Random): Event {
+export function ownEvent(watch: Watch, random: Random): Event {
   const events: Event[] = [{ kind: "tick" }];
   if (watch.done.has("configure")) events.push({ kind: "configured" });
   if (watch.done.has("load")) events.push({ kind: "loaded" });
@@ -84,16 +96,7 @@ function peerEvent(random: Random): Event | undefined {
 export function clusterTarget(random: Random): void {
   const node = random.below(2) === 0 ? 0 : nodes - 1;
   let now = 1_000_000_000n;
-  const options = {
-    node,
-    names: ["a", "b", "c"],
-    build: "1",
-    silenceMs: 2000,
-    joinMs: 60_000,
-    cpuidOf: (hellos: readonly Hello[]) =>
-      cpuidTable({ hosts: hellos.map((each) => each.facts), nodes: hellos, hide: [] }),
-  };
-  const cluster = new Cluster({ ...options, epoch: 1 }, now);
+  const cluster = new Cluster({ ...life, node, epoch: 1 }, now);
   const watch = new Watch();
   watch.take(cluster.step({ kind: "opened", hello }, now));
   for (let step = 0; step < 150; step += 1) {

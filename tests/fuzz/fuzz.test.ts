@@ -10,7 +10,8 @@ for (const { name, boundedRuns, run } of targets) {
       try {
         run(new Random(seed));
       } catch (error) {
-        throw new Error(`${name} seed ${seed}`, { cause: error });
+        const again = `npm run fuzz -- --target ${name} --seed ${seed}`;
+        throw new Error(`${String(error)}; again: ${again}`, { cause: error });
       }
     }
     expect(boundedRuns).toBeGreaterThan(0);

@@ -9,9 +9,13 @@ import { headerBytes, readHeader, writeHeader } from "../../src/protocol/header.
 import { toWire } from "../../src/protocol/messages.ts";
 import { fromWire } from "../../src/protocol/parse.ts";
 import { Random } from "../../src/sim/random.ts";
+import { channelsTarget } from "./channels.ts";
 import { clusterTarget } from "./cluster.ts";
+import { forwarderTarget } from "./forwarder.ts";
 import { imagesTarget } from "./images.ts";
+import { memberTarget } from "./member.ts";
 import { changedBytes, changedValue, pick, some } from "./mutate.ts";
+import { probeTarget } from "./probe.ts";
 import { reliableTarget } from "./reliable.ts";
 
 export type Target = {
@@ -86,5 +90,9 @@ export const targets: readonly Target[] = [
   { name: "header", boundedRuns: 5000, run: headerTarget },
   { name: "reliable", boundedRuns: 200, run: reliableTarget },
   { name: "cluster", boundedRuns: 1000, run: clusterTarget },
+  { name: "channels", boundedRuns: 300, run: channelsTarget },
+  { name: "member", boundedRuns: 60, run: memberTarget },
+  { name: "forwarder", boundedRuns: 400, run: forwarderTarget },
+  { name: "probe", boundedRuns: 10_000, run: probeTarget },
   { name: "images", boundedRuns: 1500, run: imagesTarget },
 ];

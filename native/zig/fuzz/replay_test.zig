@@ -28,7 +28,8 @@ test "inputs made from them by a seed" {
         var mutator: Mutator = .{ .random = prng.random() };
         for (0..target.bounded_runs) |_| {
             const input = mutator.next(corpus.inputs);
-            // A panic leaves no time to say which it was: dist/build/fuzz_once finds it again.
+            // A panic leaves no time to say which it was; this seed and number of runs find it
+            // again: npm run fuzz -- --target NAME --seed S --runs N.
             errdefer std.debug.print("{s}: found {x}\n", .{ target.name, input });
             try target.run(allocator, input);
         }

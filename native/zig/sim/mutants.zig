@@ -10,6 +10,9 @@ const transport = @import("transport.zig");
 
 pub const seeds_max = 200;
 
+/// What runs now, for the panic of whoever hunts.
+pub var seed_running: u64 = 0;
+
 pub const Caught = struct { check: []const u8, seeds: u64, steps: u64 };
 
 /// Every rule's name; those of transport/guards.zig carry its room's name.
@@ -34,6 +37,7 @@ pub fn hunt(allocator: std.mem.Allocator, name: []const u8) !?Caught {
     if (std.mem.startsWith(u8, name, "transport.")) return huntLink(allocator, name[10..]);
     var steps: u64 = 0;
     for (0..seeds_max) |seed| {
+        seed_running = seed;
         const options = optionsFor(seed, name);
         if (coherence.runOnce(allocator, options)) |result| {
             steps += result.steps;
@@ -106,6 +110,7 @@ fn huntLink(allocator: std.mem.Allocator, name: []const u8) !?Caught {
     defer link_guards.off = null;
     var steps: u64 = 0;
     for (0..seeds_max) |seed| {
+        seed_running = seed;
         _ = transport.runCounted(allocator, seed, 300, &steps) catch |err| {
             if (err == error.OutOfMemory) return err;
             return .{ .check = @errorName(err), .seeds = seed + 1, .steps = steps };

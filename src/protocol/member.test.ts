@@ -1,0 +1,38 @@
+/** @module What others can make a node keep for later, and that the rest is counted. */
+
+import { expect, test } from "bun:test";
+import { Channels } from "./channel.ts";
+import { headerBytes } from "./header.ts";
+import { answersMax, earlyMax, Member } from "./member.ts";
+
+const endpoints = ["a", "b"].map((address) => ({ address, port: 1 }));
+
+function listener(): Member {
+  const names = endpoints.map(({ address }) => address);
+  const life = { build: "x", silenceMs: 2000, joinMs: 60_000, cpuidOf: () => [] };
+  return new Member({ node: 0, names, endpoints, instanceU64: 1n, ...life }, 0n);
+}
+
+test("a peer is kept no more messages of the next epoch than it has to say", () => {
+  const [member, peer] = [listener(), new Channels(1, endpoints, 3n)];
+  const epochs = [...Array.from({ length: earlyMax + 2 }, () => 2), 3];
+  for (const epoch of epochs) peer.send(0, { kind: "ready", epoch, stage: 1 });
+  for (const { datagram } of peer.poll(0n)) member.receive(datagram, endpoints[1]!, 0n);
+  expect(member.kept.early).toBe(earlyMax);
+  expect(member.counters).toMatchObject({ received: epochs.length, early: 3 });
+});
+
+test("strangers get so many answers at once, and then none until those are sent", () => {
+  const [member, stranger] = [listener(), new Channels(1, endpoints, 3n)];
+  stranger.send(0, { kind: "ready", epoch: 1, stage: 1 });
+  const [asked] = stranger.poll(0n);
+  const elsewhere = { address: "c", port: 9 };
+  for (let count = 0; count < answersMax + 5; count += 1) {
+    expect(member.receive(asked!.datagram, elsewhere, 0n)).toEqual([]);
+  }
+  expect(member.counters.foreign).toBe(answersMax + 5);
+  const answers = member.poll(0n).filter(({ to }) => to === elsewhere);
+  expect(answers.length).toBe(answersMax);
+  expect(answers.every(({ datagram }) => datagram.length > headerBytes)).toBe(true);
+  expect(member.kept.answers).toBe(0);
+});
