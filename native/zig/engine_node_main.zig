@@ -5,9 +5,10 @@
 //!
 //! Prints `address HOST:PORT`, reads the addresses of all nodes in one line, runs, prints one line
 //! `counter kind value begin end` for each operation and `done`, and serves its pages until its
-//! input ends: only then has no other node a page to ask for. That barrier is not one in shared
-//! memory, as it must hold where a test has broken the memory. Last come the engine's counters, one
-//! line `total NAME VALUE` each.
+//! input ends or has another line: only then has no other node a page to ask for. That barrier is
+//! not one in shared memory, as it must hold where a test has broken the memory. Last come the
+//! engine's counters, one line `total NAME VALUE` each. Wherever it reads, a line `clock` is
+//! answered by `clock NS`, the time as operations are noted with: how far hosts' clocks are apart.
 
 const std = @import("std");
 const abi = @import("abi.zig");
@@ -101,6 +102,15 @@ fn readLine(buffer: []u8) ![]const u8 {
     return buffer[0..length];
 }
 
+/// The next line that is no question for the time.
+fn readAnswering(buffer: []u8) ![]const u8 {
+    while (true) {
+        const line = try readLine(buffer);
+        if (!std.mem.eql(u8, line, "clock")) return line;
+        try print("clock {d}\n", .{linux.nowNs()});
+    }
+}
+
 fn printLog(allocator: std.mem.Allocator, log: []const Operation) !void {
     const line_max = 100;
     const text = try allocator.alloc(u8, log.len * line_max);
@@ -183,7 +193,7 @@ pub fn main(init: std.process.Init.Minimal) !void {
     try print("address {s}:{d}\n", .{ options.here, try udp.boundPort(socket) });
     var line: [512]u8 = undefined;
     var addresses: [nodes_max]udp.Address = undefined;
-    try readAddresses(try readLine(&line), addresses[0..options.nodes]);
+    try readAddresses(try readAnswering(&line), addresses[0..options.nodes]);
     const shares: [nodes_max]u32 = @splat(share_pages);
     var events: Events = try .init(allocator);
     var counters: Counters = .{};
@@ -223,7 +233,7 @@ pub fn main(init: std.process.Init.Minimal) !void {
     }
     try printLog(allocator, log);
     try writeAll("done\n");
-    _ = try readLine(&line);
+    _ = try readAnswering(&line);
     engine.join();
     try printTotals(&counters);
     engine.deinit();

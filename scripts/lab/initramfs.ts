@@ -1,6 +1,7 @@
 /**
  * @module The file systems of the lab: one archive for an emulated host (busybox, KVM and network
- * modules, giantvm with the C library it needs, the guest's images), one for the Linux guest.
+ * modules, giantvm and the tests' bare engine with the C library they need, the guest's images),
+ * one for the Linux guest.
  *
  * Neither is compressed: unpacking under emulation costs more than copying does.
  */
@@ -73,18 +74,16 @@ export function guestArchive(packages: Packages): string {
   return write("guest.cpio", base(packages, "guest-init.sh"));
 }
 
-/** @param program dist/giantvm, or undefined for a host that only tests the lab itself. */
-export function hostArchive(packages: Packages, program: string | undefined): string {
+/** @param programs giantvm, and what else is to run there. */
+export function hostArchive(packages: Packages, programs: readonly string[]): string {
   const archive = base(packages, "host-init.sh");
   for (const path of moduleFiles) {
     archive.file(join("modules", basename(path)), readModule(packages, path));
   }
-  if (program !== undefined) {
-    addProgram(archive, "bin", program);
-    // Apart from busybox's programs, one of which has the same name and no netem.
-    addProgram(archive, "sbin", packages.tc);
-    archive.file("images/vmlinuz", readFileSync(packages.vmlinuz));
-    archive.file("images/guest.cpio", readFileSync(guestArchive(packages)));
-  }
-  return write(program === undefined ? "bare.cpio" : "host.cpio", archive);
+  for (const program of programs) addProgram(archive, "bin", program);
+  // Apart from busybox's programs, one of which has the same name and no netem.
+  addProgram(archive, "sbin", packages.tc);
+  archive.file("images/vmlinuz", readFileSync(packages.vmlinuz));
+  archive.file("images/guest.cpio", readFileSync(guestArchive(packages)));
+  return write("host.cpio", archive);
 }

@@ -2,6 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { buildProgram } from "../../tests/zig.ts";
 import { hostArchive } from "./initramfs.ts";
 import { LabMissing, packages } from "./packages.ts";
 import type { Lab } from "./play.ts";
@@ -14,5 +15,6 @@ export async function makeLab(say: (line: string) => void): Promise<Lab> {
   if (process.arch !== "x64") throw new LabMissing("the lab needs an x86-64 machine");
   if (!existsSync(program)) throw new Error("dist/giantvm is missing: npm run build");
   const found = packages(say);
-  return { packages: found, archive: hostArchive(found, program), tscKhz: await tscKhz() };
+  const archive = hostArchive(found, [program, buildProgram("engine_node")]);
+  return { packages: found, archive, tscKhz: await tscKhz() };
 }

@@ -12,8 +12,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Host, hostAddress } from "./host.ts";
 import type { Packages } from "./packages.ts";
-import { narrated } from "./pulse.ts";
-import { hostMemoryMb, type Question, type Scenario } from "./scenarios.ts";
+import { narrated, pulseLine } from "./pulse.ts";
+import { hostMemoryMb, type NativeThreads, type Question, type Scenario } from "./scenarios.ts";
+import {
+  playThreads,
+  threadsCommand,
+  threadsCounters,
+  type ThreadsFound,
+  threadsLine,
+} from "./threads.ts";
 
 export type Progress = {
   /** One line for people. */
@@ -43,7 +50,9 @@ export type Outcome = {
   readonly answers: readonly Answer[];
   /** Hosts that died by themselves before this attempt. */
   readonly hostsDied: number;
-  /** The counters giantvm printed at its end, by node. */
+  /** What native threads saw; undefined where there are none, or they did not get through. */
+  readonly threads: ThreadsFound | undefined;
+  /** The counters giantvm (or the threads' engine) printed at its end, by node. */
   readonly counters: readonly Readonly<Record<string, number>>[];
   readonly logs: readonly string[];
   readonly console: string;
@@ -74,13 +83,15 @@ function shellQuoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** What runs on host `node`: giantvm as an administrator would start it. */
+/** What runs on host `node`: giantvm as an administrator would start it, or the threads. */
 export function hostCommand(scenario: Scenario, node: number): string {
   const share = scenario.nodes[node];
   if (share === undefined) throw new RangeError(`${scenario.name} has no node ${node}`);
+  const { guest } = scenario;
+  if (typeof guest === "object") return threadsCommand(scenario, guest, node, silenceMs);
   const words = [
     `giantvm run -v --local-cpu ${share.cpus} --local-memory ${share.memory}`,
-    scenario.guest === "linux"
+    guest === "linux"
       ? "--kernel /images/vmlinuz --initrd /images/guest.cpio"
       : // Short checks: a fault costs ten times what it does on a real host.
         "--scale 5",
@@ -94,10 +105,10 @@ export function hostCommand(scenario: Scenario, node: number): string {
   return words.join(" ");
 }
 
-/** Counters of `run --report`, which the host prints at its end. */
-function readCounters(log: string): Readonly<Record<string, number>> {
-  const line = log.match(/^LAB-REPORT (\{.*\})$/m)?.[1];
-  if (line === undefined) return {};
+/** Counters of `run --report`, which the host prints at its end, or of the threads' engine. */
+function readCounters({ log, console }: Host): Readonly<Record<string, number>> {
+  const line = log.text.match(/^LAB-REPORT (\{.*\})$/m)?.[1];
+  if (line === undefined) return threadsCounters(console.text);
   try {
     return (JSON.parse(line) as { counters?: Record<string, number> }).counters ?? {};
   } catch {
@@ -108,6 +119,7 @@ function readCounters(log: string): Readonly<Record<string, number>> {
 class Run {
   hostSeconds = 0;
   bootSeconds = 0;
+  threads: ThreadsFound | undefined;
   readonly answers: Answer[] = [];
   readonly hosts: readonly Host[];
   readonly #scenario: Scenario;
@@ -143,7 +155,10 @@ class Run {
     await this.#within(hostUpSeconds, "the hosts did not come up", this.#hostsUp());
     this.hostSeconds = this.#seconds();
     say(`${this.hosts.length} emulated host(s) up, /dev/kvm in each (${this.#elapsed()})`);
-    await (this.#scenario.guest === "linux" ? this.#linux() : this.#builtin());
+    const { guest } = this.#scenario;
+    if (guest === "linux") await this.#linux();
+    else if (guest === "builtin") await this.#builtin();
+    else await this.#native(guest);
     const codes = await this.#within(
       powerOffSeconds,
       "the guest did not power off",
@@ -151,7 +166,9 @@ class Run {
       true,
     );
     const bad = codes.findIndex((code) => code !== 0);
-    if (bad >= 0) throw new Failed(`giantvm on host ${bad} ended with exit code ${codes[bad]}`);
+    if (bad >= 0) {
+      throw new Failed(`${this.#program} on host ${bad} ended with exit code ${codes[bad]}`);
+    }
     say(`powered off on every node (${this.#elapsed()})`);
   }
 
@@ -186,6 +203,18 @@ class Run {
       throw new Failed(`the guest did not pass: ${failed ?? ""}`);
     }
     this.#progress.say(`the built-in guest passed (${this.#elapsed()})`);
+  }
+
+  /** Native threads instead of a guest. */
+  async #native(options: NativeThreads): Promise<void> {
+    const found = await playThreads(this.hosts, this.#scenario, options, this.#within.bind(this));
+    this.threads = found;
+    const [problem] = found.problems;
+    if (problem !== undefined) throw new Failed(`the threads' history is wrong: ${problem}`);
+    this.#progress.say(
+      `what the threads saw has one order; ${found.handovers} handovers, clocks known within ` +
+        `${(found.uncertaintyNs / 1e6).toFixed(2)} ms (${this.#elapsed()})`,
+    );
   }
 
   async close(): Promise<void> {
@@ -234,15 +263,20 @@ class Run {
     const { say, everyMs = pulseMs } = this.#progress;
     const tell = (line: string) => say(`${this.#elapsed()}: ${line}`);
     const first = Promise.race(last ? [wanted, over] : [wanted, over, ended]);
-    const found = await narrated(this.#first(), everyMs, tell, first);
+    const line = typeof this.#scenario.guest === "object" ? threadsLine : pulseLine;
+    const found = await narrated(this.#first(), everyMs, tell, first, line);
     clearTimeout(timer);
     const died = this.#died();
     if (died) throw new HostDied(died);
     if (found === "over") throw new Failed(`${failure} within ${seconds} s`);
     if (found === "ended" || found === undefined) {
-      throw new Failed(`${failure}: giantvm ended before${this.#exitCodes()}`);
+      throw new Failed(`${failure}: ${this.#program} ended before${this.#exitCodes()}`);
     }
     return found as Exclude<NonNullable<T>, "over" | "ended">;
+  }
+
+  get #program(): string {
+    return typeof this.#scenario.guest === "object" ? "engine_node" : "giantvm";
   }
 
   #exitCodes(): string {
@@ -299,8 +333,9 @@ async function attempt(
     hostSeconds: run.hostSeconds,
     bootSeconds: run.bootSeconds,
     answers: run.answers,
+    threads: run.threads,
     hostsDied,
-    counters: run.hosts.map((host) => readCounters(host.log.text)),
+    counters: run.hosts.map((host) => readCounters(host)),
     logs: run.hosts.map((host) => host.log.text),
     console: run.hosts[0]?.console.text ?? "",
   };

@@ -56,16 +56,20 @@ export function pulseLine(host: Pick<Host, "log" | "console">): string {
   return parts.join("; ");
 }
 
-/** Says every few seconds how far the guest is, until `waited` is over. */
+/**
+ * Says every few seconds how far the guest is, until `waited` is over.
+ * @param line what there is to say of it.
+ */
 export async function narrated<T>(
   host: Host,
   everyMs: number,
   say: (line: string) => void,
   waited: Promise<T>,
+  line: (host: Host) => string,
 ): Promise<T> {
   let lines = 0;
   const timer = setInterval(() => {
-    say(pulseLine(host));
+    say(line(host));
     lines += 1;
     // Before the VM runs nobody reads the key.
     const asked = lines % linesPerCount === 1 && /the VM runs/.test(host.log.text);

@@ -17,18 +17,27 @@ export type BadNetwork = {
   readonly cutMs: number;
 };
 
+/** No guest: a process on each host, whose native threads share counters (tests/dsm). */
+export type NativeThreads = {
+  readonly seed: number;
+  readonly operationsPerThread: number;
+  readonly pauseUs: number;
+  /** A rule to switch off (native/zig/dsm/guards.zig): something must then be found. */
+  readonly guardOff?: string;
+};
+
 export type Scenario = {
   readonly name: string;
   readonly title: string;
   /** Debian's kernel, which is asked questions, or the built-in guest, which passes or fails. */
-  readonly guest: "linux" | "builtin";
+  readonly guest: "linux" | "builtin" | NativeThreads;
   readonly network: BadNetwork | undefined;
-  /** One emulated host and one giantvm node each. */
+  /** One emulated host and one giantvm node each; native threads have their own size. */
   readonly nodes: readonly { readonly cpus: number; readonly memory: string }[];
   /** After the defaults of src/machine/images.ts; undefined for exactly those. */
   readonly append: string | undefined;
   readonly questions: readonly Question[];
-  /** Limits of the watchdog outside: for the boot, and for each answer. */
+  /** Limits of the watchdog outside: for the boot (or the threads), and for each answer. */
   readonly bootSeconds: number;
   readonly answerSeconds: number;
 };
@@ -85,14 +94,16 @@ function scenario(name: string, title: string, nodeCpus: readonly number[]): Sce
   };
 }
 
+const badNetwork: BadNetwork = {
+  netem: "delay 2ms 1ms loss 5% duplicate 5% reorder 5% rate 100mbit limit 1000",
+  cutMs: 200,
+};
+
 const netem: Scenario = {
   name: "netem",
   title: "the built-in guest over two hosts that lose, double and reorder 5 % each",
   guest: "builtin",
-  network: {
-    netem: "delay 2ms 1ms loss 5% duplicate 5% reorder 5% rate 100mbit limit 1000",
-    cutMs: 200,
-  },
+  network: badNetwork,
   nodes: [
     { cpus: 1, memory: "64M" },
     { cpus: 1, memory: "64M" },
@@ -103,8 +114,17 @@ const netem: Scenario = {
   answerSeconds: 0,
 };
 
+const netemThreads: Scenario = {
+  ...netem,
+  name: "netem-threads",
+  title: "native threads on two hosts that lose, double and reorder 5 % each",
+  guest: { seed: 1, operationsPerThread: 4000, pauseUs: 5000 },
+  answerSeconds: 60,
+};
+
 const all = [
   netem,
+  netemThreads,
   scenario("single1", "Debian's kernel on one host, 1 vCPU", [1]),
   scenario("single2", "Debian's kernel on one host, 2 vCPUs", [2]),
   scenario("pair", "Debian's kernel over two hosts, 1 vCPU each", [1, 1]),

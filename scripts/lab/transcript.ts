@@ -4,7 +4,9 @@
 
 type Waiter = {
   readonly pattern: RegExp;
-  readonly from: number;
+  /** The pattern is one line: those that were looked at need not be again. */
+  readonly line: boolean;
+  from: number;
   readonly done: (match: RegExpMatchArray | undefined) => void;
 };
 
@@ -38,8 +40,17 @@ export class Transcript {
    * comes in any pieces: a pattern that wants a whole line ends in a line break.
    */
   wait(pattern: RegExp, from = 0): Promise<RegExpMatchArray | undefined> {
+    return this.#wait({ pattern, from, line: false });
+  }
+
+  /** The same for a pattern of one line with its break; cheap also where much else is printed. */
+  waitLine(pattern: RegExp, from = 0): Promise<RegExpMatchArray | undefined> {
+    return this.#wait({ pattern, from, line: true });
+  }
+
+  #wait(wanted: Omit<Waiter, "done">): Promise<RegExpMatchArray | undefined> {
     const { promise, resolve } = Promise.withResolvers<RegExpMatchArray | undefined>();
-    this.#waiters.push({ pattern, from, done: resolve });
+    this.#waiters.push({ ...wanted, done: resolve });
     this.#check();
     return promise;
   }
@@ -47,6 +58,9 @@ export class Transcript {
   #check(): void {
     this.#waiters = this.#waiters.filter((waiter) => {
       const match = this.text.slice(waiter.from).match(waiter.pattern);
+      if (!match && waiter.line) {
+        waiter.from = Math.max(waiter.from, this.text.lastIndexOf("\n") + 1);
+      }
       if (!match && !this.#closed) return true;
       waiter.done(match ?? undefined);
       return false;

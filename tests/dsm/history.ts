@@ -15,30 +15,35 @@ export type Operation = {
 };
 
 /** Place in the counter's order; loads of one value share one. */
-function rank(operation: Operation): number {
+export function rank(operation: Operation): number {
   return 2 * operation.value + (operation.kind === "add" ? 1 : 0);
 }
 
-function tell(operation: Operation): string {
+export function tell(operation: Operation): string {
   const { node, kind, value, begin, end } = operation;
   return `node ${node} ${kind} ${value} [${begin}, ${end}]`;
 }
 
-function checkCounter(operations: readonly Operation[]): readonly string[] {
+/** Whether each addition found what the one before it left, and no load saw what none wrote. */
+function checkValues(operations: readonly Operation[]): readonly string[] {
+  const adds = operations
+    .filter(({ kind }) => kind === "add")
+    .toSorted((a, b) => rank(a) - rank(b));
+  const wrong = [...adds.entries()].find(([expected, { value }]) => value !== expected);
+  const problems = operations
+    .filter(({ value }) => value > adds.length)
+    .map((operation) => `never written: ${tell(operation)}`);
+  if (wrong === undefined) return problems;
+  return [`addition ${wrong[0]} of ${adds.length} found ${wrong[1].value}`, ...problems];
+}
+
+function checkTimes(operations: readonly Operation[]): readonly string[] {
   const problems: string[] = [];
-  const sorted = operations.toSorted((a, b) => rank(a) - rank(b));
-  const adds = sorted.filter(({ kind }) => kind === "add");
-  for (const [expected, add] of adds.entries()) {
-    if (add.value !== expected) {
-      problems.push(`addition ${expected} of ${adds.length} found ${add.value}`);
-      break;
-    }
-  }
   /** Of all smaller ranks, the operation that began last. */
   let latest: Operation | undefined;
   let group: Operation | undefined;
   let groupRank = -1;
-  for (const operation of sorted) {
+  for (const operation of operations.toSorted((a, b) => rank(a) - rank(b))) {
     if (rank(operation) !== groupRank) {
       if (group !== undefined && (latest === undefined || group.begin > latest.begin)) {
         latest = group;
@@ -46,7 +51,6 @@ function checkCounter(operations: readonly Operation[]): readonly string[] {
       group = undefined;
       groupRank = rank(operation);
     }
-    if (operation.value > adds.length) problems.push(`never written: ${tell(operation)}`);
     if (latest !== undefined && operation.end < latest.begin) {
       problems.push(`${tell(operation)} ended before ${tell(latest)} began`);
     }
@@ -55,12 +59,24 @@ function checkCounter(operations: readonly Operation[]): readonly string[] {
   return problems;
 }
 
+function perCounter(
+  operations: readonly Operation[],
+  check: (own: readonly Operation[]) => readonly string[],
+): readonly string[] {
+  const counters = Map.groupBy(operations, (operation) => operation.counter);
+  return [...counters].flatMap(([counter, own]) =>
+    check(own).map((problem) => `counter ${counter}: ${problem}`),
+  );
+}
+
+/** What is wrong with the values alone, whatever the times were. */
+export function valueProblems(operations: readonly Operation[]): readonly string[] {
+  return perCounter(operations, checkValues);
+}
+
 /** What is wrong with the history; empty when it is linearizable. */
 export function checkHistory(operations: readonly Operation[]): readonly string[] {
-  const counters = Map.groupBy(operations, ({ counter }) => counter);
-  return [...counters].flatMap(([counter, own]) =>
-    checkCounter(own).map((problem) => `counter ${counter}: ${problem}`),
-  );
+  return [...valueProblems(operations), ...perCounter(operations, checkTimes)];
 }
 
 /** Additions whose predecessor was made by another node: how often a counter's page moved. */

@@ -4,6 +4,7 @@
  */
 
 import { beforeAll, describe, expect, test } from "bun:test";
+import { checkApart } from "./apart.ts";
 import { checkHistory, type Operation } from "./history.ts";
 import { buildProgram } from "../zig.ts";
 import { runEngines } from "./processes.ts";
@@ -56,6 +57,12 @@ describe("processes on shared memory", () => {
       const result = await onLoopback(nodes, 40 + nodes);
       expect(result.errors.join("")).toBe("");
       expect(result.problems).toEqual([]);
+      const offsets = result.codes.map((_, node) => ({ least: node * 1e9, most: node * 1e9 }));
+      const apart = result.operations.map((each) => {
+        const ahead = offsets[each.node]!.least;
+        return { ...each, begin: each.begin + ahead, end: each.end + ahead };
+      });
+      expect(checkApart(apart, offsets)).toEqual([]);
       // Otherwise the processes ran one after the other and nothing was tested.
       expect(result.handovers).toBeGreaterThan(100);
     }, 60_000);

@@ -36,9 +36,10 @@ export type EnginesResult = {
   readonly handovers: number;
 };
 
-const threads = 2;
+/** Of each process. */
+export const threads = 2;
 
-function readHistory(text: string, node: number): readonly Operation[] {
+export function readHistory(text: string, node: number): readonly Operation[] {
   return text.split("\n").flatMap((line) => {
     const [counter, kind, value, begin, end] = line.split(" ");
     if (kind !== "add" && kind !== "load") return [];
@@ -47,7 +48,7 @@ function readHistory(text: string, node: number): readonly Operation[] {
   });
 }
 
-function readTotals(text: string): Readonly<Record<string, number>> {
+export function readTotals(text: string): Readonly<Record<string, number>> {
   const lines = text.matchAll(/^total (\w+) (\d+)$/gm);
   return Object.fromEntries([...lines].map(([, name, value]) => [name!, Number(value)]));
 }

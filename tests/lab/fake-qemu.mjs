@@ -45,6 +45,38 @@ if (behaviour === "slow") {
       },
     },
   });
+} else if (behaviour.startsWith("threads")) {
+  // Two threads of one operation each on each host; host 1's clock is 5 s ahead.
+  const node = Number(path.at(-1));
+  const now = () => Number(process.hrtime.bigint()) + 5e9 * node;
+  let done = false;
+  const say = (socket, line) => {
+    if (line === "clock") {
+      socket.write(`clock ${now()}\n`);
+    } else if (!done) {
+      const at = now() + 1000e9 * node;
+      const seen = behaviour === "threads-stale" ? 1 : 2;
+      const values = node === 0 ? ["add 0", "add 1"] : ["load 2", `load ${seen}`];
+      const lines = values.map((value, i) => `0 ${value} ${at + 10 * i} ${at + 10 * i + 5}\n`);
+      socket.write(`${lines.join("")}done\n`);
+      done = true;
+    } else {
+      socket.write("total pages_received 3\nended\n");
+      setTimeout(() => {
+        log("LAB-EXIT 0");
+        process.exit(0);
+      }, 100);
+    }
+  };
+  await Bun.connect({
+    unix: path,
+    socket: {
+      open: (socket) => void socket.write(`address 10.99.0.${node + 1}:7000\n`),
+      data: (socket, bytes) => {
+        for (const line of bytes.toString().split("\n").slice(0, -1)) say(socket, line);
+      },
+    },
+  });
 } else if (behaviour === "hangs") {
   process.on("SIGTERM", () => {});
   setInterval(() => {}, 1000);

@@ -1,37 +1,75 @@
 /**
- * @module The built-in guest over two emulated hosts with hardware virtualization, joined by a
- * network that Linux itself makes bad: netem loses, doubles and reorders, and cuts for a while.
+ * @module The built-in guest, and native threads of the bare engine, over two emulated hosts with
+ * hardware virtualization, joined by a network that Linux itself makes bad: netem loses, doubles
+ * and reorders, and cuts for a while.
  */
 
 import { expect, test } from "bun:test";
-import { overheadSeconds, play } from "../../scripts/lab/play.ts";
-import { scenarios } from "../../scripts/lab/scenarios.ts";
+import { type Outcome, overheadSeconds, play } from "../../scripts/lab/play.ts";
+import { type NativeThreads, type Scenario, scenarios } from "../../scripts/lab/scenarios.ts";
 import { findLab, say } from "./find.ts";
 
 const lab = await findLab();
-const scenario = scenarios.get("netem")!;
-// Both attempts, each with the scenario's own watchdogs.
-const seconds = 2 * (scenario.bootSeconds + overheadSeconds);
 
 /** How many packets a host's netem lost. */
 function lostBy(log: string): number {
   return Number(/^LAB-NETEM .*dropped (\d+)/m.exec(log)?.[1] ?? 0);
 }
 
+async function played(scenario: Scenario): Promise<Outcome> {
+  const outcome = await play(lab!, scenario, { say, console: () => {}, log: () => {} });
+  if (!outcome.ok) console.error([...outcome.logs, outcome.console].join("\n---\n"));
+  expect(outcome.reason).toBe("");
+  for (const [node, counters] of outcome.counters.entries()) {
+    expect(lostBy(outcome.logs[node]!)).toBeGreaterThan(20);
+    expect(counters["retransmissions"]).toBeGreaterThan(20);
+    expect(counters["duplicates"]).toBeGreaterThan(20);
+  }
+  return outcome;
+}
+
+/** Of both attempts, each with the scenario's own watchdogs. */
+function limitMs(scenario: Scenario): number {
+  return 2 * (scenario.bootSeconds + 4 * scenario.answerSeconds + overheadSeconds) * 1000;
+}
+
+const guest = scenarios.get("netem")!;
 test.skipIf(lab === undefined)(
-  scenario.title,
+  guest.title,
   async () => {
-    const outcome = await play(lab!, scenario, { say, console: () => {}, log: () => {} });
-    if (!outcome.ok) console.error([...outcome.logs, outcome.console].join("\n---\n"));
-    expect(outcome.reason).toBe("");
+    const outcome = await played(guest);
     expect(outcome.console).toContain("verdict pass");
     // Two hosts, two counters: nodes that set them badly would show here first.
     expect(outcome.console).toMatch(/^check tsc ok \d+\.\d+ us /m);
-    for (const [node, counters] of outcome.counters.entries()) {
-      expect(lostBy(outcome.logs[node]!)).toBeGreaterThan(20);
-      expect(counters["retransmissions"]).toBeGreaterThan(20);
-      expect(counters["duplicates"]).toBeGreaterThan(20);
+  },
+  limitMs(guest),
+);
+
+const threads = scenarios.get("netem-threads")!;
+test.skipIf(lab === undefined)(
+  threads.title,
+  async () => {
+    const outcome = await played(threads);
+    expect(outcome.threads?.problems).toEqual([]);
+    expect(outcome.threads?.handovers).toBeGreaterThan(300);
+    for (const counters of outcome.counters) {
+      expect(counters["pagesReceived"]).toBeGreaterThan(100);
     }
   },
-  seconds * 1000,
+  limitMs(threads),
+);
+
+const unsafe: Scenario = {
+  ...threads,
+  name: "netem-threads-unsafe",
+  guest: { ...(threads.guest as NativeThreads), guardOff: "drop_before_answer" },
+};
+test.skipIf(lab === undefined)(
+  "a copy that stays mapped after its node said that it is gone is found there, too",
+  async () => {
+    const outcome = await play(lab!, unsafe, { say, console: () => {}, log: () => {} });
+    expect(outcome.reason).toStartWith("the threads' history is wrong: ");
+    expect(outcome.threads?.problems.length).toBeGreaterThan(0);
+  },
+  limitMs(unsafe),
 );

@@ -92,6 +92,18 @@ test("the built-in guest needs no questions, and its verdict counts", async () =
   expect(outcome.reason).toBe("the guest did not pass: check lock fail 0.00 us - lost");
 });
 
+test("native threads on two hosts: what they saw counts, on clocks that differ", async () => {
+  const guest = { seed: 1, operationsPerThread: 1, pauseUs: 0 };
+  const pair: Scenario = { ...short, guest, nodes: [...short.nodes, ...short.nodes] };
+  const { outcome } = await withFake("threads", pair);
+  expect(outcome.reason).toBe("");
+  expect(outcome).toMatchObject({ ok: true, counters: [{ pagesReceived: 3 }, {}] });
+  expect(outcome.threads).toMatchObject({ problems: [], handovers: 0 });
+  expect(outcome.threads!.uncertaintyNs).toBeGreaterThan(0);
+  const stale = await withFake("threads-stale", pair);
+  expect(stale.outcome.reason).toContain("each must come before the next");
+});
+
 test("what hangs is ended by the watchdog, deaf to SIGTERM or not", async () => {
   const { outcome } = await withFake("hangs");
   expect(outcome.reason).toBe("the guest did not boot within 2 s");
@@ -118,7 +130,7 @@ test("counters asked for on the way are no part of the log that is shown", () =>
   expect(withoutCounters(asked)).toBe(`a\n\nb\n\n${registers(8)}c\n`);
 });
 
-test("giantvm's command line on each host", () => {
+test("the command line on each host", () => {
   const pair = scenarios.get("pair")!;
   expect(hostCommand(pair, 1)).toBe(
     "giantvm run -v --local-cpu 1 --local-memory 128M --kernel /images/vmlinuz " +
@@ -129,14 +141,20 @@ test("giantvm's command line on each host", () => {
     "giantvm run -v --local-cpu 1 --local-memory 64M --scale 5 --silence 30000 " +
       "--report /tmp/report --peers 10.99.0.1,10.99.0.2 --self 10.99.0.1",
   );
+  expect(hostCommand(scenarios.get("netem-threads")!, 1)).toBe(
+    "engine_node node=1 nodes=2 seed=1 operations=4000 pause=5000us here=10.99.0.2 " +
+      "patience=370s silence=30000ms guard= && echo ended",
+  );
   expect(hostCommand({ ...short, append: "a 'b'" }, 0)).toContain(`--append 'a '\\''b'\\'''`);
 });
 
 test("a transcript finds what comes in pieces and ends its waits when closed", async () => {
   const transcript = new Transcript();
   const found = transcript.wait(/b(.)d\n/);
-  for (const piece of ["ab", "cd", "\r\n"]) transcript.push(new TextEncoder().encode(piece));
+  const line = transcript.waitLine(/^ab(.)d\n/m);
+  for (const piece of ["x\na", "b", "cd", "\r\n"]) transcript.push(new TextEncoder().encode(piece));
   expect((await found)?.[1]).toBe("c");
+  expect((await line)?.[1]).toBe("c");
   const never = transcript.wait(/b.d\n/, transcript.text.length);
   transcript.close();
   expect(await never).toBeUndefined();
