@@ -44,7 +44,7 @@ const Words = struct {
     path: ?[]graph.Code = null,
     drawn: u32 = 0,
     /// Of processor time, for each world.
-    minutes: u64 = 1,
+    minutes: u64 = 2,
 };
 
 /// When the world that is explored must stop, in milliseconds of processor time.

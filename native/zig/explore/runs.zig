@@ -9,10 +9,9 @@ const pages = @import("pages.zig");
 pub const What = union(enum) { pages: pages.Options, links: links.Options };
 pub const Run = struct { name: []const u8, small: bool = false, what: What };
 
-/// Homes: one page at node 0; one each at nodes 0 and 1; both at node 0. Node 2 has no page.
+/// Homes: one page at node 0; one each at nodes 0 and 1. Node 2 has no page.
 const one_home = [_]u32{ 1, 0, 0 };
 const two_homes = [_]u32{ 1, 1, 0 };
-const same_home = [_]u32{ 2, 0, 0 };
 
 /// Node 1 hands its page back twice, node 2 owns it in between; the home only serves (it has
 /// nothing to evict, and no operation that is none is begun).
@@ -132,24 +131,11 @@ pub const all = [_]Run{
         .alphabet = &ops.fight,
         .early = 2,
     } } },
-    .{ .name = "gangs-2-operations", .what = .{ .pages = .{
-        .shares = &same_home,
-        .ops = 2,
-        .alphabet = &ops.fight,
-        .gang_requests = 2,
-        .early = 0,
-    } } },
     .{ .name = "pages-full", .what = .{ .pages = .{
         .shares = &two_homes,
         .ops = 1,
         .alphabet = &ops.full,
         .early = 0,
-    } } },
-    .{ .name = "pages-early", .what = .{ .pages = .{
-        .shares = &two_homes,
-        .ops = 1,
-        .alphabet = &ops.lean,
-        .early = 1,
     } } },
     .{ .name = "pages-2-operations", .what = .{ .pages = .{
         .shares = &two_homes,
