@@ -137,6 +137,12 @@ pub const all = [_]Run{
         .alphabet = &ops.full,
         .early = 0,
     } } },
+    .{ .name = "pages-early", .what = .{ .pages = .{
+        .shares = &two_homes,
+        .ops = 1,
+        .alphabet = &ops.lean,
+        .early = 1,
+    } } },
     .{ .name = "pages-2-operations", .what = .{ .pages = .{
         .shares = &two_homes,
         .ops = 2,
