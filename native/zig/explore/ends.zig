@@ -20,7 +20,6 @@ pub const Ends = struct {
     circling: ?u32 = null,
 };
 
-/// The graph must have been explored completely.
 pub fn look(allocator: std.mem.Allocator, graph: anytype) !Ends {
     var ends: Ends = .{};
     try backward(allocator, graph, &ends);
@@ -62,11 +61,16 @@ fn reaches(
     fan: Fan,
 ) bool {
     const begun = first + fan.prompt;
-    for (first..begun) |e| if (good.isSet(graph.edges.at(e).*)) return true;
+    for (first..begun) |e| if (endsWell(graph, good, e)) return true;
     for (begun + fan.start..first + fan.total()) |e| {
-        if (good.isSet(graph.edges.at(e).*)) return true;
+        if (endsWell(graph, good, e)) return true;
     }
     return false;
+}
+
+fn endsWell(graph: anytype, good: *const std.DynamicBitSetUnmanaged, edge: usize) bool {
+    const to = graph.edges.at(edge).*;
+    return to >= graph.fans.length or good.isSet(to);
 }
 
 /// Takes away states that no remaining one leads to; what cannot be taken lies on or behind a
@@ -83,7 +87,10 @@ fn peel(allocator: std.mem.Allocator, graph: anytype, ends: *Ends) !void {
         const fan: Fan = graph.fans.at(index).*;
         try offsets.append(allocator, edge);
         const range = clockless(edge, fan);
-        for (range[0]..range[1]) |e| incoming[graph.edges.at(e).*] += 1;
+        for (range[0]..range[1]) |e| {
+            const to = graph.edges.at(e).*;
+            if (to < count) incoming[to] += 1;
+        }
         edge += fan.total();
     }
     var ready: std.ArrayList(u32) = .empty;
@@ -95,6 +102,7 @@ fn peel(allocator: std.mem.Allocator, graph: anytype, ends: *Ends) !void {
         const range = clockless(offsets.at(index).*, graph.fans.at(index).*);
         for (range[0]..range[1]) |e| {
             const to = graph.edges.at(e).*;
+            if (to >= count) continue;
             incoming[to] -= 1;
             if (incoming[to] == 0) try ready.append(allocator, to);
         }

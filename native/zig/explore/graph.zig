@@ -39,7 +39,20 @@ pub const Fan = packed struct(u32) {
 /// Events of one state.
 const fan_max = 512;
 
-pub const Bound = struct { states: usize = std.math.maxInt(u32), bytes: usize = 6 << 30 };
+pub const Bound = struct {
+    states: usize = std.math.maxInt(u32) - 1,
+    bytes: usize = 4 << 30,
+    /// Asked now and then whether time is up.
+    late: ?*const fn () bool = null,
+    /// Told each level that was looked at completely.
+    level: ?*const fn (depth: u32, states: usize) void = null,
+
+    fn reached(self: *const Bound, index: usize, states: usize, bytes: usize) bool {
+        if (states >= self.states or bytes >= self.bytes) return true;
+        const late = self.late orelse return false;
+        return index & 0xfff == 0 and late();
+    }
+};
 
 pub fn Graph(comptime World: type) type {
     return struct {
@@ -57,6 +70,10 @@ pub fn Graph(comptime World: type) type {
         /// Where the path to an index is collected.
         climb: std.ArrayList(u32) = .empty,
         depth: u32 = 0,
+        /// Events of the state looked at, and where they lead by class: fresh memory for each
+        /// state would be filled first.
+        buffer: [fan_max]Code = undefined,
+        next: [3][fan_max]u32 = undefined,
         /// What is being tried, for whoever must say where an assertion failed.
         trying: struct { state: u32 = 0, event: ?Code = null } = .{},
 
@@ -95,12 +112,14 @@ pub fn Graph(comptime World: type) type {
             try self.path.append(self.allocator, 0);
             var level_end: usize = 1;
             for (0..std.math.maxInt(u32)) |index| {
-                if (index == self.fingerprints.length) return .complete;
+                const states = self.fingerprints.length;
+                if (index == states) return .complete;
                 if (index == level_end) {
+                    if (bound.level) |tell| tell(self.depth, states);
                     self.depth += 1;
-                    level_end = self.fingerprints.length;
+                    level_end = states;
                 }
-                if (self.fingerprints.length >= bound.states or self.bytes() >= bound.bytes) {
+                if (bound.reached(index, states, self.bytes())) {
                     self.depth -|= 1;
                     return .bounded;
                 }
@@ -112,15 +131,13 @@ pub fn Graph(comptime World: type) type {
 
         /// Everything that can happen in the state the world is in.
         fn expand(self: *Self, index: u32) !?Found {
-            var buffer: [fan_max]Code = undefined;
-            var next: [3][fan_max]u32 = undefined;
             var counts: [3]u10 = @splat(0);
             const here = self.images.items[self.path.items.len - 1];
             self.trying = .{ .state = index };
             var fan: Fan = .{};
             fan.rest = self.world.atRest() catch |err|
                 return .{ .failure = err, .state = index, .event = null };
-            for (self.world.events(&buffer)) |event| {
+            for (self.world.events(&self.buffer)) |event| {
                 self.trying.event = event;
                 const took = self.world.apply(event) catch |err|
                     return .{ .failure = err, .state = index, .event = event };
@@ -128,13 +145,13 @@ pub fn Graph(comptime World: type) type {
                     const print = self.world.fingerprint();
                     if (!self.world.pointless(event, print)) {
                         const class = @intFromEnum(World.classOf(event));
-                        next[class][counts[class]] = try self.intern(print, index, event);
+                        self.next[class][counts[class]] = try self.intern(print, index, event);
                         counts[class] += 1;
                     }
                 }
                 self.world.restoreAfter(here, event);
             }
-            for (next, counts) |list, count| {
+            for (&self.next, counts) |list, count| {
                 for (list[0..count]) |to| try self.edges.append(self.allocator, to);
             }
             fan.prompt, fan.start, fan.timed = counts;

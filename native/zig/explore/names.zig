@@ -66,7 +66,7 @@ pub const Names = struct {
 pub const Writer = struct {
     names: *const Names,
     order: [2]u8,
-    buffer: [1024]u8 = undefined,
+    buffer: []u8,
     end: usize = 0,
 
     pub fn byte(self: *Writer, value: u8) void {

@@ -69,9 +69,8 @@ pub const Thread = struct {
     waits_for: ?u8 = null,
 };
 
-/// All of the state that is not a Dsm's.
+/// All of the state that is not a Dsm's, the letters aside.
 pub const Shared = struct {
-    lanes: lanes.Lanes = .{},
     mapped: [nodes_max][pages_max]dsm_room.State = @splat(@splat(.invalid)),
     /// Number of the store that the bytes of a node show, and of the last one.
     values: [nodes_max][pages_max]u8 = @splat(@splat(0)),
@@ -81,19 +80,29 @@ pub const Shared = struct {
     early: u8 = 0,
 };
 
-/// A Dsm and all memory it uses, which lies where it lies until the end.
+/// A Dsm and the memory it uses from one event to the next, which lies where it lies until the end.
 const Node = struct {
     dsm: Dsm,
     arena: []u8,
     used: []u8,
 
-    fn regions(self: *Node) [4][]u8 {
-        return .{
+    fn regions(self: *Node) [4 + 3 * threads_max][]u8 {
+        var list: [4 + 3 * threads_max][]u8 = @splat(&.{});
+        list[0..4].* = .{
             std.mem.asBytes(&self.dsm),
             self.used,
             std.mem.sliceAsBytes(self.dsm.local),
             std.mem.sliceAsBytes(self.dsm.entries),
         };
+        for (self.dsm.gangs, 0..) |*gang, t| {
+            assert(gang.length <= pages_max);
+            list[4 + 3 * t ..][0..3].* = .{
+                std.mem.sliceAsBytes(gang.members[0..pages_max]),
+                std.mem.asBytes(&gang.length),
+                std.mem.asBytes(&gang.hand),
+            };
+        }
+        return list;
     }
 };
 
@@ -105,6 +114,9 @@ pub const World = struct {
     nodes: []Node,
     pages: u8,
     shared: Shared = .{},
+    lanes: lanes.Lanes = .{},
+    /// Where a key is written: fresh memory for each would be filled first.
+    scratch: [1024]u8 = undefined,
     /// A page of bytes for each value, so that a pointer into it is the value.
     blocks: []memory.Bytes,
     failure: ?World.Failure = null,
@@ -159,7 +171,8 @@ pub const World = struct {
             },
         });
         assert(o.stay <= 2);
-        node.used = node.arena[0..fixed.end_index];
+        // Gangs lie behind it, of which few members are used, and the inbox, empty between events.
+        node.used = node.arena[0 .. @intFromPtr(node.dsm.gangs.ptr) - @intFromPtr(node.arena.ptr)];
         for (0..o.threads) |t| {
             self.shared.threads[index][t] = .{ .left = o.ops };
             // Gangs form over many instructions; here the habit is there from the start.
@@ -183,7 +196,7 @@ pub const World = struct {
     }
 
     pub fn imageBytes(self: *World) usize {
-        var size: usize = @sizeOf(Shared);
+        var size: usize = @sizeOf(Shared) + @sizeOf(lanes.Lanes);
         for (self.nodes) |*node| for (node.regions()) |region| {
             size += region.len;
         };
@@ -197,7 +210,11 @@ pub const World = struct {
             @memcpy(image[at..][0..region.len], region);
             at += region.len;
         };
-        assert(at == image.len);
+        for (self.nodes) |*node| assert(node.dsm.inbox_length == 0);
+        // Last, as only those under way are copied.
+        image[at] = self.lanes.count;
+        const letters = std.mem.sliceAsBytes(self.lanes.slice());
+        @memcpy(image[at + 1 ..][0..letters.len], letters);
     }
 
     pub fn restore(self: *World, image: []const u8) void {
@@ -215,6 +232,9 @@ pub const World = struct {
             if ((only orelse i) == i) @memcpy(region, image[at..][0..region.len]);
             at += region.len;
         };
+        self.lanes.count = image[at];
+        const letters = std.mem.sliceAsBytes(self.lanes.letters[0..self.lanes.count]);
+        @memcpy(letters, image[at + 1 ..][0..letters.len]);
         self.failure = null;
     }
 
@@ -236,11 +256,11 @@ pub const World = struct {
     pub fn events(self: *World, buffer: []graph.Code) []graph.Code {
         var list: std.ArrayList(graph.Code) = .initBuffer(buffer);
         self.base = null;
-        self.horizons = key.horizons(self);
         const free = self.options.early == null or self.shared.early > 0 or !self.prompt();
-        const horizons: [nodes_max]u8 = if (free) self.horizons else @splat(0);
-        for (self.shared.lanes.slice(), 0..) |letter, i| {
-            if (!self.shared.lanes.leads(i)) continue;
+        self.horizons = if (free) key.horizons(self) else @splat(0);
+        const horizons = &self.horizons;
+        for (self.lanes.slice(), 0..) |letter, i| {
+            if (!self.lanes.leads(i)) continue;
             const a: u4 = @intCast(@as(u8, letter.from) << 2 | letter.to);
             offer(&list, .{ .kind = .deliver, .a = a, .b = letter.page }, horizons[letter.to]);
         }
@@ -257,7 +277,7 @@ pub const World = struct {
 
     /// Whether anything can happen without time, new operations aside.
     fn prompt(self: *const World) bool {
-        if (self.shared.lanes.count > 0) return true;
+        if (self.lanes.count > 0) return true;
         for (self.nodes, 0..) |*node, i| {
             if ((node.dsm.deadline() orelse never) <= self.shared.now[i]) return true;
             for (self.shared.threads[i][0..self.options.threads]) |*thread| {
@@ -319,7 +339,7 @@ pub const World = struct {
         var took = true;
         switch (event.kind) {
             .deliver => {
-                const letter = self.shared.lanes.pop(event.a >> 2, index, event.b).?;
+                const letter = self.lanes.pop(event.a >> 2, index, event.b).?;
                 node.dsm.receive(&host, letter.from, letter.message, now);
             },
             .start, .run => took = try self.proceed(event, &host, now),
@@ -328,7 +348,7 @@ pub const World = struct {
         inline for (@typeInfo(dsm_room.Stats).@"struct".fields) |field| {
             @field(self.covered, field.name) += @field(node.dsm.stats, field.name);
         }
-        self.letters_most = @max(self.letters_most, self.shared.lanes.count);
+        self.letters_most = @max(self.letters_most, self.lanes.count);
         if (self.failure) |failure| return failure;
         if (took) try truth.check(self);
         return took;
@@ -388,7 +408,7 @@ pub const World = struct {
         const head = .{ step, nodeOf(event), event.delta, @tagName(event.kind) };
         std.debug.print("{d:>4} {d:>2} {d} {s:<8} ", head);
         switch (event.kind) {
-            .deliver => for (self.shared.lanes.slice()) |letter| {
+            .deliver => for (self.lanes.slice()) |letter| {
                 if (letter.from != event.a >> 2 or letter.to != nodeOf(event)) continue;
                 if (letter.page != event.b) continue;
                 const body = .{ event.b, letter.from, letter.message };

@@ -21,7 +21,7 @@ pub const Host = struct {
             .page = page,
             .message = message,
         };
-        if (!self.world.shared.lanes.push(letter)) self.fail(error.TooManyMessages);
+        if (!self.world.lanes.push(letter)) self.fail(error.TooManyMessages);
     }
 
     pub fn bytes(self: *Host, page: u32) *const Bytes {

@@ -33,7 +33,7 @@ pub fn horizons(w: *const World) [pages.nodes_max]u8 {
     return names.horizons;
 }
 
-pub fn fingerprint(w: *const World) u64 {
+pub fn fingerprint(w: *World) u64 {
     var names: Names = .{ .guarded = w.options.guards.allOn() };
     describe(w, &names, .{ 0, 1 });
     names.ready();
@@ -44,8 +44,8 @@ pub fn fingerprint(w: *const World) u64 {
     return print;
 }
 
-fn keyed(w: *const World, names: *const Names, order: [2]u8) u64 {
-    var writer: names_room.Writer = .{ .names = names, .order = order };
+fn keyed(w: *World, names: *const Names, order: [2]u8) u64 {
+    var writer: names_room.Writer = .{ .names = names, .order = order, .buffer = &w.scratch };
     describe(w, &writer, order);
     return std.hash.Wyhash.hash(0, writer.buffer[0..writer.end]);
 }
@@ -65,9 +65,9 @@ fn describe(w: *const World, out: anytype, order: [2]u8) void {
         for (order[0..w.pages]) |page| ofPage(w, out, n, page);
         ofNode(w, out, n, &node.dsm, busy_threads);
     }
-    for (w.shared.lanes.slice(), 0..) |_, i| {
+    for (w.lanes.slice(), 0..) |_, i| {
         // Within a pair the pages come in the order of the key.
-        const letter = inOrder(&w.shared.lanes, i, order);
+        const letter = inOrder(&w.lanes, i, order);
         out.byte(letter.from << 4 | letter.to);
         out.page(letter.page);
         message(w, out, &letter.message);

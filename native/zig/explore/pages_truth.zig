@@ -55,7 +55,7 @@ pub fn use(w: *World, node: u8, need: Need) World.Failure!void {
 
 /// Nothing is under way, operations that were not begun aside.
 pub fn atRest(w: *World) World.Failure!bool {
-    if (w.shared.lanes.count > 0) return false;
+    if (w.lanes.count > 0) return false;
     for (w.nodes, 0..) |*node, i| {
         if (!node.dsm.idle()) return false;
         for (w.shared.threads[i][0..w.options.threads]) |*thread| {
