@@ -124,6 +124,8 @@ class Run {
   readonly hosts: readonly Host[];
   readonly #scenario: Scenario;
   readonly #progress: Progress;
+  /** Where the console's text of the last answer ended. */
+  #answered = 0;
   readonly #folder: string;
   readonly #started = performance.now();
   readonly #cleanUp = () => rmSync(this.#folder, { recursive: true, force: true });
@@ -182,11 +184,6 @@ class Run {
     );
     this.bootSeconds = this.#seconds() - this.hostSeconds;
     this.#progress.say(`guest is up: ${up[1] ?? ""} (${this.#elapsed()})`);
-    await this.#within(
-      this.#scenario.answerSeconds,
-      "the guest's shell did not start",
-      first.console.wait(/guest# $/m),
-    );
     for (const question of this.#scenario.questions) await this.#ask(question);
     first.type("poweroff -f\n");
   }
@@ -234,6 +231,12 @@ class Run {
 
   async #ask(question: Question): Promise<void> {
     const { console } = this.#first();
+    // It comes in pieces: what is left of it would be taken for the beginning of the answer.
+    await this.#within(
+      this.#scenario.answerSeconds,
+      "the guest's shell shows no prompt",
+      console.wait(/guest# /, this.#answered),
+    );
     const from = console.text.length;
     const started = performance.now();
     this.#first().type(`${question.command}; echo "END"-"$?"\n`);
@@ -242,7 +245,8 @@ class Run {
       `the guest did not answer "${question.command}"`,
       console.wait(/([^]*?)END-(\d+)\n/, from),
     );
-    const text = (end[1] ?? "").replace(/^guest# /, "").trim();
+    this.#answered = from + (end.index ?? 0) + end[0].length;
+    const text = (end[1] ?? "").trim();
     const seconds = (performance.now() - started) / 1000;
     const ok = question.answer.test(text);
     this.answers.push({ question, text, ok, seconds });

@@ -105,7 +105,9 @@ if (behaviour === "slow") {
           process.exit(0);
         }
         const answer = behaviour === "lies" ? "1" : "2";
-        socket.write(`${answer}\r\nEND-0\r\nguest# `);
+        // The prompt comes in pieces, as a console may bring it: the rest behind a next question.
+        setTimeout(() => socket.write(`${answer}\r\nEND-0\r\ngu`), 200);
+        setTimeout(() => socket.write("est# "), 300);
       },
     },
   });

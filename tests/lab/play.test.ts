@@ -17,7 +17,10 @@ const short: Scenario = {
   network: undefined,
   nodes: [{ cpus: 2, memory: "256M" }],
   append: undefined,
-  questions: [{ command: "nproc", answer: /^2$/m, meaning: "2 CPUs" }],
+  questions: [
+    { command: "nproc", answer: /^2$/m, meaning: "2 CPUs" },
+    { command: "nproc --all", answer: /^2$/, meaning: "2 CPUs in all" },
+  ],
   bootSeconds: 2,
   answerSeconds: 2,
 };
@@ -56,7 +59,7 @@ test("a good run: answers, counters, nothing left behind", async () => {
   const { outcome, starts } = await withFake("works");
   expect(outcome.reason).toBe("");
   expect(outcome).toMatchObject({ ok: true, hostsDied: 0, counters: [{ exits: 7 }] });
-  expect(outcome.answers.map((answer) => answer.text)).toEqual(["2"]);
+  expect(outcome.answers.map((answer) => answer.text)).toEqual(["2", "2"]);
   expect(starts).toBe(1);
   expect(leftovers()).toEqual(before);
 });
