@@ -75,6 +75,11 @@ const verbs = {
   demo: () => (build(), must(executable, ["demo", ...rest])),
   "demo:linux": () => (build(), must(bun, ["scripts/lab/demo-linux.ts", ...rest])),
   test: () => (build(), must(bun, ["scripts/test.ts", ...rest])),
+  "test:lab": () => {
+    process.env.GIANTVM_TEST_LAB = "all";
+    build();
+    must(bun, ["test", "--timeout", "120000", "tests/lab", ...rest]);
+  },
   soak: () => (build(), must(bun, ["scripts/soak.ts", ...rest])),
   sim: () => must(bun, ["scripts/sim.ts", ...rest]),
   faults: () => (build(), must(bun, ["scripts/faults.ts", ...rest])),

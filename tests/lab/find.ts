@@ -8,6 +8,13 @@ export function say(line: string): void {
   console.log(`lab: ${line}`);
 }
 
+/** The same for scenarios that take minutes each: only `npm run test:lab` plays them. */
+export async function findWholeLab(): Promise<Lab | undefined> {
+  if (process.env["GIANTVM_TEST_LAB"] === "all") return findLab();
+  console.warn("SKIPPED: scenarios of the lab that take minutes each; npm run test:lab plays them");
+  return undefined;
+}
+
 /** Undefined where the lab cannot be built, after a line that says why. */
 export async function findLab(): Promise<Lab | undefined> {
   try {

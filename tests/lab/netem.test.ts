@@ -7,9 +7,9 @@
 import { expect, test } from "bun:test";
 import { type Outcome, overheadSeconds, play } from "../../scripts/lab/play.ts";
 import { type NativeThreads, type Scenario, scenarios } from "../../scripts/lab/scenarios.ts";
-import { findLab, say } from "./find.ts";
+import { findWholeLab, say } from "./find.ts";
 
-const lab = await findLab();
+const lab = await findWholeLab();
 
 /** How many packets a host's netem lost. */
 function lostBy(log: string): number {
