@@ -39,3 +39,16 @@ test("the true offset is always within the bound, however lopsided the ways", ()
     expect(error <= boundNs).toBe(true);
   }
 });
+
+test("a bad bound does only after many samples, a good one after some", () => {
+  const probe = new ClockProbe();
+  for (let sample = 0; sample < 199; sample += 1) probe.add(0n, 0n, 10_000_000n);
+  expect(probe.settled).toBeUndefined();
+  probe.add(0n, 0n, 10_000_000n);
+  expect(probe.settled?.boundNs).toBe(5_000_001n);
+  const quick = new ClockProbe();
+  for (let sample = 0; sample < 23; sample += 1) quick.add(0n, 0n, 1_000n);
+  expect(quick.settled).toBeUndefined();
+  quick.add(0n, 0n, 1_000n);
+  expect(quick.settled?.boundNs).toBe(501n);
+});

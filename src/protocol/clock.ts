@@ -9,6 +9,11 @@ export type ClockOffset = {
   readonly boundNs: bigint;
 };
 
+/** Before an offset counts, and when a bad one must do. */
+const samplesLeast = 24;
+const samplesEnough = 200;
+const boundGoodNs = 2_000_000n;
+
 export class ClockProbe {
   #best: ClockOffset | undefined;
   samples = 0;
@@ -24,5 +29,15 @@ export class ClockProbe {
 
   get best(): ClockOffset | undefined {
     return this.#best;
+  }
+
+  /**
+   * The offset to start with; undefined while more samples may help. A busy host answers late, and
+   * TSCs that differ by the bound would go back between vCPUs.
+   */
+  get settled(): ClockOffset | undefined {
+    if (this.#best === undefined || this.samples < samplesLeast) return undefined;
+    const good = this.#best.boundNs <= boundGoodNs;
+    return good || this.samples >= samplesEnough ? this.#best : undefined;
   }
 }

@@ -23,12 +23,8 @@ import {
 import type { CpuidEntry } from "../node/dataplane.ts";
 
 const stages = { configured: 1, loaded: 2 } as const;
-/** Before the start, and at most: the shortest of many says most on a busy machine. */
-const probesLeast = 24;
+/** Asked at most so often: the shortest of many says most on a busy machine. */
 const probesWanted = 400;
-/** With a bound above it a node goes on asking before it starts, until it has asked so often. */
-const boundGoodNsU64 = 2_000_000n;
-const probesEnough = 200;
 const probeGapNsU64 = 5_000_000n;
 /** How long an end waits for nodes that do not say that they have stopped. */
 const endGraceNsU64 = 3_000_000_000n;
@@ -334,11 +330,8 @@ export class Cluster {
     if (this.#options.node === 0) {
       this.#broadcast({ kind: "start", epoch: this.#epoch, tscZeroNsU64: nowNsU64 });
       this.#run(nowNsU64, 0n);
-    } else if (this.#start !== undefined && this.#clock.samples >= probesLeast) {
-      if (this.#clock.best === undefined) return;
-      const { offsetNs, boundNs } = this.#clock.best;
-      // A busy host answers late: TSCs that differ by the bound would go back between vCPUs.
-      if (boundNs > boundGoodNsU64 && this.#clock.samples < probesEnough) return;
+    } else if (this.#start !== undefined && this.#clock.settled !== undefined) {
+      const { offsetNs, boundNs } = this.#clock.settled;
       const zero = this.#start - offsetNs;
       if (zero >= 0n && zero <= u64Max) return this.#run(zero, boundNs);
       const reason = "node 0 named a start outside of time";
