@@ -58,14 +58,16 @@ function open(node: 0 | 1): NativeBench {
   return new NativeBench(node);
 }
 
-/** Node 1: says its ports, is told node 0's, serves until node 0 has measured. */
+/** Node 1: says its ports, is told node 0's, serves until node 0 closes its input or it fails. */
 export async function benchPeer(): Promise<number> {
   const bench = open(1);
   process.stdout.write(`${bench.ports.data} ${bench.ports.command}\n`);
   const lines = console[Symbol.asyncIterator]();
   const first = await lines.next();
   bench.start(readPorts(String(first.value)), roundsMax);
-  await Promise.race([bench.result(), lines.next()]);
+  // Node 0 still asks the kernel where this process ran when both have measured.
+  const failed = bench.result().then((text) => (text === "" ? lines.next() : undefined));
+  await Promise.race([failed, lines.next()]);
   return exitCode.done;
 }
 
