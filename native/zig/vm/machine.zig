@@ -13,6 +13,7 @@ const linux = @import("../sys/linux.zig");
 const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
 const mailbox = @import("mailbox.zig");
+const shadow = @import("shadow.zig");
 const state = @import("state.zig");
 const cpuid = @import("cpuid.zig");
 const ApicEffects = @import("../apic/local.zig").Effects;
@@ -48,6 +49,7 @@ pub const Machine = struct {
     alive: std.atomic.Value(u32) = .init(0),
     stopping: std.atomic.Value(bool) = .init(false),
     reported: std.atomic.Value(bool) = .init(false),
+    forgets_shadow: bool,
 
     pub fn init(
         allocator: std.mem.Allocator,
@@ -82,6 +84,7 @@ pub const Machine = struct {
             .board = .init(plan.unix_seconds, linux.nowNs()),
             .board_node = plan.device_node,
             .bus = .{ .machine = self },
+            .forgets_shadow = shadow.forgotten(),
         };
         errdefer self.bus.deinit();
         errdefer for (self.vcpus) |*vcpu| vcpu.kvm.close();

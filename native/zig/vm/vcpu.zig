@@ -19,6 +19,7 @@ const linux = @import("../sys/linux.zig");
 const exits = @import("exit.zig");
 const interrupts = @import("interrupts.zig");
 const mailbox_room = @import("mailbox.zig");
+const shadow = @import("shadow.zig");
 const state = @import("state.zig");
 const Apic = @import("../apic/interface.zig").Apic;
 const Effects = @import("../apic/local.zig").Effects;
@@ -89,6 +90,7 @@ pub const Vcpu = struct {
                 try self.reset();
                 continue;
             }
+            if (command == .run and self.machine.forgets_shadow) try shadow.passHalt(self);
             const wake_ns = if (command == .run) try self.prepare(alarm) else null;
             if (command != .run or self.activity != .running) {
                 self.mailbox.inside.store(false, .seq_cst);
@@ -150,6 +152,13 @@ pub const Vcpu = struct {
         // page fault out of it, only to fault again.
         alarm.set(if (self.apic.timerWaits()) null else deadline);
         return deadline;
+    }
+
+    /// Whether a running vCPU has an interrupt to take.
+    pub fn interruptWaits(self: *Vcpu) bool {
+        self.lock.lock();
+        defer self.lock.unlock();
+        return self.activity == .running and self.apic.deliverable() != null;
     }
 
     fn takeInit(self: *Vcpu) bool {
