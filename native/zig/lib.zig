@@ -8,6 +8,7 @@ const errors = @import("errors.zig");
 const panics = @import("panic.zig");
 const Bench = @import("engine/bench.zig").Bench;
 const Node = @import("node.zig").Node;
+const linux = @import("sys/linux.zig");
 const probe = @import("sys/probe.zig");
 const udp = @import("sys/udp.zig");
 
@@ -55,6 +56,10 @@ fn with(
 const exports = struct {
     fn gvm_abi() callconv(.c) u64 {
         return abi.hash;
+    }
+
+    fn gvm_monotonic_ns() callconv(.c) u64 {
+        return linux.nowNs();
     }
 
     fn gvm_open(bytes: abi.Bytes, length: u64, out: abi.Out) callconv(.c) i32 {

@@ -3,11 +3,13 @@
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 
-export const abiHashU64 = 0x708ab50719eb4e77n;
+export const abiHashU64 = 0x762124d48811f378n;
 
 export const symbols = {
   /** Hash of this contract. */
   gvm_abi: { args: [], returns: FFIType.u64 },
+  /** CLOCK_MONOTONIC in ns, the clock of all times in this contract. */
+  gvm_monotonic_ns: { args: [], returns: FFIType.u64 },
   /** OpenOptions -> handle (u64 written to out). Opens /dev/kvm and the data socket. */
   gvm_open: { args: [FFIType.ptr, FFIType.u64, FFIType.ptr], returns: FFIType.i32 },
   /** UDP port of the data socket. */
