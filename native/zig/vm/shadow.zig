@@ -15,6 +15,8 @@ const offsetOf = @import("../engine/memory.zig").offsetOf;
 const Vcpu = @import("vcpu.zig").Vcpu;
 
 const hlt = 0xf4;
+/// Of an instruction that no page table maps, too: the guest will have its fault.
+const walks_max = 4;
 
 /// Whether this processor says that QEMU emulates it (CPUID 0x40000000).
 pub fn forgotten() bool {
@@ -50,8 +52,11 @@ pub fn passHalt(vcpu: *Vcpu) kvm.Error!void {
     if (run_page.kvm_valid_regs == 0 or run_page.sync_sregs.ss.dpl != 0) return;
     if (run_page.ready_for_interrupt_injection == 0 or run_page.if_flag == 0) return;
     if (!vcpu.interruptWaits()) return;
-    const sregs = &run_page.sync_sregs;
-    const gpa = try vcpu.kvm.translate(sregs.cs.base + run_page.sync_regs.rip) orelse return;
+    const linear = run_page.sync_sregs.cs.base + run_page.sync_regs.rip;
+    // A kick that meets a page table on its way here ends the walk.
+    const gpa = for (0..walks_max) |_| {
+        if (try vcpu.kvm.translate(linear)) |found| break found;
+    } else return;
     const memory = &vcpu.machine.engine.memory;
     if (offsetOf(gpa, memory.ram_bytes) == null or memory.guest[@intCast(gpa)] != hlt) return;
     run_page.sync_regs.rip += 1;
