@@ -27,7 +27,8 @@ const guards_room = @import("guards.zig");
 const holder = @import("holder.zig");
 const home = @import("home.zig");
 const local_room = @import("local.zig");
-const Queue = @import("queue.zig").Queue;
+const queue_room = @import("queue.zig");
+const Queue = queue_room.Queue;
 const PageMap = @import("page_map.zig").PageMap;
 const requester = @import("requester.zig");
 const Shares = @import("shares.zig").Shares;
@@ -50,6 +51,8 @@ pub const Dsm = struct {
     entries: []home.Entry,
     busy: PageMap(home.Busy),
     queue: Queue,
+    /// Requests for which the busy table has no place yet.
+    unplaced: u32 = queue_room.none,
     pending: PageMap(requester.Pending),
     deferred: PageMap(holder.Deferred),
     evicting: PageMap(holder.Evicting),

@@ -47,27 +47,41 @@ fn bit(node: m.NodeId) u64 {
 
 /// A request for a page of this home.
 pub fn onGet(d: *Dsm, host: anytype, from: m.NodeId, get: m.Get) void {
-    const request: Request = .{
+    accept(d, host, .{
+        .page = get.page,
         .tx = get.tx,
         .requester = from,
         .access = get.access,
         .version = get.version,
         .age = get.age,
-    };
-    if (d.busy.get(get.page)) |busy| {
+    });
+}
+
+/// A request that is done holds its place until the owner's WriteBack is here, which may be long
+/// after its requester went on to others; so the table may be full although no node has more
+/// requests than it may. Then at least one page waits for its WriteBack alone, which needs nobody's
+/// gather, and the request waits for that place.
+fn accept(d: *Dsm, host: anytype, request: Request) void {
+    if (d.busy.get(request.page)) |busy| {
         // Without the rule the owner of before still waits: nobody could answer its request.
-        if (d.guards.defer_while_busy or d.entryOf(get.page).owner == from) {
+        if (d.guards.defer_while_busy or d.entryOf(request.page).owner == request.requester) {
             if (d.queue.full()) return d.fail(host, too_many);
             d.queue.push(&busy.queue, request);
-            if (get.age < busy.age) hurry(d, host, busy, get.age);
+            if (request.age < busy.age) hurry(d, host, busy, request.age);
             return;
         }
         busy.current = request;
         return start(d, host, busy);
     }
-    if (d.entryOf(get.page).owner == from) return d.refuse(host, "a request from the owner");
-    if (d.busy.full()) return d.fail(host, too_many);
-    start(d, host, d.busy.put(.{ .page = get.page, .current = request, .age = request.age }));
+    if (d.entryOf(request.page).owner == request.requester) {
+        return d.refuse(host, "a request from the owner");
+    }
+    if (d.busy.full()) {
+        if (d.queue.full()) return d.fail(host, too_many);
+        return d.queue.push(&d.unplaced, request);
+    }
+    const busy: Busy = .{ .page = request.page, .current = request, .age = request.age };
+    start(d, host, d.busy.put(busy));
 }
 
 /// Tells everyone who may still owe an answer that somebody older waits.
@@ -84,6 +98,10 @@ fn hurry(d: *Dsm, host: anytype, busy: *Busy, age: u64) void {
 
 /// A requester whose own older thread joined its request.
 pub fn onHurry(d: *Dsm, host: anytype, h: m.Hurry) void {
+    if (d.queue.find(d.unplaced, h.tx)) |waiting| {
+        waiting.age = @min(waiting.age, h.age);
+        return;
+    }
     const busy = d.busy.get(h.page) orelse return;
     if (busy.current.tx != h.tx) {
         const waiting = d.queue.find(busy.queue, h.tx) orelse return;
@@ -211,9 +229,14 @@ fn next(d: *Dsm, host: anytype, busy: *Busy) void {
         d.queue.popOldest(&busy.queue)
     else
         d.queue.popNewest(&busy.queue);
-    const request = waiting orelse return d.busy.remove(busy.page);
-    busy.current = request;
-    start(d, host, busy);
+    if (waiting) |request| {
+        busy.current = request;
+        return start(d, host, busy);
+    }
+    d.busy.remove(busy.page);
+    while (!d.busy.full()) {
+        accept(d, host, d.queue.popOldest(&d.unplaced) orelse return);
+    }
 }
 
 /// An owner hands its page back. Anyone else has lost it meanwhile and is only acknowledged.

@@ -1,5 +1,5 @@
-//! Requests that wait at a home, as lists through one pool: a busy page has a few, all of them
-//! together a bounded number. The lists are unordered, because a Hurry may make a waiting request
+//! Requests that wait at a home, as lists through one pool: behind a busy page, or for a place in
+//! the table of busy pages; all of them together a bounded number. The lists are unordered, because a Hurry may make a waiting request
 //! older; there is at most one request per node in each.
 
 const std = @import("std");
@@ -11,6 +11,7 @@ pub const none: u32 = std.math.maxInt(u32);
 
 /// A request that waits or is being served.
 pub const Request = struct {
+    page: m.Page,
     tx: m.Tx,
     requester: m.NodeId,
     access: m.Access,
@@ -96,6 +97,7 @@ test "the oldest leaves first, also when it became so by a hurry" {
     defer queue.deinit(a);
     var head = none;
     for ([_]u64{ 30, 10, 20, 40 }, 0..) |age, i| queue.push(&head, .{
+        .page = 0,
         .tx = i,
         .requester = @intCast(i),
         .access = .read,

@@ -55,6 +55,7 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
         local.lost = false;
         d.gathers.stolen(thread, now_ns);
     }
+    defer holder.yieldOf(d, host, thread, now_ns);
     if (d.pending.get(page)) |pending| {
         // A page of a gang that is on its way.
         if (pending.threads.count() == 0) gang.noteFault(d, page, access, thread);
@@ -85,7 +86,6 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
         .threads = threads,
         .start_ns = now_ns,
     });
-    holder.yieldOf(d, host, thread, now_ns);
 }
 
 /// Its credit is taken already.

@@ -161,6 +161,8 @@ fn directory(w: *const World, out: anytype, d: *const Dsm, page: u8) void {
 
 /// A list whose order nobody looks at, so by node.
 fn waiting(w: *const World, out: anytype, d: *const Dsm, page: u8, head: u32) void {
+    // The tables are as large as in production.
+    assert(d.unplaced == queue.none);
     for (0..w.nodes.len) |n| {
         var index = head;
         while (index != queue.none) : (index = d.queue.pool[index].next) {

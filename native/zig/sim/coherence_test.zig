@@ -25,6 +25,14 @@ test "random instructions over production links and bad networks stay coherent" 
     }
 }
 
+/// What once failed: a Put behind a deferral that nothing hurried; faults left parked; a thread that
+/// joined a request of its gang and did not yield; write-backs that filled the table of busy pages.
+const found = [_]u64{ 3220, 3934, 4237, 5082, 1432, 1818, 2377, 64720, 74800, 123_239 };
+
+test "seeds that once failed" {
+    for (found) |seed| _ = try coherence.runOnce(testing.allocator, coherence.drawn(seed));
+}
+
 /// All nodes want up to 400 of 420 pages in one moment, a third of them for writing.
 fn fight(nodes: u8, threads: u8, write_percent: u8, links: bool) !void {
     const options: coherence.Options = .{
