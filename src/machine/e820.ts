@@ -5,7 +5,7 @@
  * its characters back, without a device and without an exit.
  */
 
-import { boot, gpaRanges, type NodeShare, ramBytes } from "./map.ts";
+import { boot, ecamBytes, ecamGpa, gpaRanges, type NodeShare, ramBytes } from "./map.ts";
 
 export type MemoryRange = {
   readonly first: number;
@@ -21,6 +21,8 @@ export function e820(nodes: readonly NodeShare[]): readonly MemoryRange[] {
     { first: 0, length: boot.conventionalEnd, type: "ram" },
     { first: boot.conventionalEnd, length: 0xa0000 - boot.conventionalEnd, type: "reserved" },
     { first: boot.acpiTables, length: boot.extendedStart - boot.acpiTables, type: "reserved" },
-    ...ram.map(({ first, length }) => ({ first, length, type: "ram" }) as const),
+    ...ram
+      .filter(({ first }) => first < highRamStart)
+      .map(({ first, length }) => ({ first, length, type: "ram" }) as const),
   ];
 }

@@ -6,10 +6,13 @@ const std = @import("std");
 const assert = std.debug.assert;
 
 pub const bytes = 256;
+/// What ECAM shows of each function.
+pub const extended_bytes = 4096;
 pub const command = 0x04;
 pub const status = 0x06;
 pub const first_bar = 0x10;
 pub const interrupt_line = 0x3c;
+pub const interrupt_pin = 0x3d;
 
 pub const command_memory = 1 << 1;
 pub const command_bus_master = 1 << 2;

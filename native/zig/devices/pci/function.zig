@@ -18,59 +18,18 @@
 
 const std = @import("std");
 const config = @import("config.zig");
-const limits = @import("../../limits.zig");
+const description = @import("description.zig");
 const msix_room = @import("msix.zig");
 const Msix = msix_room.Msix;
-const Request = @import("../../apic/destination.zig").Request;
 const Space = config.Space;
 const assert = std.debug.assert;
 
-pub const bars_max = 6;
-const own_capabilities_max = 8;
-const express_id = 0x10;
-
-pub const Effects = struct {
-    messages: [limits.msix_vectors_max]Request = undefined,
-    count: usize = 0,
-    /// Functions, by their device numbers, whose threads have something to do.
-    wakes: u32 = 0,
-
-    /// Two equal messages are one: the local APIC would not tell them apart either.
-    pub fn send(self: *Effects, request: Request) void {
-        for (self.requests()) |*sent| if (std.meta.eql(sent.*, request)) return;
-        self.messages[self.count] = request;
-        self.count += 1;
-    }
-
-    pub fn requests(self: *const Effects) []const Request {
-        return self.messages[0..self.count];
-    }
-};
-
-/// A memory range of the function. `bytes`: a power of two from 16 on, 0 for none. A wide one has
-/// 64 address bits and takes the next place too.
-pub const Bar = struct { bytes: u64 = 0, wide: bool = false, prefetchable: bool = false };
-
-/// A capability of the device's own: `body` follows id and link, `writable` says which of its bits
-/// the guest may change, from its start.
-pub const Capability = struct { id: u8, body: []const u8, writable: []const u8 = &.{} };
-
-pub const Description = struct {
-    vendor: u16,
-    device: u16,
-    /// Base class, sub-class and programming interface, from the highest byte down.
-    class: u24,
-    revision: u8 = 0,
-    subsystem_vendor: u16 = 0,
-    subsystem: u16 = 0,
-    bars: [bars_max]Bar = @splat(.{}),
-    msix: ?msix_room.Place = null,
-    /// Whether it can interrupt by INTA# where MSI-X is off.
-    line: bool = false,
-    /// A PCI Express capability, as an endpoint integrated in the root complex that can be reset.
-    express: bool = true,
-    capabilities: []const Capability = &.{},
-};
+pub const Bar = description.Bar;
+pub const Capability = description.Capability;
+pub const Description = description.Description;
+pub const Effects = @import("effects.zig").Effects;
+pub const Place = msix_room.Place;
+const bars_max = description.bars_max;
 
 /// What the device does. `data` has 1 to 8 bytes and lies within the BAR.
 pub const Operations = struct {
@@ -96,77 +55,28 @@ pub const Function = struct {
     /// Offsets of capabilities in `space`, 0 for none.
     msix_at: u8 = 0,
     express_at: u8 = 0,
-    own_at: [own_capabilities_max]u8 = @splat(0),
+    own_at: [description.own_capabilities_max]u8 = @splat(0),
     own_count: usize = 0,
     /// Device number on bus 0, from 1 on; Host.attach gives it.
     number: u5 = 0,
 
     pub fn init(d: *const Description, operations: *const Operations) Function {
         var self: Function = .{
-            .space = .init(),
+            .space = description.header(d),
             .initial = undefined,
             .bars = d.bars,
             .operations = operations,
             .msix = if (d.msix) |place| .init(place) else null,
         };
-        self.header(d);
-        for (&d.bars, 0..) |*bar, i| self.describeBar(bar, i);
-        if (self.msix) |*msix| {
-            const end = @max(
-                msix.place.table + msix.place.vectors * msix_room.entry_bytes,
-                msix.place.pending + msix_room.pending_bytes,
-            );
-            assert(end <= d.bars[msix.place.bar].bytes);
-            const control = [_]u8{ 0, (msix_room.enable | msix_room.mask_all) >> 8 };
-            self.msix_at = self.space.addCapability(msix_room.id, &msix.capability(), &control);
-        }
-        if (d.express) self.addExpress();
-        assert(d.capabilities.len <= own_capabilities_max);
+        if (d.msix) |*place| self.msix_at = description.addMsix(&self.space, place, &d.bars);
+        if (d.express) self.express_at = description.addExpress(&self.space);
+        assert(d.capabilities.len <= self.own_at.len);
         for (d.capabilities, 0..) |own, i| {
             self.own_at[i] = self.space.addCapability(own.id, own.body, own.writable);
         }
         self.own_count = d.capabilities.len;
         self.initial = self.space.values;
         return self;
-    }
-
-    fn header(self: *Function, d: *const Description) void {
-        const space = &self.space;
-        space.set(u16, 0x00, d.vendor);
-        space.set(u16, 0x02, d.device);
-        space.set(u32, 0x08, @as(u32, d.class) << 8 | d.revision);
-        space.set(u16, 0x2c, d.subsystem_vendor);
-        space.set(u16, 0x2e, d.subsystem);
-        space.values[0x3d] = @intFromBool(d.line);
-    }
-
-    fn describeBar(self: *Function, bar: *const Bar, i: usize) void {
-        if (bar.bytes == 0) return;
-        assert(std.math.isPowerOfTwo(bar.bytes) and bar.bytes >= 16);
-        assert(bar.wide or bar.bytes <= 1 << 31);
-        const at = config.first_bar + 4 * i;
-        const kind: u32 = if (bar.wide) 4 else 0;
-        self.space.set(u32, at, kind | @as(u32, if (bar.prefetchable) 8 else 0));
-        const address_bits = ~(bar.bytes - 1);
-        self.space.allow(u32, at, @truncate(address_bits));
-        if (!bar.wide) return;
-        assert(i + 1 < bars_max and self.bars[i + 1].bytes == 0);
-        self.space.allow(u32, at + 4, @truncate(address_bits >> 32));
-    }
-
-    /// PCI Express 5.0, 7.5.3: version 2, no link to describe. Only a function that has this may
-    /// have extended configuration space.
-    fn addExpress(self: *Function) void {
-        var body: [0x3a]u8 = @splat(0);
-        const integrated_endpoint = 9;
-        std.mem.writeInt(u16, body[0..2], integrated_endpoint << 4 | 2, .little);
-        const role_based_errors = 1 << 15;
-        const can_reset = 1 << 28;
-        std.mem.writeInt(u32, body[2..6], role_based_errors | can_reset, .little);
-        var writable: [8]u8 = @splat(0);
-        // Of device control: errors, ordering, payload, no snoop, request size, reset.
-        std.mem.writeInt(u16, writable[6..8], 0xf8ff, .little);
-        self.express_at = self.space.addCapability(express_id, &body, &writable);
     }
 
     /// Where a BAR's range starts; null when there is none or the guest has memory switched off.
@@ -220,7 +130,7 @@ pub const Function = struct {
 
     /// Asserts or deasserts INTA#. The board looks at `line` after each access and each `change`.
     pub fn setLine(self: *Function, level: bool) void {
-        assert(self.space.values[0x3d] != 0);
+        assert(self.space.values[config.interrupt_pin] != 0);
         const before = self.space.get(u16, config.status) & ~@as(u16, config.status_line);
         self.space.set(u16, config.status, before | @as(u16, if (level) config.status_line else 0));
     }

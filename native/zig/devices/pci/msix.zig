@@ -5,7 +5,7 @@
 const std = @import("std");
 const limits = @import("../../limits.zig");
 const msi = @import("../../apic/msi.zig");
-const Effects = @import("function.zig").Effects;
+const Effects = @import("effects.zig").Effects;
 const assert = std.debug.assert;
 
 pub const id = 0x11;
@@ -17,6 +17,15 @@ const vector_masked = 1;
 
 /// Where table and pending bits are.
 pub const Place = struct { vectors: u16, bar: u3, table: u32 = 0, pending: u32 };
+
+/// What follows id and link in the capability: control, table, pending bits.
+pub fn capability(place: *const Place) [10]u8 {
+    var body: [10]u8 = undefined;
+    std.mem.writeInt(u16, body[0..2], place.vectors - 1, .little);
+    std.mem.writeInt(u32, body[2..6], place.table | place.bar, .little);
+    std.mem.writeInt(u32, body[6..10], place.pending | place.bar, .little);
+    return body;
+}
 
 const Entry = struct { address: u64 = 0, data: u32 = 0, masked: bool = true };
 
@@ -33,15 +42,6 @@ pub const Msix = struct {
         const table_end = place.table + place.vectors * entry_bytes;
         assert(table_end <= place.pending or place.pending + pending_bytes <= place.table);
         return .{ .place = place };
-    }
-
-    /// What follows id and link in the capability: control, table, pending bits.
-    pub fn capability(self: *const Msix) [10]u8 {
-        var body: [10]u8 = undefined;
-        std.mem.writeInt(u16, body[0..2], self.place.vectors - 1, .little);
-        std.mem.writeInt(u32, body[2..6], self.place.table | self.place.bar, .little);
-        std.mem.writeInt(u32, body[6..10], self.place.pending | self.place.bar, .little);
-        return body;
     }
 
     /// The function interrupts by this vector.
