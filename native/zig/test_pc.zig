@@ -15,4 +15,7 @@ comptime {
     _ = @import("devices/pic.zig");
     _ = @import("devices/crtc.zig");
     _ = @import("devices/resets.zig");
+    _ = @import("devices/virtio/queue_test.zig");
+    _ = @import("devices/virtio/transport_test.zig");
+    _ = @import("devices/virtio/block_test.zig");
 }

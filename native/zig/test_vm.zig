@@ -13,4 +13,5 @@ comptime {
     _ = @import("vm/vcpu_script_test.zig");
     _ = @import("vm/cpuid.zig");
     _ = @import("vm/clock.zig");
+    _ = @import("vm/disk_test.zig");
 }

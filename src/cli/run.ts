@@ -1,6 +1,7 @@
 /** @module `giantvm run`: one node of a virtual machine, from its options to its exit code. */
 
 import { writeFileSync } from "node:fs";
+import { diskText } from "../config/disks.ts";
 import { readNamed } from "../config/files.ts";
 import { peerLabel } from "../config/peers.ts";
 import { checkImages, readRunConfig, type RunConfig } from "../config/run.ts";
@@ -23,6 +24,7 @@ import { realHost } from "../observe/doctor/source.ts";
 import { makeLog } from "../observe/log.ts";
 import type { Agreement } from "../protocol/agreement.ts";
 import { type Hello, protocolVersion } from "../protocol/messages.ts";
+import { closeDisks, diskPlans, type OpenDisk, openDisks } from "./disks.ts";
 import { exitCode, Failure, failureOf, hostFailure } from "./failure.ts";
 import { breakDown } from "./fault.ts";
 import { guestWaitMs } from "./guest-wait.ts";
@@ -70,6 +72,7 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
 
 function planOf(
   config: RunConfig,
+  disks: readonly OpenDisk[],
   devices: readonly SlowDevice[],
   node: number,
   peers: readonly ResolvedPeer[],
@@ -96,6 +99,7 @@ function planOf(
     silenceMs: config.silenceMs,
     spinUs: config.spinUs,
     guardOff: config.guardOff,
+    disks: diskPlans(disks),
   };
 }
 
@@ -106,6 +110,7 @@ function settingsOf(config: RunConfig): Hello["settings"] {
     ["device-node", String(config.deviceNode)],
     ["console-node", String(config.consoleNode)],
     ["scratch-node", String(config.scratchNode)],
+    ["disk", diskText(config.disks)],
     ["guard-off", config.guardOff],
   ];
 }
@@ -140,12 +145,31 @@ function opener(config: RunConfig, order: string, address: string, vmIdU64: bigi
   };
 }
 
-async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; close: () => void }> {
+/** What a user should know before anything runs. */
+function warn(config: RunConfig, node: number, self: ResolvedPeer, log: Log): void {
+  if (config.peers.length > 1) {
+    log.warn(
+      `node ${node} of ${config.peers.length} on ${self.address}:${self.port}; ` +
+        "there is no authentication yet: keep this network to yourself",
+    );
+  }
+  if (config.guardOff !== "") {
+    log.warn(
+      `the coherence guard ${config.guardOff} is switched off: the guest's memory may be wrong; ` +
+        "--guard-off is for tests alone",
+    );
+  }
+}
+
+type Started = { readonly daemon: Daemon; readonly close: (clean: boolean) => void };
+
+async function start(config: RunConfig, log: Log): Promise<Started> {
   const peers = await resolvePeers(config.peers);
   const node = findSelf(peers, config.self);
   const self = peers[node];
   if (self === undefined) throw new Failure(exitCode.internal, "this node is none of the peers");
   if (node === 0) checkImages(config.images);
+  const disks = node === config.deviceNode ? openDisks(config.disks) : [];
   let daemon: Daemon | undefined;
   const socket: ControlSocket = await openSocket(
     self,
@@ -161,19 +185,8 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
       ),
   );
   const order = peers.map(({ address, port }) => peerLabel({ host: address, port })).join(",");
-  if (peers.length > 1) {
-    log.warn(
-      `node ${node} of ${peers.length} on ${self.address}:${self.port}; ` +
-        "there is no authentication yet: keep this network to yourself",
-    );
-  }
+  warn(config, node, self, log);
   const vmIdU64 = crypto.getRandomValues(new BigUint64Array(1))[0] ?? 1n;
-  if (config.guardOff !== "") {
-    log.warn(
-      `the coherence guard ${config.guardOff} is switched off: the guest's memory may be wrong; ` +
-        "--guard-off is for tests alone",
-    );
-  }
   const devices = [scratchDevice(config.scratchNode, config.scratchDelayMs)];
   daemon = new Daemon({
     node,
@@ -191,14 +204,19 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
         nodes: hellos.map(({ cpus, ramPages }) => ({ cpus, ramPages })),
         hide: [...new Set(hellos.flatMap((hello) => hello.hide))],
       }),
-    planOf: (agreement, hellos) => planOf(config, devices, node, peers, agreement, hellos),
+    planOf: (agreement, hellos) => planOf(config, disks, devices, node, peers, agreement, hellos),
     images: (agreement, hellos) => images(config, agreement, hellos),
     explain: (error) => hostFailure(error, self.address, config.guardOff),
     send: (bytes, to) => socket.send(bytes, to),
     console: (bytes) => void process.stdout.write(bytes),
     log,
   });
-  return { daemon, close: () => socket.close() };
+  const close = (clean: boolean) => {
+    socket.close();
+    // A disk may still be at work where the VM was not stopped: the end of the process closes it.
+    if (clean) closeDisks(disks, (text) => log.error(text));
+  };
+  return { daemon, close };
 }
 
 /** The outcome is what the user came for: a report that cannot be written does not change it. */
@@ -259,7 +277,7 @@ async function runNode(config: RunConfig, log: Log): Promise<number> {
   breakDown(config.fault, () => Number(daemon.counters()["exits"] ?? 0));
   const outcome = await daemon.run();
   terminal.close();
-  close();
+  close(outcome.clean);
   log.info(`counters ${JSON.stringify(numbers(outcome.counters))}`);
   report(config.report, daemon.node, outcome, log);
   const quiet = outcome.cause === "poweroff" || outcome.cause === "verdict";

@@ -5,6 +5,7 @@ const std = @import("std");
 const abi = @import("../abi.zig");
 const kvm = @import("../sys/kvm.zig");
 const linux = @import("../sys/linux.zig");
+const map = @import("../devices/map.zig");
 const Machine = @import("machine.zig").Machine;
 const Node = @import("../node.zig").Node;
 const Vcpu = @import("vcpu.zig").Vcpu;
@@ -32,12 +33,16 @@ pub const Rig = struct {
     /// Node 0 of one, or of two when a port for the data socket of node 1 is given; that one has a
     /// vCPU and as much memory.
     pub fn initBeside(cpus: u8, peer_port: ?u16) !Rig {
+        return initWith(cpus, peer_port, &.{});
+    }
+
+    pub fn initWith(cpus: u8, peer_port: ?u16, disks: []const abi.PlanDisk) !Rig {
         const system = try openOrSkip();
         defer system.close();
         const node = try Node.open(testing.allocator, .{ .address = "127.0.0.1" });
         errdefer node.close() catch {};
         var self: Rig = .{ .node = node, .tsc_khz = try rate(system) };
-        self.configure(system, cpus, peer_port) catch |err| switch (err) {
+        self.configure(system, cpus, peer_port, disks) catch |err| switch (err) {
             error.PermissionDenied, error.Unsupported => {
                 std.debug.print("skipped: userfaultfd for kernel faults is not permitted\n", .{});
                 return error.SkipZigTest;
@@ -47,7 +52,13 @@ pub const Rig = struct {
         return self;
     }
 
-    fn configure(self: *Rig, system: kvm.System, cpus: u8, peer_port: ?u16) !void {
+    fn configure(
+        self: *Rig,
+        system: kvm.System,
+        cpus: u8,
+        peer_port: ?u16,
+        disks: []const abi.PlanDisk,
+    ) !void {
         const nodes = [_]abi.PlanNode{ planNode(1, cpus), planNode(peer_port orelse 1, 1) };
         var entries: [kvm.cpuid_entries_max]abi.CpuidEntry = undefined;
         try self.node.configure(.{
@@ -62,13 +73,9 @@ pub const Rig = struct {
                 port(0xf4, 0xf4, false),
                 port(0x40, 0x43, false),
                 port(0x600, 0x60b, false),
-                .{
-                    .space = 1,
-                    .first = 0xfec0_0000,
-                    .last = 0xfec0_0fff,
-                    .node = 0,
-                    .slow = false,
-                },
+                memoryRoute(map.io_apic_gpa, 0x1000),
+                memoryRoute(map.pci_window_gpa, map.pci_window_bytes),
+                memoryRoute(map.ecam_gpa, map.ecam_bytes),
                 port(0x3f8, 0x3ff, false),
                 port(slow_port, slow_port + 7, true),
             },
@@ -76,6 +83,7 @@ pub const Rig = struct {
             .spin_us = 0,
             .unix_seconds = 0,
             .guard_off = "",
+            .disks = disks,
         });
     }
 
@@ -209,6 +217,10 @@ fn planNode(data_port: u16, cpus: u8) abi.PlanNode {
 
 fn port(first: u64, last: u64, slow: bool) abi.Route {
     return .{ .space = 0, .first = first, .last = last, .node = 0, .slow = slow };
+}
+
+fn memoryRoute(first: u64, bytes: u64) abi.Route {
+    return .{ .space = 1, .first = first, .last = first + bytes - 1, .node = 0, .slow = false };
 }
 
 fn rate(system: kvm.System) !u32 {
