@@ -52,6 +52,8 @@ export const boot = {
   /** End of conventional memory; the kilobyte below 640 KiB stays reserved as on a PC. */
   conventionalEnd: 0x9fc00,
   acpiTables: 0xe0000,
+  /** Where kernels without ACPI search (MP specification 1.4, chapter 4). */
+  mpTables: 0xf0000,
   extendedStart: 0x100000,
 } as const;
 

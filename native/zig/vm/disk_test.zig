@@ -265,7 +265,7 @@ test "data outside of memory fails its request alone" {
     try driver.start(features_all);
     for ([_]u16{ 0, 2 }) |direction| {
         driver.describe(0, head_at, 16, 1);
-        driver.describe(1, 0x3_f000, 8192, 1 | direction);
+        driver.describe(1, 0xb_f000, 8192, 1 | direction);
         driver.describe(2, status_at, 1, 2);
         driver.offer(if (direction == 0) 1 else 0, 0);
         try rig_room.await(&driver, Driver.isUsed);
