@@ -1,6 +1,7 @@
 /*
  * Numbers and layouts that the Zig bindings write by hand (native/zig/sys/kvm.zig, sys/uffd.zig,
- * sys/image.zig), compared with the kernel's own headers when the library is built. Nothing here runs.
+ * sys/image.zig), compared with the kernel's own headers when the library is built. Nothing here
+ * runs.
  */
 #include <linux/fcntl.h>
 #include <linux/kvm.h>

@@ -109,6 +109,30 @@ const readThenWrite = program([
   sum,
 ]);
 
+/** Writes one sector, again and again, for ever. */
+const busy = (() => {
+  const stores: readonly Store[] = [
+    [head[0], 1, 4],
+    [head[0] + 8, 3, 4],
+    [data, 0x5a5a5a5a, 4],
+    ...descriptor(0, head[0], 16, 1),
+    ...descriptor(1, data, 512, 1),
+    ...descriptor(2, status[0], 1, 2),
+  ];
+  const turn = Buffer.concat([
+    hex("41ffc4 bb"), // inc r12d; mov ebx,available+2
+    word(rings.available + 2),
+    hex("66448923"), // mov [rbx],r12w
+    ring,
+    hex("bb"), // mov ebx,used+2
+    word(rings.used + 2),
+    hex("f390 66443923 75f8"), // 0: pause; cmp [rbx],r12w; jne 0
+  ]);
+  const again = Buffer.concat([hex("e9"), word(-turn.length - 5)]);
+  // xor r12d,r12d
+  return program([...stores.map(store), ...driver.map(store), hex("4531e4"), turn, again]);
+})();
+
 function image(folder: string, name = "disk.img"): string {
   const path = join(folder, name);
   const bytes = Buffer.alloc(64 * 512);
@@ -238,6 +262,25 @@ describe.skipIf(missing !== undefined)("a disk", () => {
     const codes = await Promise.all(readers.map(async ({ vm }) => (await vm.finished).code));
     expect(codes).toEqual([143, 143]);
   }, 30_000);
+
+  test("at work when a node dies does not keep the VM from ending", async () => {
+    using folder = temporaryFolder();
+    const path = image(folder.path);
+    const kernel = join(folder.path, "guest.elf");
+    writeFileSync(kernel, busy);
+    const peers = (await freePorts(2)).map((port) => `127.0.0.1:${port}`);
+    const words = `run -v --local-memory 64M --device-node 1 --disk path=${path}`.split(" ");
+    const nodes = peers.map((self, node) => {
+      const loads = node === 0 ? ["--kernel", kernel] : [];
+      return start([...words, "--peers", peers.join(","), "--self", self, ...loads]);
+    });
+    while (readFileSync(path)[3 * 512] !== 0x5a) await Bun.sleep(10);
+    nodes[0]!.process.kill("SIGKILL");
+    const { code, stderr } = await nodes[1]!.finished;
+    expect(stderr).toContain("was lost");
+    expect(code).toBe(5);
+    await nodes[0]!.finished;
+  });
 
   test("must be the same on all nodes", async () => {
     using folder = temporaryFolder();

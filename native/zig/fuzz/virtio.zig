@@ -53,7 +53,7 @@ fn start(case: *Case, event_index: bool) void {
     var effects: Effects = .{};
     const command = std.mem.toBytes(@as(u16, config.command_memory | config.command_bus_master));
     function.writeConfig(config.command, &command, &effects);
-    const low: u32 = @truncate(block.features(false) | transport.feature_indirect |
+    const low: u32 = @truncate(block.features(case.read_only) | transport.feature_indirect |
         if (event_index) transport.feature_event_index else 0);
     const Store = struct { u64, u8, u64 };
     for ([_]Store{
@@ -132,9 +132,15 @@ fn all(case: *Case, queue: *Queue) !void {
 }
 
 fn execute(case: *Case, wanted: *const block.Request) !block.Status {
-    const moves = wanted.operation == .read or wanted.operation == .write;
-    if (moves) try expect(wanted.offset + wanted.bytes <= sectors * block.sector_bytes);
-    try expect(!(case.read_only and wanted.operation == .write));
+    switch (wanted.operation) {
+        .flush => return .ok,
+        .identify => {},
+        .read, .write, .discard, .zero => {
+            try expect(wanted.offset + wanted.bytes <= sectors * block.sector_bytes);
+            try expect(!case.read_only or wanted.operation == .read);
+        },
+    }
+    if (wanted.operation == .discard or wanted.operation == .zero) return .ok;
     var data = wanted.data;
     try expect(data.left >= wanted.bytes);
     var buffer: [block.sector_bytes]u8 = @splat(0x5a);

@@ -107,6 +107,25 @@ pub fn write(fd: i32, bytes: []const u8, offset: u64) Code {
     return .SUCCESS;
 }
 
+/// The range has no content any more and takes no place, where the host's file system can do that.
+pub fn discard(fd: i32, offset: u64, bytes: u64) Code {
+    const hole_of_same_size = 3; // FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+    return allocate(fd, hole_of_same_size, offset, bytes);
+}
+
+/// The range reads as zeros, without being written; OPNOTSUPP where the file system cannot.
+pub fn zero(fd: i32, offset: u64, bytes: u64) Code {
+    const zero_of_same_size = 0x11; // FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE
+    return allocate(fd, zero_of_same_size, offset, bytes);
+}
+
+fn allocate(fd: i32, mode: u32, offset: u64, bytes: u64) Code {
+    while (true) {
+        const code = os.errno(kernel.call(.fallocate, .{ fd, mode, offset, bytes }));
+        if (code != .INTR) return code;
+    }
+}
+
 /// Flushes and closes, which also ends the lock.
 pub fn close(fd: i32) Code {
     const code = sync(fd);
@@ -146,6 +165,9 @@ test "bytes come back from where they were put, and there are none behind the en
     var out: [6]u8 = undefined;
     try testing.expectEqual(Code.SUCCESS, read(fd, &out, 512));
     try testing.expectEqualStrings("sector", &out);
+    try testing.expectEqual(Code.SUCCESS, discard(fd, 512, 512));
+    try testing.expectEqual(Code.SUCCESS, read(fd, &out, 512));
+    try testing.expectEqualStrings("\x00" ** 6, &out);
     try testing.expectEqual(Code.IO, read(fd, &out, 1020));
     try testing.expectEqual(Code.BADF, write(-1, "x", 0));
     try testing.expectError(error.WrongKind, open("/", true));

@@ -181,6 +181,8 @@ pub const Disk = struct {
                 return if (status == .ok and through) self.flush() else status;
             },
             .flush => return self.flush(),
+            .discard => return self.discard(wanted),
+            .zero => return self.zero(wanted),
             .identify => {
                 var id: [block.id_bytes]u8 = @splat(0);
                 _ = std.fmt.bufPrint(&id, "giantvm-disk-{d}", .{self.index}) catch unreachable;
@@ -211,6 +213,28 @@ pub const Disk = struct {
         }
         const counter: abi.Counter = if (reads) .disk_bytes_read else .disk_bytes_written;
         self.machine.counters.add(counter, done);
+        return .ok;
+    }
+
+    /// A hint: where the host cannot follow it, nothing is lost.
+    fn discard(self: *Disk, wanted: *const block.Request) block.Status {
+        if (wanted.bytes == 0) return .ok;
+        const code = image.discard(self.fd, wanted.offset, wanted.bytes);
+        return if (code == .OPNOTSUPP or self.succeeded("discard", code)) .ok else .failed;
+    }
+
+    fn zero(self: *Disk, wanted: *const block.Request) block.Status {
+        if (wanted.bytes == 0) return .ok;
+        const code = image.zero(self.fd, wanted.offset, wanted.bytes);
+        if (code != .OPNOTSUPP) return if (self.succeeded("zero", code)) .ok else .failed;
+        @memset(self.buffer, 0);
+        var done: u64 = 0;
+        while (done < wanted.bytes) {
+            const part = self.buffer[0..@intCast(@min(self.buffer.len, wanted.bytes - done))];
+            const written = image.write(self.fd, part, wanted.offset + done);
+            if (!self.succeeded("zero", written)) return .failed;
+            done += part.len;
+        }
         return .ok;
     }
 

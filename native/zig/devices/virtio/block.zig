@@ -20,10 +20,15 @@ pub const feature_segments: u64 = 1 << 2;
 pub const feature_read_only: u64 = 1 << 5;
 pub const feature_block_size: u64 = 1 << 6;
 pub const feature_flush: u64 = 1 << 9;
+pub const feature_discard: u64 = 1 << 13;
+pub const feature_zero: u64 = 1 << 14;
+
+/// Sectors that one request may discard or zero: 64 MiB, so that none takes for ever.
+const erase_sectors_max = 64 << 11;
 
 pub fn features(read_only: bool) u64 {
     const always = feature_segments | feature_block_size | feature_flush;
-    return always | if (read_only) feature_read_only else 0;
+    return always | if (read_only) feature_read_only else feature_discard | feature_zero;
 }
 
 /// 5.2.4, as far as the features say that it means something.
@@ -32,18 +37,26 @@ pub fn config(sectors: u64) [config_bytes]u8 {
     std.mem.writeInt(u64, out[0..8], sectors, .little);
     std.mem.writeInt(u32, out[12..16], segments_max, .little);
     std.mem.writeInt(u32, out[20..24], sector_bytes, .little);
+    // Discard and then write-zeroes: sectors, and ranges, of one request; a zeroed range may
+    // become a hole.
+    for ([_]usize{ 36, 48 }) |at| {
+        std.mem.writeInt(u32, out[at..][0..4], erase_sectors_max, .little);
+        std.mem.writeInt(u32, out[at + 4 ..][0..4], 1, .little);
+    }
+    std.mem.writeInt(u32, out[44..48], 1, .little);
+    out[56] = 1;
     return out;
 }
 
 pub const Status = enum(u8) { ok = 0, failed = 1, unsupported = 2 };
 
-pub const Operation = enum { read, write, flush, identify };
+pub const Operation = enum { read, write, flush, identify, discard, zero };
 
 pub const Request = struct {
     operation: Operation,
-    /// First byte of the image, of a read or a write.
+    /// First byte of the image.
     offset: u64 = 0,
-    /// Bytes that move: into `data` for a read, out of it for a write.
+    /// Bytes of it: into `data` for a read, out of it for a write.
     bytes: u64 = 0,
     data: Part = .{},
 };
@@ -89,7 +102,7 @@ pub const Part = struct {
     }
 };
 
-/// Reads the head of a request and judges it. Broken when there is no place for its status.
+/// Reads the head of a request and judges it. An error when there is no place for its status.
 pub fn parse(
     memory: anytype,
     chain: *const queue.Chain,
@@ -109,7 +122,7 @@ pub fn parse(
     };
     var head: [head_bytes]u8 = undefined;
     if (readable.left < head_bytes) return parsed;
-    try gather(memory, &readable, &head);
+    gather(memory, &readable, &head) catch return parsed;
     const wanted = std.mem.readInt(u32, head[0..4], .little);
     const sector = std.mem.readInt(u64, head[8..16], .little);
     parsed.request = switch (wanted) {
@@ -121,9 +134,36 @@ pub fn parse(
             .bytes = id_bytes,
             .data = writable,
         } },
+        11 => erase(memory, .discard, readable, sectors, read_only),
+        13 => erase(memory, .zero, readable, sectors, read_only),
         else => .{ .refused = .unsupported },
     };
     return parsed;
+}
+
+/// 5.2.6: one range, as the configuration says. Unmapping is the only flag, and only zeroing has it.
+fn erase(
+    memory: anytype,
+    operation: Operation,
+    data: Part,
+    sectors: u64,
+    read_only: bool,
+) @FieldType(Parsed, "request") {
+    var range: [16]u8 = undefined;
+    var left = data;
+    if (read_only or data.left != range.len) return .{ .refused = .failed };
+    gather(memory, &left, &range) catch return .{ .refused = .failed };
+    const sector = std.mem.readInt(u64, range[0..8], .little);
+    const count = std.mem.readInt(u32, range[8..12], .little);
+    const flags = std.mem.readInt(u32, range[12..16], .little);
+    if (flags > @intFromBool(operation == .zero)) return .{ .refused = .unsupported };
+    if (count > erase_sectors_max) return .{ .refused = .failed };
+    if (sector > sectors or count > sectors - sector) return .{ .refused = .failed };
+    return .{ .accepted = .{
+        .operation = operation,
+        .offset = sector * sector_bytes,
+        .bytes = @as(u64, count) * sector_bytes,
+    } };
 }
 
 fn transfer(

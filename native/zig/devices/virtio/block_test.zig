@@ -94,7 +94,8 @@ test "no place for a status, no whole head, no memory" {
     const parsed = try block.parse(&memory, &short, sectors, false);
     try testing.expectEqual(block.Status.failed, parsed.request.refused);
     const away = chainOf(&.{.{ .gpa = 1 << 40, .length = 16 }}, &.{status});
-    try testing.expectError(error.BadAddress, block.parse(&memory, &away, sectors, false));
+    const unread = try block.parse(&memory, &away, sectors, false);
+    try testing.expectEqual(block.Status.failed, unread.request.refused);
     const wraps = chainOf(&.{whole}, &.{.{ .gpa = std.math.maxInt(u64), .length = 2 }});
     try testing.expectError(error.BadAddress, block.parse(&memory, &wraps, sectors, false));
     var part: block.Part = .of(&.{.{ .gpa = 0x7ff0, .length = 32 }});
@@ -114,6 +115,33 @@ test "the identity has its 20 bytes" {
             .accepted => |request| try testing.expectEqual(20, request.bytes),
         }
     }
+}
+
+fn eraseRequest(memory: *Memory, kind: u32, range: [3]u64, read_only: bool) !block.Parsed {
+    std.mem.writeInt(u64, memory.bytes[data_gpa..][0..8], range[0], .little);
+    std.mem.writeInt(u32, memory.bytes[data_gpa + 8 ..][0..4], @intCast(range[1]), .little);
+    std.mem.writeInt(u32, memory.bytes[data_gpa + 12 ..][0..4], @intCast(range[2]), .little);
+    const chain = chainOf(&.{ head(memory, kind, 0), data(16) }, &.{status});
+    return block.parse(memory, &chain, sectors, read_only);
+}
+
+test "ranges are discarded and zeroed within the disk, by the flags there are" {
+    var memory: Memory = .{};
+    const zeroed = try eraseRequest(&memory, 13, .{ 8, 8, 1 }, false);
+    try testing.expectEqual(block.Operation.zero, zeroed.request.accepted.operation);
+    try testing.expectEqual(8 * 512, zeroed.request.accepted.offset);
+    try testing.expectEqual(8 * 512, zeroed.request.accepted.bytes);
+    const discarded = try eraseRequest(&memory, 11, .{ 0, 16, 0 }, false);
+    try testing.expectEqual(block.Operation.discard, discarded.request.accepted.operation);
+    const max = std.math.maxInt(u32);
+    for ([_][3]u64{ .{ 9, 8, 0 }, .{ 17, 0, 0 }, .{ 0, max, 0 }, .{ max, 1, 0 } }) |range| {
+        const outside = try eraseRequest(&memory, 13, range, false);
+        try testing.expectEqual(block.Status.failed, outside.request.refused);
+    }
+    const flagged = try eraseRequest(&memory, 11, .{ 0, 1, 1 }, false);
+    try testing.expectEqual(block.Status.unsupported, flagged.request.refused);
+    const kept = try eraseRequest(&memory, 13, .{ 0, 1, 0 }, true);
+    try testing.expectEqual(block.Status.failed, kept.request.refused);
 }
 
 test "configuration as a driver reads it" {

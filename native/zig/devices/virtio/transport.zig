@@ -6,6 +6,8 @@
 //! Intuition: the registers are a form that the driver fills in. take() gives the thread a copy
 //! once it is complete, and a reset is over only when the thread has given that copy up: so no
 //! store of the device lands after the driver has read status 0.
+//!
+//! Long because the registers are one form: what one of them says depends on the others.
 
 const std = @import("std");
 const function_room = @import("../pci/function.zig");
