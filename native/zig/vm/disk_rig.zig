@@ -53,10 +53,10 @@ pub const Driver = struct {
     pub fn start(self: *Driver, features: u32) !void {
         var command = std.mem.toBytes(@as(u16, 6));
         self.access(map.ecam_gpa + (@as(u64, disk.first_place) << 15) + 4, true, &command);
-        for ([_]usize{ available, used }) |ring| @memset(self.rig.memory()[ring..][0..256], 0);
-        self.index = 0;
         self.set(u8, 20, 0);
         try rig_room.await(self, isReset);
+        for ([_]usize{ available, used }) |ring| @memset(self.rig.memory()[ring..][0..256], 0);
+        self.index = 0;
         self.set(u32, 8, 0);
         self.set(u32, 12, features);
         self.set(u32, 8, 1);
