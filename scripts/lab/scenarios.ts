@@ -76,6 +76,12 @@ const clock: Question = {
   meaning: "the guest trusts its TSCs",
 };
 
+const bridge: Question = {
+  command: "cat /sys/bus/pci/devices/0000:00:00.0/vendor; dmesg | grep -c 'PCI: Fatal'",
+  answer: /^0x8086\s+0$/,
+  meaning: "the guest has found the PCI host bridge",
+};
+
 function scenario(name: string, title: string, nodeCpus: readonly number[]): Scenario {
   const total = nodeCpus.reduce((sum, count) => sum + count, 0);
   return {
@@ -88,7 +94,7 @@ function scenario(name: string, title: string, nodeCpus: readonly number[]): Sce
       memory: `${Math.max(128, 256 / nodeCpus.length)}M`,
     })),
     append: undefined,
-    questions: [cpus(total), busy(total), clock],
+    questions: [cpus(total), busy(total), clock, bridge],
     bootSeconds: nodeCpus.length === 1 ? 120 : 480,
     answerSeconds: nodeCpus.length === 1 ? 60 : 180,
   };
