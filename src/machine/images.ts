@@ -31,6 +31,8 @@ export type LinuxInput = {
   readonly append: string | undefined;
   readonly nodes: readonly NodeShare[];
   readonly tscKhz: number;
+  /** Where the PCI devices are; node 0 when nobody says. */
+  readonly deviceNode?: number;
 };
 
 type Kernel = {
@@ -145,7 +147,7 @@ export function linuxImages(input: LinuxInput): GuestImages {
   const initrdBytes = input.initrd?.length ?? 0;
   const initrdGpa = placeInitrd(kernel, initrdBytes, ram);
   const commandLine = input.append ?? defaultCommandLine(input.tscKhz, input.nodes.length);
-  const acpi = acpiTables(input.nodes);
+  const acpi = acpiTables(input.nodes, input.deviceNode);
   const page = zeroPage({
     setupHeader: kernel.header?.setupHeader ?? new Uint8Array(0),
     memory: e820(input.nodes),

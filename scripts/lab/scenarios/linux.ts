@@ -1,6 +1,6 @@
 /** @module Debian's kernel on one host and over several. */
 
-import { busy, clock, cpus } from "./questions.ts";
+import { bridge, busy, clock, cpus } from "./questions.ts";
 import type { Scenario } from "./types.ts";
 
 function scenario(name: string, title: string, nodeCpus: readonly number[]): Scenario {
@@ -15,7 +15,7 @@ function scenario(name: string, title: string, nodeCpus: readonly number[]): Sce
       memory: `${Math.max(128, 256 / nodeCpus.length)}M`,
     })),
     append: undefined,
-    questions: [cpus(total), busy(total), clock],
+    questions: [cpus(total), busy(total), clock, bridge],
     bootSeconds: nodeCpus.length === 1 ? 120 : 480,
     answerSeconds: nodeCpus.length === 1 ? 60 : 180,
   };

@@ -33,3 +33,9 @@ export const clock: Question = {
   answer: /^tsc(-early)?$/,
   meaning: "the guest trusts its TSCs",
 };
+
+export const bridge: Question = {
+  command: "cat /sys/bus/pci/devices/0000:00:00.0/vendor; dmesg | grep -c 'PCI: Fatal'",
+  answer: /^0x8086\s+0$/,
+  meaning: "the guest has found the PCI host bridge",
+};

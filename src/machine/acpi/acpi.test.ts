@@ -99,7 +99,7 @@ function compile(text: string): Uint8Array {
 }
 
 test.skipIf(iasl === null)("iasl finds nothing wrong and reads what was meant", () => {
-  const { tables } = acpiTables(nodes);
+  const { tables } = acpiTables(nodes, 1);
   const texts = new Map<string, string>();
   for (const [signature, bytes] of tables) {
     const { text, log } = disassemble(signature, bytes);
@@ -112,6 +112,7 @@ test.skipIf(iasl === null)("iasl finds nothing wrong and reads what was meant", 
   expect(texts.get("DSDT")).toContain('EisaId ("PNP0A08")');
   expect(texts.get("DSDT")).toMatch(/0xC0000000,\s+\/\/ Range Minimum\s+0xDFFFFFFF,/);
   expect(texts.get("DSDT")).toMatch(/Memory32Fixed \(ReadWrite,\s+0xE0000000,.*\s+0x00100000,/);
+  expect(texts.get("DSDT")).toMatch(/Name \(_PXM, One\)/);
   // Device 9 shares a pin with device 1.
   for (const [device, gsi] of [
     ["0001", "11"],

@@ -7,7 +7,7 @@ import { pciDevicesOfDsdt } from "./pci.ts";
 import { isaInterrupt, ports, template } from "./resources.ts";
 import { table } from "./table.ts";
 
-export function dsdt(): Uint8Array {
+export function dsdt(deviceNode: number): Uint8Array {
   const softOff = packageOf([integer(s5SleepType), integer(0), integer(0), integer(0)]);
   const com1 = device("COM1", [
     named("_HID", eisaId("PNP0501")),
@@ -15,6 +15,6 @@ export function dsdt(): Uint8Array {
     named("_STA", integer(0x0f)),
     named("_CRS", template([ports(uartPort, 8), isaInterrupt(uartIrq)])),
   ]);
-  const system = scope("_SB", [...pciDevicesOfDsdt(), com1]);
+  const system = scope("_SB", [...pciDevicesOfDsdt(deviceNode), com1]);
   return table("DSDT", 2, new Fields().raw(named("_S5", softOff)).raw(system).bytes());
 }

@@ -34,7 +34,7 @@ function rsdp(rsdtGpa: number, xsdtGpa: number): Uint8Array {
   return all;
 }
 
-export function acpiTables(nodes: readonly NodeShare[]): AcpiTables {
+export function acpiTables(nodes: readonly NodeShare[], deviceNode = 0): AcpiTables {
   const gpa = boot.acpiTables;
   const placed: { readonly at: number; readonly bytes: Uint8Array }[] = [];
   const tables = new Map<string, Uint8Array>();
@@ -47,7 +47,7 @@ export function acpiTables(nodes: readonly NodeShare[]): AcpiTables {
     return at;
   };
   const facsGpa = place("FACS", facs());
-  const dsdtGpa = place("DSDT", dsdt());
+  const dsdtGpa = place("DSDT", dsdt(deviceNode));
   const cpus = nodes.reduce((sum, node) => sum + node.cpus, 0);
   const listed = [
     place("FACP", fadt(facsGpa, dsdtGpa)),

@@ -66,14 +66,18 @@ function osCapabilities(): Uint8Array {
   ]);
 }
 
-/** The root bridge, and a device that holds the ECAM, which is no window of the bridge's. */
-export function pciDevicesOfDsdt(): readonly Uint8Array[] {
+/**
+ * The root bridge, and a device that holds the ECAM, which is no window of the bridge's. `node`:
+ * where the devices are, so that drivers take memory there for what both sides touch.
+ */
+export function pciDevicesOfDsdt(node: number): readonly Uint8Array[] {
   const root = device("PCI0", [
     named("_HID", eisaId("PNP0A08")),
     named("_CID", eisaId("PNP0A03")),
     named("_UID", integer(0)),
     named("_SEG", integer(0)),
     named("_BBN", integer(0)),
+    named("_PXM", integer(node)),
     named(
       "_CRS",
       template([

@@ -104,7 +104,7 @@ pub const Host = struct {
         data: []u8,
         effects: *Effects,
     ) void {
-        const device = self.at(place) orelse return nothing(write, data);
+        const device = self.find(place) orelse return nothing(write, data);
         if (write) {
             device.writeConfig(register, data, effects);
         } else {
@@ -112,7 +112,7 @@ pub const Host = struct {
         }
     }
 
-    fn at(self: *Host, place: u8) ?*Function {
+    fn find(self: *Host, place: u8) ?*Function {
         if (place & 7 != 0) return null;
         const number = place >> 3;
         return if (number == 0) &self.bridge else self.attached[number];
