@@ -6,6 +6,7 @@ export PATH=/bin HOME=/tmp PS1='guest# '
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
+for module in /modules/*.ko; do insmod "$module"; done
 echo "GUEST-UP $(uname -r) cpus $(nproc) uptime $(cut -d' ' -f1 /proc/uptime)"
 stty -F /dev/ttyS0 -echo
 setsid -c sh -i </dev/ttyS0 >/dev/ttyS0 2>&1

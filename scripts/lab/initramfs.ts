@@ -9,6 +9,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Cpio } from "./cpio.ts";
+import { diskPath } from "./disk.ts";
 import { LabMissing, type Packages } from "./packages.ts";
 
 const root = join(import.meta.dir, "../..");
@@ -24,6 +25,9 @@ const moduleFiles = [
   "drivers/net/virtio_net.ko",
   "net/sched/sch_netem.ko",
 ];
+
+/** Of the Linux guest, in the order in which they are loaded: the rest is built in. */
+const guestModuleFiles = ["drivers/block/virtio_blk.ko"];
 
 function readModule(packages: Packages, path: string): Uint8Array {
   const plain = join(packages.modules, path);
@@ -71,11 +75,22 @@ function write(name: string, archive: Cpio): string {
 }
 
 export function guestArchive(packages: Packages): string {
-  return write("guest.cpio", base(packages, "guest-init.sh"));
+  const archive = base(packages, "guest-init.sh");
+  for (const path of guestModuleFiles) {
+    archive.file(join("modules", basename(path)), readModule(packages, path));
+  }
+  return write("guest.cpio", archive);
 }
 
-/** @param programs giantvm, and what else is to run there. */
-export function hostArchive(packages: Packages, programs: readonly string[]): string {
+/**
+ * @param programs giantvm, and what else is to run there.
+ * @param disk an image for the guest of scenarios that have a disk.
+ */
+export function hostArchive(
+  packages: Packages,
+  programs: readonly string[],
+  disk: Uint8Array,
+): string {
   const archive = base(packages, "host-init.sh");
   for (const path of moduleFiles) {
     archive.file(join("modules", basename(path)), readModule(packages, path));
@@ -83,6 +98,7 @@ export function hostArchive(packages: Packages, programs: readonly string[]): st
   for (const program of programs) addProgram(archive, "bin", program);
   // Apart from busybox's programs, one of which has the same name and no netem.
   addProgram(archive, "sbin", packages.tc);
+  archive.file(diskPath.slice(1), disk);
   archive.file("images/vmlinuz", readFileSync(packages.vmlinuz));
   archive.file("images/guest.cpio", readFileSync(guestArchive(packages)));
   return write("host.cpio", archive);

@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { buildProgram } from "../../tests/zig.ts";
+import { diskTools, makeDisk } from "./disk.ts";
 import { hostArchive } from "./initramfs.ts";
 import { LabMissing, packages } from "./packages.ts";
 import type { Lab } from "./play.ts";
@@ -15,6 +16,8 @@ export async function makeLab(say: (line: string) => void): Promise<Lab> {
   if (process.arch !== "x64") throw new LabMissing("the lab needs an x86-64 machine");
   if (!existsSync(program)) throw new Error("dist/giantvm is missing: npm run build");
   const found = packages(say);
-  const archive = hostArchive(found, [program, buildProgram("engine_node")]);
+  const tools = diskTools(say);
+  const programs = [program, buildProgram("engine_node"), ...tools.inspectors];
+  const archive = hostArchive(found, programs, makeDisk(tools, found.busybox));
   return { packages: found, archive, tscKhz: await tscKhz() };
 }

@@ -10,6 +10,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { diskPath, withDiskCheck } from "./disk.ts";
 import { Host, hostAddress } from "./host.ts";
 import type { Packages } from "./packages.ts";
 import { narrated, pulseLine } from "./pulse.ts";
@@ -97,12 +98,14 @@ export function hostCommand(scenario: Scenario, node: number): string {
         "--scale 5",
     `--silence ${silenceMs} --report /tmp/report`,
   ];
+  if (scenario.disk === true) words.push(`--disk path=${diskPath}`);
   if (scenario.append !== undefined) words.push(`--append ${shellQuoted(scenario.append)}`);
   if (scenario.nodes.length > 1) {
     const peers = scenario.nodes.map((_, index) => hostAddress(index)).join(",");
     words.push(`--peers ${peers} --self ${hostAddress(node)}`);
   }
-  return words.join(" ");
+  const command = words.join(" ");
+  return scenario.disk === true && node === 0 ? withDiskCheck(command) : command;
 }
 
 /** Counters of `run --report`, which the host prints at its end, or of the threads' engine. */

@@ -1,12 +1,13 @@
 /** @module What the lab can show, by name; a family of scenarios is a file in scenarios/. */
 
+import { disks } from "./scenarios/disk.ts";
 import { linux } from "./scenarios/linux.ts";
 import { network } from "./scenarios/network.ts";
 import type { Scenario } from "./scenarios/types.ts";
 
 export * from "./scenarios/types.ts";
 
-const all = [...network, ...linux];
+const all = [...network, ...linux, ...disks];
 
 export const scenarios: ReadonlyMap<string, Scenario> = new Map(
   all.map((each) => [each.name, each]),

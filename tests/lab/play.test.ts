@@ -148,6 +148,10 @@ test("the command line on each host", () => {
     "engine_node node=1 nodes=2 seed=1 operations=4000 pause=5000us here=10.99.0.2 " +
       "patience=370s silence=30000ms guard= && echo ended",
   );
+  const onDisk = scenarios.get("disk-pair")!;
+  expect(hostCommand(onDisk, 0)).toMatch(/ --disk path=\/images\/disk.img .*; e2fsck -fn /s);
+  expect(hostCommand(onDisk, 1)).toEndWith(" --self 10.99.0.2");
+  expect(hostCommand(onDisk, 1)).toContain(" --disk path=/images/disk.img ");
   expect(hostCommand({ ...short, append: "a 'b'" }, 0)).toContain(`--append 'a '\\''b'\\'''`);
 });
 

@@ -37,6 +37,8 @@ export type Scenario = {
   readonly network: BadNetwork | undefined;
   /** One emulated host and one giantvm node each; native threads have their own size. */
   readonly nodes: readonly Node[];
+  /** The Linux guest has the ext4 disk of disk.ts, whose file the first host has. */
+  readonly disk?: boolean;
   /** After the defaults of src/machine/images.ts; undefined for exactly those. */
   readonly append: string | undefined;
   readonly questions: readonly Question[];
