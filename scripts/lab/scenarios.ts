@@ -2,11 +2,12 @@
 
 import { linux } from "./scenarios/linux.ts";
 import { network } from "./scenarios/network.ts";
+import { stressed } from "./scenarios/stress.ts";
 import type { Scenario } from "./scenarios/types.ts";
 
 export * from "./scenarios/types.ts";
 
-const all = [...network, ...linux];
+const all = [...linux, ...stressed, ...network];
 
 export const scenarios: ReadonlyMap<string, Scenario> = new Map(
   all.map((each) => [each.name, each]),
