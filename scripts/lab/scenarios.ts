@@ -3,11 +3,12 @@
 import { disks } from "./scenarios/disk.ts";
 import { linux } from "./scenarios/linux.ts";
 import { network } from "./scenarios/network.ts";
+import { stressed } from "./scenarios/stress.ts";
 import type { Scenario } from "./scenarios/types.ts";
 
 export * from "./scenarios/types.ts";
 
-const all = [...network, ...linux, ...disks];
+const all = [...linux, ...stressed, ...disks, ...network];
 
 export const scenarios: ReadonlyMap<string, Scenario> = new Map(
   all.map((each) => [each.name, each]),
