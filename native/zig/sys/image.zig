@@ -176,7 +176,7 @@ test "bytes come back from where they were put, and there are none behind the en
 }
 
 /// Moves one byte a call.
-fn one(_: *Scripted, made: Call) usize {
+fn oneByte(_: *Scripted, made: Call) usize {
     var single = made;
     single.arguments[2] = @min(1, made.arguments[2]);
     return kernel.real(single);
@@ -188,12 +188,12 @@ test "short transfers and interrupted calls go on, failures keep their errno" {
     var scripted: Scripted = .init(testing.allocator);
     scripted.install();
     defer scripted.remove();
-    scripted.next(.{ .call = .pwrite64 }, .{ .does = one }, 3);
+    scripted.next(.{ .call = .pwrite64 }, .{ .does = oneByte }, 3);
     scripted.next(.{ .call = .pwrite64 }, .{ .fails = .INTR }, 1);
-    scripted.next(.{ .call = .pwrite64 }, .{ .does = one }, 1);
+    scripted.next(.{ .call = .pwrite64 }, .{ .does = oneByte }, 1);
     try testing.expectEqual(Code.SUCCESS, write(fd, "four", 0));
     scripted.next(.{ .call = .pread64 }, .{ .fails = .INTR }, 1);
-    scripted.next(.{ .call = .pread64 }, .{ .does = one }, 4);
+    scripted.next(.{ .call = .pread64 }, .{ .does = oneByte }, 4);
     var out: [4]u8 = undefined;
     try testing.expectEqual(Code.SUCCESS, read(fd, &out, 0));
     try testing.expectEqualStrings("four", &out);

@@ -168,7 +168,7 @@ pub const Queue = struct {
         if (!self.event_index) {
             return try memory.load16(self.layout.driver) & no_interrupt == 0;
         }
-        const event = try memory.load16(try at(self.layout.driver, 4 + 2 * self.entries()));
+        const event = try memory.load16(try at(self.layout.driver, 4 + 2 * self.capacity()));
         const old = before orelse return true;
         return self.used -% event -% 1 < self.used -% old;
     }
@@ -182,7 +182,7 @@ pub const Queue = struct {
     /// From here on the driver rings. False when something came before it could know.
     pub fn listen(self: *const Queue, memory: anytype) Error!bool {
         if (self.event_index) {
-            try memory.store16(try at(self.layout.device, 4 + 8 * self.entries()), self.available);
+            try memory.store16(try at(self.layout.device, 4 + 8 * self.capacity()), self.available);
         } else {
             try memory.store16(self.layout.device, 0);
         }
@@ -190,7 +190,7 @@ pub const Queue = struct {
         return try self.waiting(memory) == 0;
     }
 
-    fn entries(self: *const Queue) u64 {
+    fn capacity(self: *const Queue) u64 {
         return self.layout.size;
     }
 };
