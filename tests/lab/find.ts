@@ -1,5 +1,6 @@
 /** @module The lab of emulated hosts as its tests use it: there, or loudly said to be missing. */
 
+import { diskTools } from "../../scripts/lab/disk.ts";
 import { makeLab } from "../../scripts/lab/lab.ts";
 import { defaultKernel, kernelImage } from "../../scripts/lab/kernels.ts";
 import { LabMissing } from "../../scripts/lab/packages.ts";
@@ -33,9 +34,11 @@ export async function findLab(): Promise<Lab | undefined> {
 }
 
 /** Whether the scenario's kernel and programs are there; else a line says what is missing. */
-export function ready({ name, kernel = defaultKernel, programs = [] }: Scenario): boolean {
+export function ready(scenario: Scenario): boolean {
+  const { name, kernel = defaultKernel, programs = [], disk = false } = scenario;
   try {
     kernelImage(kernel, say);
+    if (disk) diskTools(say);
     for (const program of programs) guestProgram(program, say);
     return true;
   } catch (error) {
