@@ -23,9 +23,9 @@ export const runOptions: readonly RunOption[] = [
   { name: "append", value: "TEXT", help: "kernel command line, instead of the tuned default" },
   {
     name: "disk",
-    value: "path=FILE[,ro]",
+    value: "path=FILE",
     several: true,
-    help: "raw image as a virtio disk (path=FILE[,ro][,node=K]); may be repeated",
+    help: "raw image as a virtio disk, path=FILE[,ro][,node=K]; once for each disk",
   },
   { name: "builtin", help: "run the built-in guest (the default without --kernel)" },
   { name: "device-node", value: "K", help: "node that has the VM's devices, by place (0)" },

@@ -94,7 +94,7 @@ const sum = Buffer.concat([
   hex("8a03 024301 e6f4 f4 ebfd"), // mov al,[rbx]; add al,[rbx+1]; out 0xf4,al; hlt
 ]);
 
-function program(parts: readonly Buffer[]): Uint8Array {
+function program(parts: readonly Uint8Array[]): Uint8Array {
   return tinyGuest(Buffer.concat(parts));
 }
 
