@@ -14,9 +14,9 @@ const testing = std.testing;
 
 pub const sectors = 64;
 const entries = 8;
-pub const descriptors = 0x10000;
-const available = 0x11000;
-const used = 0x12000;
+pub const descriptors: usize = 0x10000;
+const available: usize = 0x11000;
+const used: usize = 0x12000;
 pub const head_at = 0x13000;
 pub const data_at = 0x14000;
 pub const status_at = 0x1b000;
@@ -101,7 +101,8 @@ pub const Driver = struct {
         std.mem.writeInt(u32, memory[head_at..][0..4], kind, .little);
         std.mem.writeInt(u64, memory[head_at + 8 ..][0..8], sector, .little);
         memory[status_at] = none;
-        std.mem.writeInt(u16, memory[available + 4 + 2 * (self.index % entries) ..][0..2], 0, .little);
+        const slot = 2 * @as(usize, self.index % entries);
+        std.mem.writeInt(u16, memory[available + 4 + slot ..][0..2], 0, .little);
         self.index +%= 1;
         @atomicStore(u16, self.word(available + 2), self.index, .release);
         self.set(u16, 0x3000, 0);
