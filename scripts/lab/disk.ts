@@ -1,6 +1,6 @@
 /**
- * @module The disk of a Linux guest in the lab: an ext4 image made from files by mke2fs, which needs
- * no mount and no root, and what the first host finds in it once the guest is off.
+ * @module The disk of a Linux guest in the lab: an ext4 image made from files by mke2fs, which
+ * needs no mount and no root, and what the first host finds in it once the guest is off.
  */
 
 import {
@@ -53,8 +53,8 @@ export function makeDisk({ mke2fs }: DiskTools, busybox: string): Uint8Array {
 }
 
 /**
- * Shell text for the host whose disk it is, around the command that runs giantvm: afterwards the file
- * system must be whole, nothing left to replay, and hold what the guest left.
+ * Shell text for the host whose disk it is, around the command that runs giantvm: afterwards the
+ * file system must be whole, nothing left to replay, and hold what the guest left.
  */
 export function withDiskCheck(command: string): string {
   const clean = `e2fsck -fn ${diskPath}`;

@@ -24,7 +24,9 @@ export async function makeLab(say: (line: string) => void): Promise<Lab> {
     tscKhz: await tscKhz(),
     archive: ({ kernel = defaultKernel, programs: guestPrograms = [], disk = false }, path) => {
       if (disk && kernel !== defaultKernel) {
-        throw new LabMissing(`the module for a disk is that of ${defaultKernel}; leave --kernel out`);
+        throw new LabMissing(
+          `the module for a disk is that of ${defaultKernel}; leave --kernel out`,
+        );
       }
       const tools = disk ? diskTools(say) : undefined;
       const image = {

@@ -1,7 +1,7 @@
 /**
- * @module A disk as a guest of a few bytes uses it: on one node, and with the disk on node 1 and the
- * vCPU on node 0, so that registers, rings and data cross. The guest's driver is a table of stores
- * and the rings it makes ready; that Linux's driver works is shown in the lab (tests/lab).
+ * @module A disk as a guest of a few bytes uses it: on one node, and with the disk on node 1 and
+ * the vCPU on node 0, so that registers, rings and data cross. The guest's driver is a table of
+ * stores; that Linux's driver works is shown in the lab (tests/lab).
  */
 
 import { describe, expect, test } from "bun:test";
@@ -215,13 +215,7 @@ describe.skipIf(missing !== undefined)("a disk", () => {
     const stores = requests.map((each) =>
       each[0] === head[1] + 8 ? ([each[0], 2, 4] as const) : each,
     );
-    const guest = program([
-      ...stores.map(store),
-      ...driver.map(store),
-      ring,
-      awaitUsed(1),
-      count,
-    ]);
+    const guest = program([...stores.map(store), ...driver.map(store), ring, awaitUsed(1), count]);
     const { ends } = await cluster(2, folder.path, guest, `path=${path}`);
     for (const { code, signal, stderr } of ends) {
       expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr });

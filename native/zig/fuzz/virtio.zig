@@ -55,12 +55,20 @@ fn start(case: *Case, event_index: bool) void {
     function.writeConfig(config.command, &command, &effects);
     const low: u32 = @truncate(block.features(case.read_only) | transport.feature_indirect |
         if (event_index) transport.feature_event_index else 0);
+    const layout = &rig.layout;
     const Store = struct { u64, u8, u64 };
     for ([_]Store{
-        .{ 8, 4, 0 },                       .{ 12, 4, low },               .{ 8, 4, 1 },
-        .{ 12, 4, 1 },                      .{ 20, 1, 11 },                .{ 24, 2, rig.layout.size },
-        .{ 32, 8, rig.layout.descriptors }, .{ 40, 8, rig.layout.driver }, .{ 48, 8, rig.layout.device },
-        .{ 28, 2, 1 },                      .{ 20, 1, 15 },
+        .{ 8, 4, 0 },
+        .{ 12, 4, low },
+        .{ 8, 4, 1 },
+        .{ 12, 4, 1 },
+        .{ 20, 1, 11 },
+        .{ 24, 2, layout.size },
+        .{ 32, 8, layout.descriptors },
+        .{ 40, 8, layout.driver },
+        .{ 48, 8, layout.device },
+        .{ 28, 2, 1 },
+        .{ 20, 1, 15 },
     }) |store| {
         var data: [8]u8 = @bitCast(store[2]);
         function.access(0, store[0], true, data[0..store[1]], &effects);

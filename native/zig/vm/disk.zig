@@ -101,7 +101,7 @@ pub const Disk = struct {
 
     pub fn start(self: *Disk) !void {
         assert(self.thread == null);
-        self.thread = try kernel.spawn(256 << 10, run, .{self});
+        self.thread = try kernel.spawn(1 << 20, run, .{self});
     }
 
     /// Until the machine stops; a request that was taken is finished first.

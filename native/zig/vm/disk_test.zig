@@ -1,7 +1,8 @@
-//! A disk of a real machine: the test is the driver (disk_rig.zig), and where an interrupt is awaited
-//! a guest takes it. What is awaited are bytes and events.
+//! A disk of a real machine: the test is the driver (disk_rig.zig), and where an interrupt is
+//! awaited a guest takes it. What is awaited are bytes and events.
 
 const std = @import("std");
+const abi = @import("../abi.zig");
 const block = @import("../devices/virtio/block.zig");
 const disk_rig = @import("disk_rig.zig");
 const image = @import("../sys/image.zig");
@@ -60,7 +61,7 @@ test "data is there before the interrupt that tells of it" {
     var rig = try Rig.initWith(1, null, &.{.{
         .image = @bitCast(fd),
         .bytes = disk_rig.sectors * 512,
-        .read_only = true,
+        .read_only = false,
     }});
     defer rig.deinit();
     rig.put(rig_room.start, &.{
@@ -188,7 +189,8 @@ test "a read-only disk is never written, a driver that cannot flush has all on t
 
 test "a size no disk has" {
     for ([_]u64{ 0, 511, 513 }) |bytes| {
-        const outcome = Rig.initWith(1, null, &.{.{ .image = 0, .bytes = bytes, .read_only = true }});
+        const odd: abi.PlanDisk = .{ .image = 0, .bytes = bytes, .read_only = true };
+        const outcome = Rig.initWith(1, null, &.{odd});
         if (outcome) |_| return error.Accepted else |err| {
             if (err == error.SkipZigTest) return err;
             try testing.expectEqual(error.OutOfRange, err);

@@ -76,8 +76,9 @@ export function spread(nodes: readonly Node[]): readonly number[] {
     return Array.from({ length: count }, (_, index) => next - count + index);
   });
   const longest = Math.max(...own.map((list) => list.length));
-  return Array.from({ length: longest }, (_, index) => own.flatMap((list) => list[index] ?? []))
-    .flat();
+  return Array.from({ length: longest }, (_, index) =>
+    own.flatMap((list) => list[index] ?? []),
+  ).flat();
 }
 
 /**

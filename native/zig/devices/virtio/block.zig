@@ -127,7 +127,10 @@ pub fn parse(
     const sector = std.mem.readInt(u64, head[8..16], .little);
     parsed.request = switch (wanted) {
         0 => transfer(.read, sector, writable, sectors),
-        1 => if (read_only) .{ .refused = .failed } else transfer(.write, sector, readable, sectors),
+        1 => if (read_only)
+            .{ .refused = .failed }
+        else
+            transfer(.write, sector, readable, sectors),
         4 => .{ .accepted = .{ .operation = .flush } },
         8 => if (writable.left < id_bytes) .{ .refused = .failed } else .{ .accepted = .{
             .operation = .identify,
@@ -141,7 +144,7 @@ pub fn parse(
     return parsed;
 }
 
-/// 5.2.6: one range, as the configuration says. Unmapping is the only flag, and only zeroing has it.
+/// 5.2.6: one range, as the configuration says. Unmapping is the only flag, of zeroing alone.
 fn erase(
     memory: anytype,
     operation: Operation,

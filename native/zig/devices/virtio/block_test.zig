@@ -99,9 +99,9 @@ test "no place for a status, no whole head, no memory" {
     const wraps = chainOf(&.{whole}, &.{.{ .gpa = std.math.maxInt(u64), .length = 2 }});
     try testing.expectError(error.BadAddress, block.parse(&memory, &wraps, sectors, false));
     var part: block.Part = .of(&.{.{ .gpa = 0x7ff0, .length = 32 }});
-    try testing.expectError(error.BadAddress, block.scatter(&memory, &part, &@as([32]u8, @splat(1))));
+    var out: [32]u8 = @splat(1);
+    try testing.expectError(error.BadAddress, block.scatter(&memory, &part, &out));
     part = .of(&.{.{ .gpa = std.math.maxInt(u64) - 1, .length = 32 }});
-    var out: [32]u8 = undefined;
     try testing.expectError(error.BadAddress, block.gather(&memory, &part, &out));
 }
 

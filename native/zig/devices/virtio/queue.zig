@@ -1,14 +1,14 @@
 //! A split virtqueue from the device's side (virtio 1.2, chapter 2.7): takes chains of descriptors
-//! that the driver made available, and gives them back used. Pure: guest memory is whatever `memory`
-//! offers (below), and nothing of what stands in it is believed before it was checked.
+//! that the driver made available, and gives them back used. Pure: guest memory is whatever
+//! `memory` offers (below), and nothing of what stands in it is believed before it was checked.
 //!
 //! Intuition: the driver owns everything but the used ring, and may change it at any moment. So
 //! each word is read once into here, and each walk ends after as many steps as the queue has
 //! entries.
 //!
-//! `memory` has read(gpa, []u8), write(gpa, []const u8), load16(gpa), store16(gpa, u16), each failing
-//! with BadAddress outside of RAM, and fence(). load16 is a load-acquire, store16 a store-release
-//! of one aligned word.
+//! `memory` has read(gpa, []u8), write(gpa, []const u8), load16(gpa), store16(gpa, u16), each
+//! failing with BadAddress outside of RAM, and fence(). load16 is a load-acquire, store16 a
+//! store-release of one aligned word.
 
 const std = @import("std");
 const assert = std.debug.assert;

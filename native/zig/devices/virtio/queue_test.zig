@@ -31,16 +31,21 @@ test "chains come in order, direct and indirect, and go back used" {
     rig.offer(&memory, 2);
     try testing.expect(try queue.pop(&memory, &chain));
     try testing.expectEqual(3, chain.head);
-    try testing.expectEqualSlices(room.Segment, &.{.{ .gpa = 0x4000, .length = 16 }}, chain.readable());
+    try expectOne(.{ .gpa = 0x4000, .length = 16 }, chain.readable());
     try testing.expectEqual(2, chain.writable().len);
     try testing.expectEqual(0x6000, chain.writable()[1].gpa);
     try queue.push(&memory, chain.head, 513);
-    try testing.expectEqual(rig.Used{ .index = 1, .head = 3, .written = 513 }, rig.lastUsed(&memory));
+    const used: rig.Used = .{ .index = 1, .head = 3, .written = 513 };
+    try testing.expectEqual(used, rig.lastUsed(&memory));
     try testing.expect(try queue.pop(&memory, &chain));
     // A descriptor without bytes is no segment.
     try testing.expectEqual(1, chain.readable().len);
-    try testing.expectEqualSlices(room.Segment, &.{.{ .gpa = 0x5200, .length = 9 }}, chain.writable());
+    try expectOne(.{ .gpa = 0x5200, .length = 9 }, chain.writable());
     try testing.expect(!try queue.pop(&memory, &chain));
+}
+
+fn expectOne(segment: room.Segment, found: []const room.Segment) !void {
+    try testing.expectEqualSlices(room.Segment, &.{segment}, found);
 }
 
 test "indices wrap at 16 bits and at the queue's size" {
@@ -64,9 +69,22 @@ fn expectBroken(memory: *Memory, head: u16, expected: room.Error) !void {
     try testing.expectError(expected, queue.pop(memory, &chain));
 }
 
+const Bad = struct {
+    at: u64,
+    flags: u16,
+    gpa: u64 = 0x4000,
+    length: u32 = 16,
+    follower: u16 = 0,
+};
+
+const BadChain = struct {
+    expected: room.Error = error.Broken,
+    head: u16 = 0,
+    chain: []const Bad,
+};
+
 test "loops, numbers outside, wrong order, tables within tables" {
-    const Bad = struct { at: u64, flags: u16, gpa: u64 = 0x4000, length: u32 = 16, follower: u16 = 0 };
-    const cases = [_]struct { expected: room.Error = error.Broken, head: u16 = 0, chain: []const Bad }{
+    const cases = [_]BadChain{
         .{ .chain = &.{.{ .at = table, .flags = rig.next }} },
         .{ .chain = &.{.{ .at = table, .flags = rig.next, .follower = 8 }} },
         .{ .head = 8, .chain = &.{} },
@@ -145,7 +163,8 @@ test "an index that jumps, and rings outside of memory" {
         try testing.expectError(error.BadAddress, queue.pop(&memory, &chain));
         try testing.expectError(error.BadAddress, queue.listen(&memory));
     }
-    queue = try .init(.{ .size = 8, .descriptors = 0, .driver = 0, .device = 0xffff_ffff_fffc }, false);
+    const far = 0xffff_ffff_fffc;
+    queue = try .init(.{ .size = 8, .descriptors = 0, .driver = 0, .device = far }, false);
     try testing.expectError(error.BadAddress, queue.push(&memory, 0, 0));
     for ([_]room.Layout{
         .{ .size = 0, .descriptors = 0, .driver = 0, .device = 0 },

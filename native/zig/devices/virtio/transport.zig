@@ -1,5 +1,5 @@
 //! A virtio device as a PCI function (virtio 1.2, chapter 4.1, modern only): the registers by which
-//! a driver negotiates features, describes its queue, rings and is interrupted. Pure, and like every
+//! a driver negotiates features, describes its queue, rings and is interrupted. Pure, and as every
 //! function under the board's lock; the device's own thread, which alone touches guest memory,
 //! comes in by take, interrupt and fail.
 //!
