@@ -73,7 +73,10 @@ export function openDisks(configs: readonly DiskConfig[]): readonly OpenDisk[] {
   }
 }
 
-/** Flushes and closes; a failure is said, as the guest may have been told of all its data. */
+/**
+ * Flushes and closes; a failure is said, as the guest may have been told of all its data. Not where
+ * the VM could not be stopped: a disk may be at work then, and the process' end closes its image.
+ */
 export function closeDisks(disks: readonly OpenDisk[], say: (text: string) => void): void {
   for (const { config, image } of disks) {
     try {

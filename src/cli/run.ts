@@ -163,7 +163,6 @@ function warn(config: RunConfig, node: number, self: ResolvedPeer, log: Log): vo
 }
 
 type Started = { readonly daemon: Daemon; readonly close: (clean: boolean) => void };
-
 async function start(config: RunConfig, log: Log): Promise<Started> {
   const peers = await resolvePeers(config.peers);
   const node = findSelf(peers, config.self);
@@ -212,12 +211,13 @@ async function start(config: RunConfig, log: Log): Promise<Started> {
     console: (bytes) => void process.stdout.write(bytes),
     log,
   });
-  const close = (clean: boolean) => {
-    socket.close();
-    // A disk may still be at work where the VM was not stopped: the end of the process closes it.
-    if (clean) closeDisks(disks, (text) => log.error(text));
+  return {
+    daemon,
+    close: (clean) => {
+      socket.close();
+      if (clean) closeDisks(disks, (text) => log.error(text));
+    },
   };
-  return { daemon, close };
 }
 
 /** The outcome is what the user came for: a report that cannot be written does not change it. */
