@@ -32,6 +32,7 @@ import { onSignals } from "./signals.ts";
 import { keyHelp, openTerminal, type Terminal } from "./terminal.ts";
 import { endUnexpectedBy } from "./unexpected.ts";
 import { buildId } from "./version.ts";
+import { warnAtStart } from "./warnings.ts";
 
 /** How much longer the guest looks for the consequences where a test has switched a guard off. */
 const huntGuardOff = 50;
@@ -146,23 +147,8 @@ function opener(config: RunConfig, order: string, address: string, vmIdU64: bigi
   };
 }
 
-/** What a user should know before anything runs. */
-function warn(config: RunConfig, node: number, self: ResolvedPeer, log: Log): void {
-  if (config.peers.length > 1) {
-    log.warn(
-      `node ${node} of ${config.peers.length} on ${self.address}:${self.port}; ` +
-        "there is no authentication yet: keep this network to yourself",
-    );
-  }
-  if (config.guardOff !== "") {
-    log.warn(
-      `the coherence guard ${config.guardOff} is switched off: the guest's memory may be wrong; ` +
-        "--guard-off is for tests alone",
-    );
-  }
-}
-
 type Started = { readonly daemon: Daemon; readonly close: (clean: boolean) => void };
+
 async function start(config: RunConfig, log: Log): Promise<Started> {
   const peers = await resolvePeers(config.peers);
   const node = findSelf(peers, config.self);
@@ -185,7 +171,7 @@ async function start(config: RunConfig, log: Log): Promise<Started> {
       ),
   );
   const order = peers.map(({ address, port }) => peerLabel({ host: address, port })).join(",");
-  warn(config, node, self, log);
+  warnAtStart(config, node, self, log);
   const vmIdU64 = crypto.getRandomValues(new BigUint64Array(1))[0] ?? 1n;
   const devices = [scratchDevice(config.scratchNode, config.scratchDelayMs)];
   daemon = new Daemon({
