@@ -13,7 +13,7 @@ pub fn negativeErrno(err: anyerror) i32 {
         error.AddressNotAvailable => .ADDRNOTAVAIL,
         error.Busy => .BUSY,
         error.Again, error.ThreadQuotaExceeded, error.SystemResources, error.Locked => .AGAIN,
-        error.WrongKind => .NOTBLK,
+        error.WrongKind => .NODEV,
         error.Unsupported => .OPNOTSUPP,
         error.BadState => .ALREADY,
         error.OutOfRange => .RANGE,

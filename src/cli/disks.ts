@@ -27,7 +27,7 @@ function reasonOf(code: string, readOnly: boolean): string {
       );
     case "EBUSY":
       return "this block device is mounted or in use; unmount it first, or give ro";
-    case "ENOTBLK":
+    case "ENODEV":
       return "is neither a file nor a block device; name a raw image";
     default:
       return `cannot be opened (${code})`;

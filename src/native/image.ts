@@ -8,7 +8,7 @@ import { library } from "./library.ts";
 
 export type Image = { readonly descriptor: number; readonly bytes: number };
 
-/** Throws NativeError: EAGAIN when another has it locked, ENOTBLK for what is no file or disk. */
+/** Throws NativeError: EAGAIN when another has it locked, ENODEV for what is no file or disk. */
 export function openImage(path: string, readOnly: boolean): Image {
   const options = encode(abi.wireImageOptions({ path: new TextEncoder().encode(path), readOnly }));
   const out = new BigUint64Array(2);

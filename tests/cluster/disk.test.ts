@@ -189,9 +189,14 @@ describe.skipIf(missing !== undefined)("a disk", () => {
   test("of a size that is no number of sectors is refused", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "odd.img");
-    writeFileSync(path, Buffer.alloc(1000));
-    const end = await start(["run", "--disk", `path=${path}`]).finished;
-    expect(end.stderr).toContain("has 1000 bytes, which are no whole sectors of 512");
-    expect(end.code).toBe(2);
+    for (const [bytes, why] of [
+      [1000, "has 1000 bytes, which are no whole sectors of 512"],
+      [0, "is empty; give it a size"],
+    ] as const) {
+      writeFileSync(path, Buffer.alloc(bytes));
+      const end = await start(["run", "--disk", `path=${path}`]).finished;
+      expect(end.stderr).toContain(`--disk ${path}: ${why}`);
+      expect(end.code).toBe(2);
+    }
   });
 });
