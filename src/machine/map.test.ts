@@ -17,7 +17,7 @@ test("RAM offsets skip the hole between 3 and 4 GiB", () => {
   expect(map.gpaRanges(3 * gib, 4096)).toEqual([{ first: 4 * gib, length: 4096 }]);
 });
 
-test("the memory map is in order, without gaps in RAM, and reserves PCI's configuration", () => {
+test("the memory map is in order and reserves PCI's configuration", () => {
   const gib = 2 ** 30;
   const shares = [{ cpus: 1, ramPages: gib / 4096 }];
   const four = [...shares, ...shares, ...shares, ...shares];
