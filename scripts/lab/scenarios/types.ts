@@ -61,6 +61,8 @@ export type Scenario = {
   /** Limits of the watchdog outside: for the boot (or the threads), and for each answer. */
   readonly bootSeconds: number;
   readonly answerSeconds: number;
+  /** All limits are so many times longer, for a machine that is busy otherwise; 1 when left out. */
+  readonly patience?: number;
 };
 
 export const hostMemoryMb = 2200;
