@@ -1,4 +1,4 @@
-/** @module What `npm run lab` was asked for. A bad word gets one sentence that says what would do. */
+/** @module What `npm run lab` was asked for. A bad word gets one sentence: what would do. */
 
 import { resolve } from "node:path";
 import { defaultKernel, kernelFault, kernelNames } from "./kernels.ts";
@@ -28,13 +28,14 @@ giantvm on each. Without a scenario Debian's kernel boots over them to a shell o
   --kernel NAME   the guest's: ${kernelNames.join(", ")} or a file (${defaultKernel})
   --reboots N     how often the guest starts anew once it has answered
   --runs N        plays the scenario so often, until it fails
+  --patience N    waits so many times longer for everything, on a busy machine
   --logs          the hosts' logs and the guest's console run along
   --list          the scenarios
 `;
 
 const hostsMax = 8;
 const cpusMax = 64;
-const valued = ["hosts", "cpus", "host-cpus", "kernel", "reboots", "runs"] as const;
+const valued = ["hosts", "cpus", "host-cpus", "kernel", "reboots", "runs", "patience"] as const;
 const switches = ["logs", "list", "help"] as const;
 type Valued = (typeof valued)[number];
 type Switch = (typeof switches)[number];
@@ -87,7 +88,9 @@ function readNodes({ values }: Words, scenario: Scenario): readonly number[] | u
   const cpus = words.map((word) => count("cpus", word, 1, cpusMax) ?? 1);
   if (cpus.length > hostsMax) throw new Misused(`--cpus names more than ${hostsMax} hosts`);
   if (cpus.length > 1 && hosts !== undefined && hosts !== cpus.length) {
-    throw new Misused(`--cpus ${words.join(",")} is for ${cpus.length} hosts, --hosts says ${hosts}`);
+    throw new Misused(
+      `--cpus ${words.join(",")} is for ${cpus.length} hosts, --hosts says ${hosts}`,
+    );
   }
   if (cpus.length > 1) return cpus;
   if (hosts === undefined && cpus.length === 0) return undefined;
@@ -124,11 +127,13 @@ function changed(words: Words, scenario: Scenario, folder: string): Scenario {
   const nodeCpus = readNodes(words, scenario);
   const hostCpus = count("host-cpus", values.get("host-cpus"), 1, cpusMax);
   const reboots = count("reboots", values.get("reboots"), 0, 1000);
+  const patience = count("patience", values.get("patience"), 1, 100);
   const kernel = values.get("kernel");
   return {
     ...(nodeCpus === undefined ? scenario : onNodes(scenario, nodeCpus)),
     ...(hostCpus === undefined ? {} : { hostCpus }),
     ...(reboots === undefined ? {} : { reboots }),
+    ...(patience === undefined ? {} : { patience }),
     ...(kernel === undefined ? {} : { kernel: kernelOf(kernel, folder) }),
   };
 }

@@ -70,14 +70,14 @@ const whereSeconds = 10;
 
 /** The most an attempt may take: all its watchdogs, one after the other. */
 export function attemptSeconds(scenario: Scenario): number {
-  const { bootSeconds, answerSeconds, reboots = 0 } = scenario;
+  const { bootSeconds, answerSeconds, reboots = 0, patience = 1 } = scenario;
   const sum = (questions: readonly Question[]) =>
     questions.reduce((all, { seconds = answerSeconds }) => all + answerSeconds + seconds, 0);
   const questions = questionsOf(scenario);
   const again = bootSeconds + answerSeconds + sum(questions.filter((each) => each.again));
   // Native threads are asked for their time and awaited, five times in all.
   const fixed = hostUpSeconds + powerOffSeconds + whereSeconds + 5 * answerSeconds;
-  return fixed + bootSeconds + sum(questions) + reboots * again;
+  return patience * (fixed + bootSeconds + sum(questions) + reboots * again);
 }
 
 export class Run {
@@ -229,7 +229,7 @@ export class Run {
     );
   }
 
-  /** A guest that is given up: node 0's log then ends with its counters and its vCPUs' registers. */
+  /** A guest that is given up: node 0's log then ends with its counters and vCPUs' registers. */
   async askWhere(): Promise<void> {
     const [first] = this.hosts;
     if (!first || !/the VM runs/.test(first.log.text) || /^LAB-EXIT /m.test(first.log.text)) return;
@@ -290,7 +290,8 @@ export class Run {
    * Awaits what a host should print, or learns that it will not come: the time is over, a host is
    * gone, or giantvm ended (which is what is wanted only at the very end).
    */
-  async #within<T>(seconds: number, failure: string, wanted: Promise<T>, last = false) {
+  async #within<T>(usual: number, failure: string, wanted: Promise<T>, last = false) {
+    const seconds = usual * (this.#scenario.patience ?? 1);
     const { promise: over, resolve } = Promise.withResolvers<"over">();
     const timer = setTimeout(() => resolve("over"), seconds * 1000);
     const ended = Promise.race(this.hosts.map((host) => host.result())).then(
@@ -314,7 +315,9 @@ export class Run {
   /** With what the guest said about itself. */
   #failed(reason: string): Failed {
     const complaint = complaintOf(this.#first().console.text);
-    return new Failed(complaint === undefined ? reason : `${reason}; its console says: ${complaint}`);
+    return new Failed(
+      complaint === undefined ? reason : `${reason}; its console says: ${complaint}`,
+    );
   }
 
   get #program(): string {

@@ -47,7 +47,7 @@ export type Scenario = {
   readonly network: BadNetwork | undefined;
   /** One emulated host and one giantvm node each; native threads have their own size. */
   readonly nodes: readonly Node[];
-  /** CPUs of each emulated host; 1 when left out: with more the emulation itself fails now and then. */
+  /** CPUs of each emulated host; 1 when left out: with more the emulation itself fails at times. */
   readonly hostCpus?: number;
   /** Of the Linux guest: a name of kernels.ts, or a file; cloud-6.12 when left out. */
   readonly kernel?: string;
@@ -63,6 +63,8 @@ export type Scenario = {
   /** Limits of the watchdog outside: for the boot (or the threads), and for each answer. */
   readonly bootSeconds: number;
   readonly answerSeconds: number;
+  /** All limits are so many times longer, for a machine that is busy otherwise; 1 when left out. */
+  readonly patience?: number;
 };
 
 export const hostMemoryMb = 2200;
