@@ -101,6 +101,18 @@ export const readThenWrite = program([
   sum,
 ]);
 
+/** Makes a descriptor available that the queue does not have; ends when the device says so. */
+export const faulty = program([
+  ...driver.map(store),
+  store([rings.available + 4, 9, 2]),
+  store([rings.available + 2, 1, 2]),
+  ring,
+  hex("bb"), // mov ebx,device_status
+  word(bar + 20),
+  // 0: pause; mov al,[rbx]; test al,0x40; jz 0; xor eax,eax; out 0xf4,al; hlt
+  hex("f390 8a03 a840 74f8 31c0 e6f4 f4 ebfd"),
+]);
+
 /** Writes one sector, again and again, for ever. */
 export const busy = (() => {
   const stores: readonly Store[] = [

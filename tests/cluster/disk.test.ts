@@ -13,6 +13,7 @@ import {
   busy,
   data,
   driver,
+  faulty,
   head,
   program,
   readThenWrite,
@@ -87,6 +88,15 @@ describe.skipIf(missing !== undefined)("a disk", () => {
     expect(ends.map(({ code }) => code)).toEqual([1]);
     expect(readFileSync(path)).toEqual(before);
     expect([counters[0]!["diskReads"], counters[0]!["diskErrors"]]).toEqual([1, 1]);
+  });
+
+  test("whose driver is faulty asks for its reset, and the user hears why", async () => {
+    using folder = temporaryFolder();
+    const { ends } = await cluster(2, folder.path, faulty, `path=${image(folder.path)}`);
+    expect(ends.map(({ code }) => code)).toEqual([0, 0]);
+    const sentence = "disk 0: the guest's driver is faulty, its descriptors break the rules";
+    expect(ends[1]!.stderr).toContain(sentence);
+    expect(ends[0]!.stderr).not.toContain("disk 0");
   });
 
   test("is kept over two resets of the guest", async () => {
