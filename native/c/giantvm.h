@@ -3,10 +3,12 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0xd11348938e746b85)
+#define GVM_ABI UINT64_C(0xf24d3799168d6056)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);
+/* CLOCK_MONOTONIC in ns, the clock of all times in this contract. */
+uint64_t gvm_monotonic_ns(void);
 /* OpenOptions -> handle (u64 written to out). Opens /dev/kvm and the data socket. */
 int32_t gvm_open(const uint8_t *, uint64_t, uint8_t *);
 /* UDP port of the data socket. */

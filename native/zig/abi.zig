@@ -185,6 +185,11 @@ pub const Function = struct { name: []const u8, type: type, doc: []const u8 };
 pub const functions = [_]Function{
     .{ .name = "gvm_abi", .type = fn () callconv(.c) u64, .doc = "Hash of this contract." },
     .{
+        .name = "gvm_monotonic_ns",
+        .type = fn () callconv(.c) u64,
+        .doc = "CLOCK_MONOTONIC in ns, the clock of all times in this contract.",
+    },
+    .{
         .name = "gvm_open",
         .type = fn (Bytes, u64, Out) callconv(.c) i32,
         .doc = "OpenOptions -> handle (u64 written to out). Opens /dev/kvm and the data socket.",

@@ -9,6 +9,7 @@ const image = @import("sys/image.zig");
 const panics = @import("panic.zig");
 const Bench = @import("engine/bench.zig").Bench;
 const Node = @import("node.zig").Node;
+const linux = @import("sys/linux.zig");
 const probe = @import("sys/probe.zig");
 const udp = @import("sys/udp.zig");
 
@@ -56,6 +57,10 @@ fn with(
 const exports = struct {
     fn gvm_abi() callconv(.c) u64 {
         return abi.hash;
+    }
+
+    fn gvm_monotonic_ns() callconv(.c) u64 {
+        return linux.nowNs();
     }
 
     fn gvm_open(bytes: abi.Bytes, length: u64, out: abi.Out) callconv(.c) i32 {

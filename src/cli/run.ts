@@ -10,6 +10,7 @@ import { builtinImages } from "../machine/builtin.ts";
 import { cpuidTable } from "../machine/cpuid.ts";
 import { MachineError } from "../machine/errors.ts";
 import { type GuestImages, linuxImages } from "../machine/images.ts";
+import { monotonicNs } from "../native/clock.ts";
 import { openDataPlane } from "../native/index.ts";
 import { probeHost } from "../native/probe.ts";
 import { findSelf, resolvePeers, type ResolvedPeer } from "../net/addresses.ts";
@@ -193,6 +194,7 @@ async function start(config: RunConfig, log: Log): Promise<Started> {
     planOf: (agreement, hellos) => planOf(config, disks, devices, node, peers, agreement, hellos),
     images: (agreement, hellos) => images(config, agreement, hellos),
     explain: (error) => hostFailure(error, self.address, config.guardOff),
+    nowNs: monotonicNs,
     send: (bytes, to) => socket.send(bytes, to),
     console: (bytes) => void process.stdout.write(bytes),
     log,

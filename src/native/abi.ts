@@ -3,11 +3,13 @@
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 
-export const abiHashU64 = 0xd11348938e746b85n;
+export const abiHashU64 = 0xf24d3799168d6056n;
 
 export const symbols = {
   /** Hash of this contract. */
   gvm_abi: { args: [], returns: FFIType.u64 },
+  /** CLOCK_MONOTONIC in ns, the clock of all times in this contract. */
+  gvm_monotonic_ns: { args: [], returns: FFIType.u64 },
   /** OpenOptions -> handle (u64 written to out). Opens /dev/kvm and the data socket. */
   gvm_open: { args: [FFIType.ptr, FFIType.u64, FFIType.ptr], returns: FFIType.i32 },
   /** UDP port of the data socket. */

@@ -53,6 +53,8 @@ export type DaemonOptions = {
   readonly images: (agreement: Agreement, hellos: readonly Hello[]) => GuestImages;
   /** The exit code and the sentence for what the data plane threw. */
   readonly explain: (error: unknown) => { readonly code: number; readonly message: string };
+  /** CLOCK_MONOTONIC of this host: the data plane's clock, the same for all its processes. */
+  readonly nowNs: () => bigint;
   readonly send: (bytes: Uint8Array, to: Endpoint) => void;
   readonly console: (bytes: Uint8Array) => void;
   readonly log: Log;
@@ -96,7 +98,7 @@ export class Daemon {
         joinMs: options.joinMs,
         cpuidOf: options.cpuidOf,
       },
-      now(),
+      this.#o.nowNs(),
     );
     this.#forwarder = this.#newForwarder();
   }
@@ -110,7 +112,7 @@ export class Daemon {
 
   /** A datagram from the socket. */
   receive(datagram: Uint8Array, from: Endpoint): void {
-    this.#execute(this.#member.receive(datagram, from, now()));
+    this.#execute(this.#member.receive(datagram, from, this.#o.nowNs()));
     this.#flush();
   }
 
@@ -173,7 +175,7 @@ export class Daemon {
     const { phase } = this.#member;
     // Another node may run, and ask, a moment before this one does.
     if (forwarder !== this.#forwarder || phase === "ending" || phase === "over") return;
-    for (const effect of forwarder.step(event, now())) {
+    for (const effect of forwarder.step(event, this.#o.nowNs())) {
       switch (effect.kind) {
         case "execute": {
           const { ticket } = effect;
@@ -203,7 +205,7 @@ export class Daemon {
   }
 
   #step(event: Event): void {
-    this.#execute(this.#member.step(event, now()));
+    this.#execute(this.#member.step(event, this.#o.nowNs()));
   }
 
   #tick(): void {
@@ -233,7 +235,7 @@ export class Daemon {
   }
 
   #flush(): void {
-    for (const { to, datagram } of this.#member.poll(now())) this.#o.send(datagram, to);
+    for (const { to, datagram } of this.#member.poll(this.#o.nowNs())) this.#o.send(datagram, to);
   }
 
   #execute(effects: readonly HostEffect[]): void {
@@ -356,7 +358,7 @@ export class Daemon {
     this.#epoch = epoch;
     this.#stopped = false;
     this.#forwarder = this.#newForwarder();
-    this.#execute(this.#member.restart(epoch, now()));
+    this.#execute(this.#member.restart(epoch, this.#o.nowNs()));
     // Unless the end came in between.
     if (this.#member.phase === "greeting") this.#open();
   }
@@ -439,9 +441,4 @@ export class Daemon {
 function newInstance(): bigint {
   const [value = 1n] = crypto.getRandomValues(new BigUint64Array(1));
   return value | 1n;
-}
-
-/** CLOCK_MONOTONIC in nanoseconds, as the data plane counts it. */
-function now(): bigint {
-  return process.hrtime.bigint();
 }

@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import { scratchDevice, ScratchPorts } from "../../src/devices/scratch.ts";
+import { monotonicNs } from "../../src/native/clock.ts";
 import { openDataPlane } from "../../src/native/index.ts";
 import type { DataEvent } from "../../src/node/dataplane.ts";
 import { deviceRoutes } from "../../src/node/routes.ts";
@@ -48,7 +49,7 @@ async function guest(code: readonly number[]) {
     cr3U64: 0n,
     gdtU64: 0n,
   });
-  dataPlane.run(process.hrtime.bigint());
+  dataPlane.run(monotonicNs());
   const end = await done.promise;
   await dataPlane.stop();
   const counters = dataPlane.counters();

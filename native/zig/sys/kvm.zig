@@ -137,6 +137,15 @@ pub const Msrs = extern struct { count: u32 = 1, padding: u32 = 0, entry: MsrEnt
 pub const DeviceAttr = extern struct { flags: u32 = 0, group: u32, attr: u64, address: u64 };
 
 /// struct kvm_vcpu_events; `head` = exception and interrupt, `tail` = SMM and what came later.
+pub const Translation = extern struct {
+    linear: u64,
+    physical: u64 = 0,
+    valid: u8 = 0,
+    writable: u8 = 0,
+    user: u8 = 0,
+    padding: [5]u8 = @splat(0),
+};
+
 const VcpuEvents = extern struct {
     head: [11]u8,
     /// The instruction before was `sti` (2) or a load of SS (1): neither interrupt nor NMI comes.
@@ -166,6 +175,7 @@ comptime {
     assert(@offsetOf(DeviceAttr, "address") == 16);
     assert(@offsetOf(Msrs, "entry") == 8 and @sizeOf(MsrEntry) == 16);
     assert(@sizeOf(VcpuEvents) == 64);
+    assert(@sizeOf(Translation) == translate_address >> 16 & 0x3fff);
     assert(@offsetOf(VcpuEvents, "nmi_pending") == 13);
     assert(@offsetOf(VcpuEvents, "flags") == 20);
     assert(@offsetOf(Run, "exit") == 32);
@@ -193,6 +203,7 @@ pub const ioctl_set_sregs = os.IOCTL.IOW(0xae, 0x84, Sregs);
 pub const inject_interrupt = os.IOCTL.IOW(0xae, 0x86, u32);
 pub const set_msrs: u32 = 0x4008ae89;
 pub const get_msrs: u32 = 0xc008ae88;
+pub const translate_address: u32 = 0xc018ae85;
 pub const set_cpuid2: u32 = 0x4008ae90;
 pub const set_vcpu_events = os.IOCTL.IOW(0xae, 0xa0, VcpuEvents);
 pub const get_vcpu_events = os.IOCTL.IOR(0xae, 0x9f, VcpuEvents);
@@ -352,6 +363,13 @@ pub const Vcpu = struct {
 
     pub fn setSregs(self: Vcpu, sregs: *const Sregs) Error!void {
         _ = try linux.check(kernel.call(.ioctl, .{ self.fd, ioctl_set_sregs, sregs }));
+    }
+
+    /// The guest physical address of a linear one by the vCPU's page tables; null = none.
+    pub fn translate(self: Vcpu, linear: u64) Error!?u64 {
+        var translation: Translation = .{ .linear = linear };
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, translate_address, &translation }));
+        return if (translation.valid != 0) translation.physical else null;
     }
 
     pub fn setCpuid(self: Vcpu, cpuid: *const Cpuid) Error!void {

@@ -15,6 +15,7 @@ const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
 const mailbox = @import("mailbox.zig");
 const pci = @import("../devices/pci/host.zig");
+const shadow = @import("shadow.zig");
 const state = @import("state.zig");
 const cpuid = @import("cpuid.zig");
 const ApicEffects = @import("../apic/local.zig").Effects;
@@ -57,6 +58,7 @@ pub const Machine = struct {
     alive: std.atomic.Value(u32) = .init(0),
     stopping: std.atomic.Value(bool) = .init(false),
     reported: std.atomic.Value(bool) = .init(false),
+    forgets_shadow: bool,
 
     pub fn init(
         allocator: std.mem.Allocator,
@@ -91,6 +93,7 @@ pub const Machine = struct {
             .board = .init(plan.unix_seconds, linux.nowNs()),
             .board_node = plan.device_node,
             .bus = .{ .machine = self },
+            .forgets_shadow = shadow.forgotten(),
         };
         errdefer self.bus.deinit();
         errdefer for (self.vcpus) |*vcpu| vcpu.kvm.close();

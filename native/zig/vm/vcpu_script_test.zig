@@ -19,6 +19,7 @@ const testing = std.testing;
 const run_vcpu: scripted.What = .{ .request = kvm.run_vcpu };
 const port_exit = 2;
 const halt_exit = 5;
+const interrupted_exit = 10;
 
 // What KVM_RUN leaves in the shared page.
 
@@ -213,6 +214,57 @@ test "a kick makes one entry return, not those after it" {
     try testing.expectEqual(1, rig.events.take(&event));
     try testing.expectEqual(@intFromEnum(abi.EventKind.debug_exit), event[0].kind);
     try rig.expectCrash("KVM cannot enter the guest (hardware reason 80000021)");
+}
+
+const halt_at = 0x1000;
+
+/// The guest may take interrupts again, with a `hlt` before it.
+fn interruptedAtHalt(kernel: *Scripted, _: Call) usize {
+    const page = kernel.run.?;
+    page.exit_reason = interrupted_exit;
+    page.sync_regs.rip = halt_at;
+    page.if_flag = 1;
+    page.ready_for_interrupt_injection = 1;
+    return failure(.INTR);
+}
+
+fn translated(_: *Scripted, made: Call) usize {
+    const translation = made.at(kvm.Translation, 2);
+    translation.physical = translation.linear;
+    translation.valid = 1;
+    return 0;
+}
+
+fn behindHalt(_: *Scripted, made: Call) usize {
+    if (made.at(kvm.Regs, 2).rip != halt_at + 1) @panic("not behind the HLT");
+    return 0;
+}
+
+/// An interrupt that is to be injected at the instruction; returns what was asked of KVM.
+fn expectAtInstruction(code: u8, forgets_shadow: bool, requests: []const u32) !void {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.machine.forgets_shadow = forgets_shadow;
+    rig.engine.memory.guest[halt_at] = code;
+    rig.vcpu().apic.svr = 0x1ff;
+    rig.vcpu().apic.accept(0x41, false);
+    rig.kernel.next(run_vcpu, .{ .does = interruptedAtHalt }, 1);
+    rig.kernel.next(.{ .request = kvm.translate_address }, .{ .does = translated }, 1);
+    rig.kernel.next(.{ .request = kvm.set_regs }, .{ .does = behindHalt }, 1);
+    rig.kernel.next(run_vcpu, .{ .does = kickedAtEntry }, 1);
+    rig.go();
+    try rig.kernel.expectRequests(requests);
+}
+
+test "where the processor forgets the shadow of sti, an interrupt comes behind the halt" {
+    const run = kvm.run_vcpu;
+    const inject = kvm.inject_interrupt;
+    const hlt = 0xf4;
+    const nop = 0x90;
+    try expectAtInstruction(hlt, true, &.{ run, kvm.translate_address, kvm.set_regs, inject, run });
+    try expectAtInstruction(nop, true, &.{ run, kvm.translate_address, inject, run });
+    try expectAtInstruction(hlt, false, &.{ run, inject, run });
 }
 
 /// Completes the last exit as KVM does: only where the entry may go no further.
