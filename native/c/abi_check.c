@@ -1,7 +1,9 @@
 /*
- * Numbers and layouts that the Zig bindings write by hand (native/zig/sys/kvm.zig, sys/uffd.zig),
- * compared with the kernel's own headers when the library is built. Nothing here runs.
+ * Numbers and layouts that the Zig bindings write by hand (native/zig/sys/kvm.zig, sys/uffd.zig,
+ * sys/image.zig), compared with the kernel's own headers when the library is built. Nothing here
+ * runs.
  */
+#include <linux/fcntl.h>
 #include <linux/kvm.h>
 #include <linux/userfaultfd.h>
 #include <stddef.h>
@@ -77,6 +79,13 @@ SAME(KVM_CAP_X86_USER_SPACE_MSR, 188);
 SAME(KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 190);
 SAME(KVM_SYNC_X86_REGS, 1);
 SAME(KVM_SYNC_X86_SREGS, 2);
+
+SAME(F_OFD_SETLK, 37);
+SAME(F_RDLCK, 0);
+SAME(F_WRLCK, 1);
+SAME(sizeof(struct flock), 32);
+SAME(offsetof(struct flock, l_start), 8);
+SAME(offsetof(struct flock, l_pid), 24);
 
 SAME(UFFDIO_API, 0xc018aa3f);
 SAME(UFFDIO_REGISTER, 0xc020aa00);

@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0x762124d48811f378)
+#define GVM_ABI UINT64_C(0xf24d3799168d6056)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);
@@ -43,6 +43,10 @@ int32_t gvm_counters(uint64_t, uint8_t *, uint32_t);
 int32_t gvm_registers(uint64_t, uint32_t, uint8_t *, uint64_t);
 /* Frees everything; the vCPUs must have stopped (else -EBUSY). */
 int32_t gvm_close(uint64_t);
+/* ImageOptions -> descriptor and bytes (two u64 in out). -EAGAIN: locked. */
+int32_t gvm_image_open(const uint8_t *, uint64_t, uint8_t *);
+/* Flushes and closes an image that no node uses any more. */
+int32_t gvm_image_close(int32_t);
 /* Node 0 or 1 of `bench dsm` -> handle, data port, command port (three u64 in out). */
 int32_t gvm_bench_open(uint32_t, uint8_t *);
 /* The peer's data and command port, and rounds of each kind. Runs on its own thread. */

@@ -30,6 +30,8 @@ pub const EventKind = enum(u16) {
     io = 11,
     /// More bytes of the event before it.
     text = 12,
+    /// Something is wrong with a disk. a = its number; `data` = what, after "disk N: ".
+    disk = 13,
 };
 
 /// Fixed-size record of the event ring; little-endian, as both sides share one machine.
@@ -91,6 +93,13 @@ pub const Counter = enum(u16) {
     dropped_epoch,
     /// Outside the window, or what no correct peer sends.
     dropped_refused,
+    disk_reads,
+    disk_writes,
+    disk_flushes,
+    disk_bytes_read,
+    disk_bytes_written,
+    /// Requests that the guest was told have failed.
+    disk_errors,
 };
 
 pub const OpenOptions = struct {
@@ -116,6 +125,13 @@ pub const Route = struct {
     node: u8,
     slow: bool,
 };
+/// A disk of this node.
+pub const PlanDisk = struct {
+    /// Descriptor of gvm_image_open.
+    image: u32,
+    bytes: u64,
+    read_only: bool,
+};
 pub const Plan = struct {
     node: u8,
     vm_id: u64,
@@ -130,7 +146,10 @@ pub const Plan = struct {
     /// Unix time at start, seconds: the guest's real-time clock.
     unix_seconds: u64,
     guard_off: []const u8,
+    /// Only on the device node.
+    disks: []const PlanDisk = &.{},
 };
+pub const ImageOptions = struct { path: []const u8, read_only: bool };
 pub const Boot = struct { long_mode: bool, rip: u64, rsi: u64, rsp: u64, cr3: u64, gdt: u64 };
 /// Answer to gvm_facts.
 pub const Facts = struct {
@@ -152,7 +171,9 @@ pub const Probe = struct {
 
 /// Structures that cross as CBOR: those that TypeScript writes, and answers, which it reads field
 /// by field.
-pub const configurations = .{ OpenOptions, PlanNode, CpuidEntry, Route, Plan, Boot };
+pub const configurations = .{
+    OpenOptions, PlanNode, CpuidEntry, Route, PlanDisk, Plan, ImageOptions, Boot,
+};
 pub const answers = .{ Facts, Probe };
 
 pub const Bytes = [*]const u8;
@@ -252,6 +273,16 @@ pub const functions = [_]Function{
         .name = "gvm_close",
         .type = fn (Handle) callconv(.c) i32,
         .doc = "Frees everything; the vCPUs must have stopped (else -EBUSY).",
+    },
+    .{
+        .name = "gvm_image_open",
+        .type = fn (Bytes, u64, Out) callconv(.c) i32,
+        .doc = "ImageOptions -> descriptor and bytes (two u64 in out). -EAGAIN: locked.",
+    },
+    .{
+        .name = "gvm_image_close",
+        .type = fn (i32) callconv(.c) i32,
+        .doc = "Flushes and closes an image that no node uses any more.",
     },
     .{
         .name = "gvm_bench_open",

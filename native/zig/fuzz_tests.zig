@@ -44,9 +44,12 @@ test "entry" {
 test "board" {
     try guide("board");
 }
+test "virtio" {
+    try guide("virtio");
+}
 
 comptime {
-    if (targets.all.len != 10) @compileError("a target without its test here");
+    if (targets.all.len != 11) @compileError("a target without its test here");
 }
 
 fn guide(comptime name: []const u8) !void {

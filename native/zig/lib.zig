@@ -5,6 +5,7 @@ const std = @import("std");
 const abi = @import("abi.zig");
 const codec = @import("wire/codec.zig");
 const errors = @import("errors.zig");
+const image = @import("sys/image.zig");
 const panics = @import("panic.zig");
 const Bench = @import("engine/bench.zig").Bench;
 const Node = @import("node.zig").Node;
@@ -143,6 +144,24 @@ const exports = struct {
 
     fn gvm_close(handle: abi.Handle) callconv(.c) i32 {
         return result(node(handle).close());
+    }
+
+    fn gvm_image_open(bytes: abi.Bytes, length: u64, out: abi.Out) callconv(.c) i32 {
+        return result(with(abi.ImageOptions, bytes, length, out, imageOpen));
+    }
+
+    fn imageOpen(out: abi.Out, options: abi.ImageOptions) anyerror!void {
+        var buffer: [std.os.linux.PATH_MAX]u8 = undefined;
+        if (std.mem.indexOfScalar(u8, options.path, 0) != null) return error.Malformed;
+        const path = std.fmt.bufPrintZ(&buffer, "{s}", .{options.path}) catch
+            return error.OutOfRange;
+        const opened = try image.open(path, options.read_only);
+        std.mem.writeInt(u64, out[0..8], @intCast(opened.fd), .little);
+        std.mem.writeInt(u64, out[8..16], opened.bytes, .little);
+    }
+
+    fn gvm_image_close(fd: i32) callconv(.c) i32 {
+        return -@as(i32, @intCast(@intFromEnum(image.close(fd))));
     }
 
     fn gvm_bench_open(role: u32, out: abi.Out) callconv(.c) i32 {

@@ -36,6 +36,8 @@ pub const ack_delay_ns = ns_per_ms;
 pub const ns_per_ms = 1_000_000;
 /// A refused port is noticed within this time however long silence may last; counters are as old.
 pub const watch_ns = 250 * ns_per_ms;
+/// Disks of the VM, each with a thread on the device node.
+pub const disks_max = 8;
 /// A device that has not answered a vCPU by then never will.
 pub const io_patience_ns = 30_000 * ns_per_ms;
 
@@ -61,3 +63,5 @@ pub const gather_pages_max = 1024;
 pub const inbox_max = 1024;
 /// Faults that wait for a request to end before they can become one themselves.
 pub const parked_max = 4 * threads_max;
+/// MSI-X vectors of one PCI function.
+pub const msix_vectors_max = 64;

@@ -17,5 +17,7 @@ comptime {
     _ = @import("engine/rests.zig");
     _ = @import("engine/spin.zig");
     _ = @import("engine/waits.zig");
+    _ = @import("engine/guest.zig");
+    _ = @import("sys/image.zig");
     _ = @import("engine/samples.zig");
 }

@@ -7,10 +7,12 @@ comptime {
     _ = @import("vm/machine_test.zig");
     _ = @import("vm/long_test.zig");
     _ = @import("vm/board_test.zig");
+    _ = @import("vm/pci_test.zig");
     _ = @import("vm/clock_script_test.zig");
     _ = @import("vm/interrupts.zig");
     _ = @import("vm/setup_script_test.zig");
     _ = @import("vm/vcpu_script_test.zig");
     _ = @import("vm/cpuid.zig");
     _ = @import("vm/clock.zig");
+    _ = @import("vm/disk_test.zig");
 }

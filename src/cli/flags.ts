@@ -27,7 +27,8 @@ export function textFlags(argv: readonly string[]): Record<string, string> {
     if (value === undefined || (found.value === undefined && /^--[a-z]/.test(value))) {
       throw new Failure(exitCode.usage, `--${option.name}: give a value (${option.value})`);
     }
-    flags[option.name] = value;
+    const before = option.several === true ? flags[option.name] : undefined;
+    flags[option.name] = before === undefined ? value : `${before},${value}`;
   }
   return flags;
 }

@@ -1,6 +1,7 @@
 /** @module `giantvm run`: one node of a virtual machine, from its options to its exit code. */
 
 import { writeFileSync } from "node:fs";
+import { diskText } from "../config/disks.ts";
 import { readNamed } from "../config/files.ts";
 import { peerLabel } from "../config/peers.ts";
 import { checkImages, readRunConfig, type RunConfig } from "../config/run.ts";
@@ -24,6 +25,7 @@ import { realHost } from "../observe/doctor/source.ts";
 import { makeLog } from "../observe/log.ts";
 import type { Agreement } from "../protocol/agreement.ts";
 import { type Hello, protocolVersion } from "../protocol/messages.ts";
+import { closeDisks, diskPlans, type OpenDisk, openDisks } from "./disks.ts";
 import { exitCode, Failure, failureOf, hostFailure } from "./failure.ts";
 import { breakDown } from "./fault.ts";
 import { guestWaitMs } from "./guest-wait.ts";
@@ -31,6 +33,7 @@ import { onSignals } from "./signals.ts";
 import { keyHelp, openTerminal, type Terminal } from "./terminal.ts";
 import { endUnexpectedBy } from "./unexpected.ts";
 import { buildId } from "./version.ts";
+import { warnAtStart } from "./warnings.ts";
 
 /** How much longer the guest looks for the consequences where a test has switched a guard off. */
 const huntGuardOff = 50;
@@ -62,6 +65,7 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
       append: config.append,
       nodes,
       tscKhz,
+      deviceNode: config.deviceNode,
     });
   } catch (error) {
     if (error instanceof MachineError) throw new Failure(exitCode.usage, error.message);
@@ -71,6 +75,7 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
 
 function planOf(
   config: RunConfig,
+  disks: readonly OpenDisk[],
   devices: readonly SlowDevice[],
   node: number,
   peers: readonly ResolvedPeer[],
@@ -97,6 +102,7 @@ function planOf(
     silenceMs: config.silenceMs,
     spinUs: config.spinUs,
     guardOff: config.guardOff,
+    disks: diskPlans(disks),
   };
 }
 
@@ -107,6 +113,7 @@ function settingsOf(config: RunConfig): Hello["settings"] {
     ["device-node", String(config.deviceNode)],
     ["console-node", String(config.consoleNode)],
     ["scratch-node", String(config.scratchNode)],
+    ["disk", diskText(config.disks)],
     ["guard-off", config.guardOff],
   ];
 }
@@ -141,12 +148,15 @@ function opener(config: RunConfig, order: string, address: string, vmIdU64: bigi
   };
 }
 
-async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; close: () => void }> {
+type Started = { readonly daemon: Daemon; readonly close: (clean: boolean) => void };
+
+async function start(config: RunConfig, log: Log): Promise<Started> {
   const peers = await resolvePeers(config.peers);
   const node = findSelf(peers, config.self);
   const self = peers[node];
   if (self === undefined) throw new Failure(exitCode.internal, "this node is none of the peers");
   if (node === 0) checkImages(config.images);
+  const disks = node === config.deviceNode ? openDisks(config.disks) : [];
   let daemon: Daemon | undefined;
   const socket: ControlSocket = await openSocket(
     self,
@@ -162,19 +172,8 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
       ),
   );
   const order = peers.map(({ address, port }) => peerLabel({ host: address, port })).join(",");
-  if (peers.length > 1) {
-    log.warn(
-      `node ${node} of ${peers.length} on ${self.address}:${self.port}; ` +
-        "there is no authentication yet: keep this network to yourself",
-    );
-  }
+  warnAtStart(config, node, self, log);
   const vmIdU64 = crypto.getRandomValues(new BigUint64Array(1))[0] ?? 1n;
-  if (config.guardOff !== "") {
-    log.warn(
-      `the coherence guard ${config.guardOff} is switched off: the guest's memory may be wrong; ` +
-        "--guard-off is for tests alone",
-    );
-  }
   const devices = [scratchDevice(config.scratchNode, config.scratchDelayMs)];
   daemon = new Daemon({
     node,
@@ -192,7 +191,7 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
         nodes: hellos.map(({ cpus, ramPages }) => ({ cpus, ramPages })),
         hide: [...new Set(hellos.flatMap((hello) => hello.hide))],
       }),
-    planOf: (agreement, hellos) => planOf(config, devices, node, peers, agreement, hellos),
+    planOf: (agreement, hellos) => planOf(config, disks, devices, node, peers, agreement, hellos),
     images: (agreement, hellos) => images(config, agreement, hellos),
     explain: (error) => hostFailure(error, self.address, config.guardOff),
     nowNs: monotonicNs,
@@ -200,7 +199,13 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
     console: (bytes) => void process.stdout.write(bytes),
     log,
   });
-  return { daemon, close: () => socket.close() };
+  return {
+    daemon,
+    close: (clean) => {
+      socket.close();
+      if (clean) closeDisks(disks, (text) => log.error(text));
+    },
+  };
 }
 
 /** The outcome is what the user came for: a report that cannot be written does not change it. */
@@ -261,7 +266,7 @@ async function runNode(config: RunConfig, log: Log): Promise<number> {
   breakDown(config.fault, () => Number(daemon.counters()["exits"] ?? 0));
   const outcome = await daemon.run();
   terminal.close();
-  close();
+  close(outcome.clean);
   log.info(`counters ${JSON.stringify(numbers(outcome.counters))}`);
   report(config.report, daemon.node, outcome, log);
   const quiet = outcome.cause === "poweroff" || outcome.cause === "verdict";

@@ -98,6 +98,39 @@ test("options for tests are flags alone", () => {
   }
 });
 
+test("disks: each path begins one, from flags, a variable or a file's list", () => {
+  const two = [
+    { path: "a", readOnly: true, node: 0 },
+    { path: "b=c", readOnly: false, node: 0 },
+  ];
+  expect(readRunConfig({ disk: "path=a,ro,path=b=c" }, {}).disks).toEqual(two);
+  expect(readRunConfig({}, { GIANTVM_DISK: "path=a,ro,path=b=c,node=0" }).disks).toEqual(two);
+  expect(readRunConfig({}, {}).disks).toEqual([]);
+  const folder = mkdtempSync(join(tmpdir(), "giantvm-config-"));
+  try {
+    const toml = join(folder, "vm.toml");
+    writeFileSync(toml, 'disk = ["path=a,ro", "path=b=c"]\n');
+    expect(readRunConfig({ config: toml }, {}).disks).toEqual(two);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  const peers = { peers: "x,y" };
+  const other = readRunConfig({ ...peers, disk: "path=a,node=1", "device-node": "1" }, {});
+  expect(other.disks).toEqual([{ path: "a", readOnly: false, node: 1 }]);
+  const refused: readonly [string, string][] = [
+    ["a.img", "give path=FILE first"],
+    ["ro,path=a", "give path=FILE first"],
+    ["path=a,rw", '"rw" is none of path=FILE, ro, node=K'],
+    ["path=", "give path=FILE first"],
+    ["path=a,path=b,path=a", "a is named twice"],
+    ["path=a,node=1", "give --device-node 1"],
+    [Array.from({ length: 9 }, (_, i) => `path=${i}`).join(","), "8 disks are the most"],
+  ];
+  for (const [disk, sentence] of refused) {
+    expect(() => readRunConfig({ ...peers, disk }, {})).toThrow(sentence);
+  }
+});
+
 test("devices and console are on a node that exists", () => {
   const peers = { peers: "a,b,c" };
   const config = readRunConfig({ ...peers, "device-node": "2", "console-node": "1" }, {});

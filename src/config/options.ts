@@ -6,6 +6,8 @@ export type RunOption = {
   readonly value?: string;
   readonly short?: string;
   readonly help: string;
+  /** May be given several times; the values are joined by commas. */
+  readonly several?: boolean;
   /** For tests: taken as a flag only, so that no file or variable weakens a real run. */
   readonly hidden?: boolean;
 };
@@ -19,6 +21,12 @@ export const runOptions: readonly RunOption[] = [
   { name: "kernel", value: "FILE", help: "bzImage or ELF kernel; only node 0 reads it" },
   { name: "initrd", value: "FILE", help: "initial RAM disk; only node 0 reads it" },
   { name: "append", value: "TEXT", help: "kernel command line, instead of the tuned default" },
+  {
+    name: "disk",
+    value: "path=FILE",
+    several: true,
+    help: "raw image as a virtio disk, path=FILE[,ro][,node=K]; once for each disk",
+  },
   { name: "builtin", help: "run the built-in guest (the default without --kernel)" },
   { name: "device-node", value: "K", help: "node that has the VM's devices, by place (0)" },
   { name: "console-node", value: "K", help: "node whose terminal is the VM's console (0)" },

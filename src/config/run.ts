@@ -5,6 +5,7 @@
 
 import { Failure, exitCode } from "../cli/failure.ts";
 import { featureObstacle } from "../machine/features.ts";
+import { type DiskConfig, disksOf } from "./disks.ts";
 import { type Named, readable, writable } from "./files.ts";
 import { parsePeers, type Peer, peerLabel } from "./peers.ts";
 import { collect, type Values } from "./sources.ts";
@@ -17,6 +18,7 @@ export type RunConfig = {
   readonly self: string | undefined;
   readonly images: Images;
   readonly append: string | undefined;
+  readonly disks: readonly DiskConfig[];
   readonly deviceNode: number;
   readonly consoleNode: number;
   readonly silenceMs: number;
@@ -134,6 +136,7 @@ export function readRunConfig(
   const verbose = values.get("verbose");
   const peers = parsePeers(values.get("peers")?.value ?? "127.0.0.1");
   const nodeNumber = (name: string) => number(name, 0, 0, peers.length - 1);
+  const deviceNode = nodeNumber("device-node");
   return {
     cpus: number("local-cpu", 1, 1, 255),
     memoryBytes: memoryOf(values, peers.length),
@@ -141,7 +144,8 @@ export function readRunConfig(
     self: values.get("self")?.value,
     images: imagesOf(values),
     append: values.get("append")?.value,
-    deviceNode: nodeNumber("device-node"),
+    disks: disksOf(values.get("disk"), deviceNode),
+    deviceNode,
     consoleNode: nodeNumber("console-node"),
     silenceMs: number("silence", 2000, 100, 600_000),
     joinMs: 1000 * number("join-timeout", 60, 1, 86_400),

@@ -1,7 +1,8 @@
 /**
  * @module What a Linux guest finds in memory when its first vCPU starts: kernel, initrd, command
- * line, zero page, page tables, ACPI tables. One node loads all of it; the others get the pages
- * they touch by fault, so everything that fits goes near the bottom, into the loading node's share.
+ * line, zero page, page tables, ACPI and MP tables. One node loads all of it; the others get the
+ * pages they touch by fault, so everything that fits goes near the bottom, into the loading node's
+ * share.
  */
 
 import type { BootState } from "../node/dataplane.ts";
@@ -12,6 +13,7 @@ import { e820 } from "./e820.ts";
 import { isElf, readElf } from "./elf.ts";
 import { MachineError } from "./errors.ts";
 import { boot, lowRamEnd, type NodeShare, ramBytes } from "./map.ts";
+import { mpTables } from "./mptables.ts";
 import { bootGdt, identityTables } from "./pagetables.ts";
 import { zeroPage } from "./zeropage.ts";
 
@@ -29,6 +31,8 @@ export type LinuxInput = {
   readonly append: string | undefined;
   readonly nodes: readonly NodeShare[];
   readonly tscKhz: number;
+  /** Where the PCI devices are; node 0 when nobody says. */
+  readonly deviceNode?: number;
 };
 
 type Kernel = {
@@ -143,7 +147,7 @@ export function linuxImages(input: LinuxInput): GuestImages {
   const initrdBytes = input.initrd?.length ?? 0;
   const initrdGpa = placeInitrd(kernel, initrdBytes, ram);
   const commandLine = input.append ?? defaultCommandLine(input.tscKhz, input.nodes.length);
-  const acpi = acpiTables(input.nodes);
+  const acpi = acpiTables(input.nodes, input.deviceNode);
   const page = zeroPage({
     setupHeader: kernel.header?.setupHeader ?? new Uint8Array(0),
     memory: e820(input.nodes),
@@ -158,6 +162,7 @@ export function linuxImages(input: LinuxInput): GuestImages {
     at(boot.pageTables, identityTables(boot.pageTables)),
     at(boot.commandLine, commandLineBytes(commandLine, kernel.header)),
     at(acpi.gpa, acpi.bytes),
+    at(boot.mpTables, mpTables(input.nodes)),
     ...kernel.segments.filter((segment) => segment.bytes.length > 0),
     ...(input.initrd === undefined ? [] : [at(initrdGpa, input.initrd)]),
   ];

@@ -3,7 +3,7 @@
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 
-export const abiHashU64 = 0x762124d48811f378n;
+export const abiHashU64 = 0xf24d3799168d6056n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -53,6 +53,10 @@ export const symbols = {
   },
   /** Frees everything; the vCPUs must have stopped (else -EBUSY). */
   gvm_close: { args: [FFIType.u64], returns: FFIType.i32 },
+  /** ImageOptions -> descriptor and bytes (two u64 in out). -EAGAIN: locked. */
+  gvm_image_open: { args: [FFIType.ptr, FFIType.u64, FFIType.ptr], returns: FFIType.i32 },
+  /** Flushes and closes an image that no node uses any more. */
+  gvm_image_close: { args: [FFIType.i32], returns: FFIType.i32 },
   /** Node 0 or 1 of `bench dsm` -> handle, data port, command port (three u64 in out). */
   gvm_bench_open: { args: [FFIType.u32, FFIType.ptr], returns: FFIType.i32 },
   /** The peer's data and command port, and rounds of each kind. Runs on its own thread. */
@@ -79,6 +83,7 @@ export const eventKind = {
   engineError: 10,
   io: 11,
   text: 12,
+  disk: 13,
 } as const;
 
 export const counter = {
@@ -114,6 +119,12 @@ export const counter = {
   droppedForeign: 29,
   droppedEpoch: 30,
   droppedRefused: 31,
+  diskReads: 32,
+  diskWrites: 33,
+  diskFlushes: 34,
+  diskBytesRead: 35,
+  diskBytesWritten: 36,
+  diskErrors: 37,
 } as const;
 
 export type OpenOptions = {
@@ -161,6 +172,16 @@ export function wireRoute(value: Route): Wire {
   return [value.space, value.firstU64, value.lastU64, value.node, value.slow];
 }
 
+export type PlanDisk = {
+  readonly image: number;
+  readonly bytesU64: bigint;
+  readonly readOnly: boolean;
+};
+
+export function wirePlanDisk(value: PlanDisk): Wire {
+  return [value.image, value.bytesU64, value.readOnly];
+}
+
 export type Plan = {
   readonly node: number;
   readonly vmIdU64: bigint;
@@ -174,6 +195,7 @@ export type Plan = {
   readonly spinUs: number;
   readonly unixSecondsU64: bigint;
   readonly guardOff: Uint8Array;
+  readonly disks: readonly PlanDisk[];
 };
 
 export function wirePlan(value: Plan): Wire {
@@ -190,7 +212,17 @@ export function wirePlan(value: Plan): Wire {
     value.spinUs,
     value.unixSecondsU64,
     value.guardOff,
+    value.disks.map(wirePlanDisk),
   ];
+}
+
+export type ImageOptions = {
+  readonly path: Uint8Array;
+  readonly readOnly: boolean;
+};
+
+export function wireImageOptions(value: ImageOptions): Wire {
+  return [value.path, value.readOnly];
 }
 
 export type Boot = {

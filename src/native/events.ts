@@ -78,6 +78,8 @@ function toEvent(head: Record, data: Uint8Array): DataEvent | undefined {
       return { kind: "peer-silent", node: head.node };
     case eventKind.engineError:
       return { kind: "engine-error", reason: text(data) };
+    case eventKind.disk:
+      return { kind: "disk", disk: Number(head.a), reason: text(data) };
     case eventKind.io:
       return {
         kind: "io",

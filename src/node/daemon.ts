@@ -416,6 +416,8 @@ export class Daemon {
         return end("crash", 6, `vCPU ${event.vcpu} on node ${this.#o.node}: ${event.reason}`);
       case "engine-error":
         return end("failed", 7, `the memory engine stopped: ${event.reason}`);
+      case "disk":
+        return this.#o.log.warn(`disk ${event.disk}: ${event.reason}`);
       case "peer-refused":
         return this.#step({ kind: "lost", node: event.node, how: "its port is closed" });
       case "peer-silent":

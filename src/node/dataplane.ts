@@ -34,6 +34,13 @@ export type PortRange = {
   /** Writes need no answer. */
 };
 
+/** An open image as a disk of the guest. */
+export type DiskPlan = {
+  readonly image: number;
+  readonly bytesU64: bigint;
+  readonly readOnly: boolean;
+};
+
 /** Everything all nodes agreed on, plus which node this one is. */
 export type NodePlan = {
   readonly node: number;
@@ -55,6 +62,8 @@ export type NodePlan = {
   readonly spinUs: number;
   /** Test only: name of a coherence guard to switch off, "" for none. */
   readonly guardOff: string;
+  /** The VM's disks on the device node, none elsewhere. */
+  readonly disks: readonly DiskPlan[];
 };
 
 /** How the boot processor starts; long mode with the page tables at cr3, or real mode. */
@@ -78,6 +87,8 @@ export type DataEvent =
   | { readonly kind: "peer-refused"; readonly node: number }
   | { readonly kind: "peer-silent"; readonly node: number }
   | { readonly kind: "engine-error"; readonly reason: string }
+  /** Something is wrong with a disk; the VM goes on. */
+  | { readonly kind: "disk"; readonly disk: number; readonly reason: string }
   | {
       readonly kind: "io";
       readonly id: number;

@@ -38,6 +38,7 @@ async function guest(code: readonly number[]) {
     silenceMs: 2000,
     spinUs: 0,
     guardOff: "",
+    disks: [],
   });
   await dataPlane.load(0x1000n, Uint8Array.from(code));
   dataPlane.boot({

@@ -15,13 +15,14 @@ const memory_per_byte = 4 * @max(
 
 pub fn run(allocator: std.mem.Allocator, input: []const u8) anyerror!void {
     var source: Source = .init(input);
-    const kind = source.below(4);
+    const kind = source.below(5);
     const bytes = source.rest();
     try switch (kind) {
         0 => one(abi.Plan, allocator, bytes),
         1 => one(abi.Route, allocator, bytes),
         2 => one(abi.Boot, allocator, bytes),
-        else => one(abi.OpenOptions, allocator, bytes),
+        3 => one(abi.OpenOptions, allocator, bytes),
+        else => one(abi.ImageOptions, allocator, bytes),
     };
 }
 

@@ -22,6 +22,7 @@ pub const all = [_]Target{
     of("dsm", @import("dsm.zig"), 5000),
     of("entry", @import("entry.zig"), 400),
     of("board", @import("board.zig"), 2000),
+    of("virtio", @import("virtio.zig"), 5000),
 };
 
 fn of(comptime name: []const u8, comptime room: type, bounded_runs: u32) Target {

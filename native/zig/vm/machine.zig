@@ -6,6 +6,7 @@ const abi = @import("../abi.zig");
 const admit = @import("admit.zig");
 const clock = @import("clock.zig");
 const devices = @import("devices.zig");
+const disk_room = @import("disk.zig");
 const interrupts = @import("interrupts.zig");
 const kernel = @import("../sys/kernel.zig");
 const kvm = @import("../sys/kvm.zig");
@@ -13,6 +14,7 @@ const linux = @import("../sys/linux.zig");
 const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
 const mailbox = @import("mailbox.zig");
+const pci = @import("../devices/pci/host.zig");
 const shadow = @import("shadow.zig");
 const state = @import("state.zig");
 const cpuid = @import("cpuid.zig");
@@ -20,6 +22,8 @@ const ApicEffects = @import("../apic/local.zig").Effects;
 const Board = @import("../devices/board.zig").Board;
 const Bus = @import("bus.zig").Bus;
 const Counters = @import("../engine/counters.zig").Counters;
+const Disk = disk_room.Disk;
+const Doorbell = @import("doorbell.zig").Doorbell;
 const Engine = @import("../engine/engine.zig").Engine;
 const Events = @import("../engine/events.zig").Events;
 const Ticker = @import("ticker.zig").Ticker;
@@ -45,7 +49,12 @@ pub const Machine = struct {
     board_node: m.NodeId,
     board_lock: linux.Lock = .{},
     ticker: Ticker = .{},
+    /// Of the threads of PCI devices, by device number; set before any vCPU runs.
+    doorbells: [pci.devices_max]?*Doorbell = @splat(null),
+    /// Those that exist already; only on the device node.
+    disks: []Disk = &.{},
     bus: Bus,
+    /// Threads of vCPUs and disks.
     alive: std.atomic.Value(u32) = .init(0),
     stopping: std.atomic.Value(bool) = .init(false),
     reported: std.atomic.Value(bool) = .init(false),
@@ -89,6 +98,7 @@ pub const Machine = struct {
         errdefer self.bus.deinit();
         errdefer for (self.vcpus) |*vcpu| vcpu.kvm.close();
         try self.build(plan, vcpus);
+        try disk_room.attach(self, plan.disks);
         return self;
     }
 
@@ -137,6 +147,7 @@ pub const Machine = struct {
             if (vcpu.thread) |thread| thread.join();
             vcpu.kvm.close();
         }
+        disk_room.detach(self);
         self.vm.close();
         self.bus.deinit();
         self.allocator.free(self.vcpus);
@@ -166,7 +177,12 @@ pub const Machine = struct {
     /// Starts all local vCPUs. `tsc_zero_ns`: CLOCK_MONOTONIC at which the guest's TSC reads 0.
     pub fn run(self: *Machine, tsc_zero_ns: u64, tsc_khz: u32) !void {
         if (self.board_node == self.node) try self.ticker.start(self);
-        self.alive.store(@intCast(self.vcpus.len), .release);
+        const threads = self.vcpus.len + self.disks.len;
+        self.alive.store(@intCast(threads), .release);
+        for (self.disks, 0..) |*disk, i| disk.start() catch |err| {
+            _ = self.alive.fetchSub(@intCast(threads - i), .acq_rel);
+            return err;
+        };
         clock.set(self.vcpus, tsc_zero_ns, tsc_khz);
         for (self.vcpus, 0..) |*vcpu, i| {
             vcpu.thread = kernel.spawn(1 << 20, Vcpu.run, .{vcpu}) catch |err| {
@@ -177,10 +193,12 @@ pub const Machine = struct {
         }
     }
 
-    /// Asks every vCPU to leave the guest; `stopped` is reported when all have.
+    /// Asks every vCPU to leave the guest and every disk to finish what it is at; `stopped` is
+    /// reported when all have.
     pub fn stop(self: *Machine) void {
         self.stopping.store(true, .seq_cst);
         self.ticker.poke();
+        for (self.disks) |*disk| disk.doorbell.ring();
         for (self.vcpus) |*vcpu| {
             vcpu.tell(.stop);
             linux.futexWake(&vcpu.answer.ready);
@@ -189,13 +207,13 @@ pub const Machine = struct {
         self.reportStopped();
     }
 
-    /// The last act of a vCPU's thread.
-    pub fn vcpuEnded(self: *Machine) void {
+    /// The last act of a vCPU's or a disk's thread.
+    pub fn threadEnded(self: *Machine) void {
         _ = self.alive.fetchSub(1, .seq_cst);
         self.reportStopped();
     }
 
-    /// Once, whoever comes last: stop() or the last vCPU.
+    /// Once, whoever comes last: stop() or the last thread.
     fn reportStopped(self: *Machine) void {
         if (!self.stopping.load(.seq_cst) or self.alive.load(.seq_cst) != 0) return;
         if (self.reported.swap(true, .seq_cst)) return;

@@ -38,6 +38,7 @@ fn setUp() !void {
         .spin_us = 0,
         .unix_seconds = 0,
         .guard_off = "",
+        .disks = &.{.{ .image = 0, .bytes = 512, .read_only = false }},
     });
 }
 

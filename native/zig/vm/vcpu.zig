@@ -71,12 +71,12 @@ pub const Vcpu = struct {
         self.machine.engine.registerThread(self.slot);
         var alarm = mailbox_room.Alarm.init() catch |err| {
             self.crash("no timer for the vCPU thread: {t}", .{err});
-            return self.machine.vcpuEnded();
+            return self.machine.threadEnded();
         };
         self.loop(&alarm) catch |err| self.crash("KVM refused a call: {t}", .{err});
         self.mailbox.tid.store(0, .release);
         alarm.deinit();
-        self.machine.vcpuEnded();
+        self.machine.threadEnded();
     }
 
     fn loop(self: *Vcpu, alarm: *mailbox_room.Alarm) kvm.Error!void {
