@@ -1,14 +1,15 @@
 /** @module `giantvm run`: one node of a virtual machine, from its options to its exit code. */
 
 import { writeFileSync } from "node:fs";
-import { readNamed } from "../config/files.ts";
+import { type Named, readNamed } from "../config/files.ts";
 import { peerLabel } from "../config/peers.ts";
 import { checkImages, readRunConfig, type RunConfig } from "../config/run.ts";
 import { scratchDevice, type SlowDevice } from "../devices/scratch.ts";
 import { builtinImages } from "../machine/builtin.ts";
 import { cpuidTable } from "../machine/cpuid.ts";
 import { MachineError } from "../machine/errors.ts";
-import { type GuestImages, linuxImages } from "../machine/images.ts";
+import { guestImages } from "../machine/guest.ts";
+import type { GuestImages } from "../machine/images.ts";
 import { openDataPlane } from "../native/index.ts";
 import { probeHost } from "../native/probe.ts";
 import { findSelf, resolvePeers, type ResolvedPeer } from "../net/addresses.ts";
@@ -54,10 +55,15 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
         append: config.append ?? "",
       });
     }
-    const { kernel, initrd } = config.images;
-    return linuxImages({
+    const { kernel, initrd, modules } = config.images;
+    const read = ({ file, text }: { readonly file: Named; readonly text: string }) => {
+      return { name: file.value, text, bytes: readNamed(file) };
+    };
+    return guestImages({
       kernel: { name: kernel.value, bytes: readNamed(kernel) },
-      initrd: initrd === undefined ? undefined : readNamed(initrd),
+      initrd: initrd === undefined ? undefined : read({ file: initrd, text: "" }),
+      modules: modules.map(read),
+      commandLine: config.commandLine,
       append: config.append,
       nodes,
       tscKhz,

@@ -192,8 +192,10 @@ export function wirePlan(value: Plan): Wire {
 }
 
 export type Boot = {
-  readonly longMode: boolean;
+  readonly mode: number;
   readonly ripU64: bigint;
+  readonly raxU64: bigint;
+  readonly rbxU64: bigint;
   readonly rsiU64: bigint;
   readonly rspU64: bigint;
   readonly cr3U64: bigint;

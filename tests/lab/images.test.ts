@@ -37,9 +37,8 @@ test.skipIf(found === undefined)(
     const images = linuxImages({
       kernel: { name: vmlinuz, bytes: new Uint8Array(readFileSync(vmlinuz)) },
       initrd: readFileSync(guestArchive({ vmlinuz, qemu, ...rest })),
-      append: defaultCommandLine(khz, nodes.length).replace("quiet", "loglevel=7"),
+      commandLine: defaultCommandLine(khz, nodes.length).replace("quiet", "loglevel=7"),
       nodes,
-      tscKhz: khz,
     });
     const folder = mkdtempSync(join(tmpdir(), "gvm-"));
     const machine = "-accel tcg -cpu max -smp 2 -m 256 -nodefaults -display none -serial stdio";
