@@ -74,6 +74,7 @@ const verbs = {
   build: () => build(rest),
   demo: () => (build(), must(executable, ["demo", ...rest])),
   "demo:linux": () => (build(), must(bun, ["scripts/lab/demo-linux.ts", ...rest])),
+  lab: () => (build(), must(bun, ["scripts/lab/main.ts", ...rest])),
   test: () => (build(), must(bun, ["scripts/test.ts", ...rest])),
   "test:lab": () => {
     process.env.GIANTVM_TEST_LAB = "all";

@@ -20,6 +20,7 @@ export type HostOptions = {
   readonly folder: string;
   readonly node: number;
   readonly nodes: number;
+  readonly cpus: number;
   readonly memoryMb: number;
   readonly tscKhz: number;
   readonly mtu: number;
@@ -28,6 +29,8 @@ export type HostOptions = {
   readonly command: string;
   readonly onLog?: (text: string) => void;
   readonly onConsole?: (text: string) => void;
+  /** The console once more, with what a terminal needs and a transcript does not. */
+  readonly onBytes?: (bytes: Uint8Array) => void;
 };
 
 /** Signs of a fault of the emulation: the project's own failures end in LAB-EXIT. */
@@ -90,7 +93,10 @@ export class Host {
         open: (socket) => {
           this.#socket = socket;
         },
-        data: (_socket, bytes) => this.console.push(bytes),
+        data: (_socket, bytes) => {
+          this.console.push(bytes);
+          options.onBytes?.(bytes);
+        },
         error: () => {},
       },
     });
@@ -102,8 +108,8 @@ export class Host {
     this.exited = this.#follow();
   }
 
-  /** Types text on the second console. */
-  type(text: string): void {
+  /** Types on the second console. */
+  type(text: string | Uint8Array): void {
     this.#socket?.write(text);
   }
 
@@ -147,8 +153,9 @@ export class Host {
     const options = this.#options;
     const reset = join(options.folder, `reset${options.node}.log`);
     const fixed =
-      `-accel tcg -cpu max,+svm,+npt -smp 1 -m ${options.memoryMb} -nodefaults -display none ` +
-      "-no-reboot -serial stdio -device virtio-serial-pci -device virtconsole,chardev=guest";
+      `-accel tcg -cpu max,+svm,+npt -smp ${options.cpus} -m ${options.memoryMb} ` +
+      "-nodefaults -display none -no-reboot -serial stdio " +
+      "-device virtio-serial-pci -device virtconsole,chardev=guest";
     // Whatever happens to this process, QEMU goes with it.
     const bound = Bun.which("setpriv") === null ? [] : ["setpriv", "--pdeathsig", "KILL"];
     return [

@@ -6,13 +6,10 @@
  * Neither is compressed: unpacking under emulation costs more than copying does.
  */
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Cpio } from "./cpio.ts";
 import { LabMissing, type Packages } from "./packages.ts";
-
-const root = join(import.meta.dir, "../..");
-const lab = join(root, "dist/lab");
 
 /** In the order in which they are loaded; the last only where the network is to be bad. */
 const moduleFiles = [
@@ -56,34 +53,41 @@ function sharedObjects(program: string): readonly string[] {
   return [...new Set(found)];
 }
 
-function addProgram(archive: Cpio, folder: string, program: string): void {
+function addProgram(archive: Cpio, folder: string, program: string, known: Set<string>): void {
   archive.file(join(folder, basename(program)), readFileSync(program));
   for (const object of sharedObjects(program)) {
+    if (known.has(object)) continue;
+    known.add(object);
     archive.file(object.slice(1), readFileSync(object));
   }
 }
 
-function write(name: string, archive: Cpio): string {
-  mkdirSync(lab, { recursive: true });
-  const path = join(lab, name);
-  writeFileSync(path, Buffer.concat(archive.pieces()));
-  return path;
+/** @param programs What the guest has beside busybox: paths on this machine. */
+export function guestArchive(packages: Packages, programs: readonly string[] = []): Buffer {
+  const archive = base(packages, "guest/init.sh");
+  const known = new Set<string>();
+  for (const program of programs) addProgram(archive, "bin", program, known);
+  return Buffer.concat(archive.pieces());
 }
 
-export function guestArchive(packages: Packages): string {
-  return write("guest.cpio", base(packages, "guest-init.sh"));
-}
+export type HostImage = {
+  /** giantvm, and what else is to run there: paths on this machine. */
+  readonly programs: readonly string[];
+  /** What giantvm boots. */
+  readonly kernel: string;
+  readonly guestPrograms: readonly string[];
+};
 
-/** @param programs giantvm, and what else is to run there. */
-export function hostArchive(packages: Packages, programs: readonly string[]): string {
+export function hostArchive(packages: Packages, image: HostImage): Buffer {
   const archive = base(packages, "host-init.sh");
+  const known = new Set<string>();
   for (const path of moduleFiles) {
     archive.file(join("modules", basename(path)), readModule(packages, path));
   }
-  for (const program of programs) addProgram(archive, "bin", program);
+  for (const program of image.programs) addProgram(archive, "bin", program, known);
   // Apart from busybox's programs, one of which has the same name and no netem.
-  addProgram(archive, "sbin", packages.tc);
-  archive.file("images/vmlinuz", readFileSync(packages.vmlinuz));
-  archive.file("images/guest.cpio", readFileSync(guestArchive(packages)));
-  return write("host.cpio", archive);
+  addProgram(archive, "sbin", packages.tc, known);
+  archive.file("images/vmlinuz", readFileSync(image.kernel));
+  archive.file("images/guest.cpio", guestArchive(packages, image.guestPrograms));
+  return Buffer.concat(archive.pieces());
 }

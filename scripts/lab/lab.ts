@@ -1,11 +1,13 @@
 /** @module Everything a scenario needs, made ready: packages, the hosts' file system, the clock. */
 
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildProgram } from "../../tests/zig.ts";
 import { hostArchive } from "./initramfs.ts";
+import { defaultKernel, kernelImage } from "./kernels.ts";
 import { LabMissing, packages } from "./packages.ts";
 import type { Lab } from "./play.ts";
+import { guestProgram } from "./programs.ts";
 import { tscKhz } from "./tsc.ts";
 
 const program = join(import.meta.dir, "../../dist/giantvm");
@@ -15,6 +17,17 @@ export async function makeLab(say: (line: string) => void): Promise<Lab> {
   if (process.arch !== "x64") throw new LabMissing("the lab needs an x86-64 machine");
   if (!existsSync(program)) throw new Error("dist/giantvm is missing: npm run build");
   const found = packages(say);
-  const archive = hostArchive(found, [program, buildProgram("engine_node")]);
-  return { packages: found, archive, tscKhz: await tscKhz() };
+  const programs = [program, buildProgram("engine_node")];
+  return {
+    packages: found,
+    tscKhz: await tscKhz(),
+    archive: ({ kernel = defaultKernel, programs: guestPrograms = [] }, path) => {
+      const image = {
+        programs,
+        kernel: kernelImage(kernel, say),
+        guestPrograms: guestPrograms.map((name) => guestProgram(name, say)),
+      };
+      writeFileSync(path, hostArchive(found, image));
+    },
+  };
 }

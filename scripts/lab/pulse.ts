@@ -5,7 +5,8 @@
 
 import type { Host } from "./host.ts";
 
-const counterKey = "\x01c";
+/** Ctrl-A c. */
+export const counterKey = "\x01c";
 /** A line of counters costs the emulated host some milliseconds on its serial port. */
 const linesPerCount = 2;
 const countersPattern = /^\{"\w+":\d.*\}$/gm;

@@ -45,6 +45,20 @@ if (behaviour === "slow") {
       },
     },
   });
+} else if (behaviour === "stuck") {
+  log("giantvm: the VM runs; guest clocks agree within 3 us");
+  await Bun.connect({
+    unix: path,
+    socket: {
+      open: (socket) => void socket.write("watchdog: BUG: soft lockup - CPU#1 stuck\r\n"),
+      data: (_socket, bytes) => {
+        if (!bytes.toString().includes("\x01c")) return;
+        log('{"exits":5}');
+        log("vCPU 0 running, last exit 9 ms ago");
+        for (const group of ["rip=01", "rax=02", "rsi=03", "r9 =04", "r13=05", "cr0=06"]) log(group);
+      },
+    },
+  });
 } else if (behaviour.startsWith("threads")) {
   // Two threads of one operation each on each host; host 1's clock is 5 s ahead.
   const node = Number(path.at(-1));
@@ -86,6 +100,7 @@ if (behaviour === "slow") {
     socket: {
       open: (socket) => {
         if (!behaviour.startsWith("verdict")) {
+          if (behaviour === "complains") socket.write("clocksource: tsc is unstable\r\n");
           socket.write("GUEST-UP 6.12 cpus 2\r\n\r\nguest# ");
           return;
         }
@@ -103,6 +118,10 @@ if (behaviour === "slow") {
           log('LAB-REPORT {"node": 0, "counters": {"exits": 7}}');
           log("LAB-EXIT 0");
           process.exit(0);
+        }
+        if (bytes.toString().startsWith("reboot")) {
+          socket.write("GUEST-UP 6.12 cpus 2\r\n\r\nguest# ");
+          return;
         }
         const answer = behaviour === "lies" ? "1" : "2";
         // The prompt comes in pieces, as a console may bring it: the rest behind a next question.

@@ -1,16 +1,22 @@
 /** @module The lab of emulated hosts as its tests use it: there, or loudly said to be missing. */
 
 import { makeLab } from "../../scripts/lab/lab.ts";
+import { defaultKernel, kernelImage } from "../../scripts/lab/kernels.ts";
 import { LabMissing } from "../../scripts/lab/packages.ts";
 import type { Lab } from "../../scripts/lab/play.ts";
+import { guestProgram } from "../../scripts/lab/programs.ts";
+import type { Scenario } from "../../scripts/lab/scenarios.ts";
 
 export function say(line: string): void {
   console.log(`lab: ${line}`);
 }
 
+/** All scenarios are to be played, also those that take minutes. */
+export const wholeLab = process.env["GIANTVM_TEST_LAB"] === "all";
+
 /** The same for scenarios that take minutes each: only `npm run test:lab` plays them. */
 export async function findWholeLab(): Promise<Lab | undefined> {
-  if (process.env["GIANTVM_TEST_LAB"] === "all") return findLab();
+  if (wholeLab) return findLab();
   console.warn("SKIPPED: scenarios of the lab that take minutes each; npm run test:lab plays them");
   return undefined;
 }
@@ -23,5 +29,18 @@ export async function findLab(): Promise<Lab | undefined> {
     if (!(error instanceof LabMissing)) throw error;
     console.warn(`SKIPPED: the lab is not available here: ${error.message}`);
     return undefined;
+  }
+}
+
+/** Whether the scenario's kernel and programs are there; else a line says what is missing. */
+export function ready({ name, kernel = defaultKernel, programs = [] }: Scenario): boolean {
+  try {
+    kernelImage(kernel, say);
+    for (const program of programs) guestProgram(program, say);
+    return true;
+  } catch (error) {
+    if (!(error instanceof LabMissing)) throw error;
+    console.warn(`SKIPPED: ${name}: ${error.message}`);
+    return false;
   }
 }

@@ -36,7 +36,7 @@ test.skipIf(found === undefined)(
     const khz = await tscKhz();
     const images = linuxImages({
       kernel: { name: vmlinuz, bytes: new Uint8Array(readFileSync(vmlinuz)) },
-      initrd: readFileSync(guestArchive({ vmlinuz, qemu, ...rest })),
+      initrd: guestArchive({ vmlinuz, qemu, ...rest }),
       commandLine: defaultCommandLine(khz, nodes.length).replace("quiet", "loglevel=7"),
       nodes,
     });

@@ -5,7 +5,8 @@
  */
 
 import { expect, test } from "bun:test";
-import { type Outcome, overheadSeconds, play } from "../../scripts/lab/play.ts";
+import { attemptSeconds, type Outcome, play } from "../../scripts/lab/play.ts";
+import { transcriptOf } from "../../scripts/lab/report.ts";
 import { type NativeThreads, type Scenario, scenarios } from "../../scripts/lab/scenarios.ts";
 import { findWholeLab, say } from "./find.ts";
 
@@ -18,7 +19,7 @@ function lostBy(log: string): number {
 
 async function played(scenario: Scenario): Promise<Outcome> {
   const outcome = await play(lab!, scenario, { say, console: () => {}, log: () => {} });
-  if (!outcome.ok) console.error([...outcome.logs, outcome.console].join("\n---\n"));
+  if (!outcome.ok) console.error(transcriptOf(outcome));
   expect(outcome.reason).toBe("");
   for (const [node, counters] of outcome.counters.entries()) {
     expect(lostBy(outcome.logs[node]!)).toBeGreaterThan(20);
@@ -28,9 +29,9 @@ async function played(scenario: Scenario): Promise<Outcome> {
   return outcome;
 }
 
-/** Of both attempts, each with the scenario's own watchdogs. */
+/** Of both attempts, each with its own watchdogs. */
 function limitMs(scenario: Scenario): number {
-  return 2 * (scenario.bootSeconds + 4 * scenario.answerSeconds + overheadSeconds) * 1000;
+  return 2 * attemptSeconds(scenario) * 1000;
 }
 
 const guest = scenarios.get("netem")!;

@@ -4,9 +4,12 @@ import { expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { hostCommand } from "../../scripts/lab/commands.ts";
+import { complaintOf } from "../../scripts/lab/complaints.ts";
 import { Cpio } from "../../scripts/lab/cpio.ts";
-import { hostCommand, type Outcome, play } from "../../scripts/lab/play.ts";
+import { type Outcome, play, type Progress } from "../../scripts/lab/play.ts";
 import { lastCounters, withoutCounters } from "../../scripts/lab/pulse.ts";
+import { transcriptOf } from "../../scripts/lab/report.ts";
 import { type Scenario, scenarios } from "../../scripts/lab/scenarios.ts";
 import { Transcript } from "../../scripts/lab/transcript.ts";
 
@@ -18,7 +21,7 @@ const short: Scenario = {
   nodes: [{ cpus: 2, memory: "256M" }],
   append: undefined,
   questions: [
-    { command: "nproc", answer: /^2$/m, meaning: "2 CPUs" },
+    { command: "nproc", answer: /^2$/m, meaning: "2 CPUs", again: true },
     { command: "nproc --all", answer: /^2$/, meaning: "2 CPUs in all" },
   ],
   bootSeconds: 2,
@@ -31,7 +34,7 @@ type Faked = { readonly outcome: Outcome; readonly starts: number };
 async function withFake(
   behaviour: string,
   scenario = short,
-  say: (line: string) => void = () => {},
+  progress: Partial<Progress> = {},
 ): Promise<Faked> {
   const folder = mkdtempSync(join(tmpdir(), "gvmfake-"));
   const qemu = join(folder, "qemu");
@@ -40,10 +43,10 @@ async function withFake(
   writeFileSync(qemu, `#!/bin/sh\nexec ${process.execPath} ${fake} ${behaviour} ${counter} "$@"\n`);
   chmodSync(qemu, 0o755);
   const nothing = { vmlinuz: "", modules: "", busybox: "", tc: "", release: "" };
-  const lab = { packages: { ...nothing, qemu }, archive: "", tscKhz: 1 };
+  const lab = { packages: { ...nothing, qemu }, archive: () => {}, tscKhz: 1 };
+  const silent = { say: () => {}, everyMs: 20, console: () => {}, log: () => {} };
   try {
-    const progress = { say, everyMs: 20, console: () => {}, log: () => {} };
-    const outcome = await play(lab, scenario, progress);
+    const outcome = await play(lab, scenario, { ...silent, ...progress });
     return { outcome, starts: readFileSync(counter, "utf8").length };
   } finally {
     rmSync(folder, { recursive: true });
@@ -88,6 +91,70 @@ test("a wrong answer fails", async () => {
   expect(outcome.reason).toBe('the guest answered "1" to "nproc"');
 });
 
+test("a guest that reboots is asked again, and only what is to be asked again", async () => {
+  const { outcome } = await withFake("works", { ...short, reboots: 3 });
+  expect(outcome.reason).toBe("");
+  expect(outcome.rebootSeconds.length).toBe(3);
+  expect(outcome.answers.map(({ question }) => question.command)).toEqual([
+    "nproc",
+    "nproc --all",
+    "nproc",
+    "nproc",
+    "nproc",
+  ]);
+});
+
+test("somebody at the console types instead of questions, until the guest powers off", async () => {
+  let printed = "";
+  let typed: (text: string) => void = () => {};
+  const { outcome } = await withFake("works", short, {
+    session: {
+      attach: (type) => {
+        typed = type;
+        type("nproc\n");
+      },
+      output: (bytes) => {
+        printed += new TextDecoder().decode(bytes);
+        if (printed.endsWith("guest# ")) typed("poweroff -f\n");
+      },
+    },
+  });
+  expect(outcome).toMatchObject({ reason: "", answers: [] });
+  expect(printed).toStartWith("2\r\n");
+});
+
+test("a guest that complains has not passed, whatever it answers", async () => {
+  const { outcome } = await withFake("complains");
+  expect(outcome.reason).toBe("the guest's console says: clocksource: tsc is unstable");
+});
+
+test("a guest that is given up leaves its complaint, counters and registers", async () => {
+  const stuck = { ...short, nodes: [{ cpus: 1, memory: "256M" }] };
+  const { outcome } = await withFake("stuck", stuck, { everyMs: 60_000 });
+  expect(outcome.reason).toBe(
+    "the guest did not boot within 2 s; its console says: " +
+      "watchdog: BUG: soft lockup - CPU#1 stuck",
+  );
+  expect(outcome.counters).toEqual([{ exits: 5 }]);
+  const transcript = transcriptOf(outcome);
+  expect(transcript).toContain("vCPU 0 running, last exit 9 ms ago\nrip=01\n");
+  expect(transcript).toContain("--- the guest's console\nwatchdog: BUG");
+});
+
+test("what Linux says of lost time and bugs is seen, and nothing else", () => {
+  const lines = [
+    "[  1.0] clocksource: timekeeping watchdog on CPU1: Marking clocksource 'tsc' as unstable",
+    "[  1.0] watchdog: BUG: soft lockup - CPU#1 stuck for 26s!",
+    "[  1.0] rcu: INFO: rcu_preempt self-detected stall on CPU",
+    "[  1.0] rcu: INFO: rcu_sched detected stalls on CPUs/tasks:",
+    "[  1.0] INFO: task kworker/1:0:24 blocked for more than 120 seconds.",
+    "[  1.0] WARNING: CPU: 0 PID: 1 at kernel/smp.c:1",
+    "[  1.0] Oops: 0000 [#1] PREEMPT SMP NOPTI",
+  ];
+  for (const line of lines) expect(complaintOf(`a\n${line}\nb`)).toBe(line);
+  expect(complaintOf("sched_clock: Marking stable (1, 2)\nrcu: stall timeout 21 s")).toBeUndefined();
+});
+
 test("the built-in guest needs no questions, and its verdict counts", async () => {
   const builtin: Scenario = { ...short, guest: "builtin", questions: [] };
   expect((await withFake("verdict-pass", builtin)).outcome).toMatchObject({ ok: true });
@@ -114,7 +181,7 @@ test("what hangs is ended by the watchdog, deaf to SIGTERM or not", async () => 
 
 test("while the guest boots, what it does is said again and again", async () => {
   const said: string[] = [];
-  await withFake("slow", short, (line) => said.push(line));
+  await withFake("slow", short, { say: (line) => said.push(line) });
   const line = said.find((each) => each.includes("2,000 exits"));
   expect(line).toMatch(/^\d+\.\d s: node 0: 2,000 exits, 20 remote faults, 30 pages received; /);
   expect(line).toEndWith("guest: [    0.1] Linux version 6.12");

@@ -6,6 +6,10 @@ export PATH=/bin HOME=/tmp PS1='guest# '
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
+mkdir -p /dev/shm
+mount -t tmpfs shm /dev/shm
+mount -t tmpfs tmp /tmp
+cd /tmp
 echo "GUEST-UP $(uname -r) cpus $(nproc) uptime $(cut -d' ' -f1 /proc/uptime)"
 stty -F /dev/ttyS0 -echo
 setsid -c sh -i </dev/ttyS0 >/dev/ttyS0 2>&1

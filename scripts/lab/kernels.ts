@@ -1,0 +1,96 @@
+/**
+ * @module Debian's kernels by the lab's names for them. Each name stands for the newest package of
+ * its kind that apt offers; what was unpacked once is used again, so that a second run asks nothing.
+ */
+
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { readBzImage } from "../../src/machine/bzimage.ts";
+import { isElf } from "../../src/machine/elf.ts";
+import { MachineError } from "../../src/machine/errors.ts";
+import { cache, LabMissing, output, unpacked, updateLists } from "./apt.ts";
+
+type Kind = {
+  /** Meta packages, one of which depends on the kernel's own. */
+  readonly metas: readonly string[];
+  /** Name of the kernel's own package. */
+  readonly own: RegExp;
+};
+
+const kinds: ReadonlyMap<string, Kind> = new Map([
+  [
+    "cloud-6.12",
+    {
+      metas: ["linux-image-6.12-cloud-amd64", "linux-image-cloud-amd64"],
+      own: /^linux-image-6\.12\.\S*-cloud-amd64$/,
+    },
+  ],
+  [
+    "generic-6.12",
+    {
+      metas: ["linux-image-6.12-amd64", "linux-image-amd64"],
+      own: /^linux-image-6\.12\.(?!\S*-(?:cloud|rt)-)\S*-amd64$/,
+    },
+  ],
+  [
+    "cloud-6.1",
+    {
+      metas: ["linux-image-cloud-amd64", "linux-image-6.1-cloud-amd64"],
+      own: /^linux-image-6\.1\.\S*-cloud-amd64$/,
+    },
+  ],
+]);
+
+export const kernelNames: readonly string[] = [...kinds.keys()];
+/** What boots where nothing else is asked for, and what the emulated hosts run. */
+export const defaultKernel = "cloud-6.12";
+
+/** The package behind a meta package, e.g. linux-image-6.12.117+deb12-cloud-amd64. */
+function packageOf(name: string, { metas, own }: Kind): string {
+  for (const attempt of [0, 1]) {
+    for (const meta of metas) {
+      const depends = output(["apt-cache", "depends", "--important", meta]).text;
+      const found = [...depends.matchAll(/Depends: (\S+)/g)].map((match) => match[1] ?? "");
+      const kernel = found.find((each) => own.test(each));
+      if (kernel !== undefined) return kernel;
+    }
+    if (attempt === 0) updateLists();
+  }
+  throw new LabMissing(`apt knows no kernel ${name} (${metas.join(", ")})`);
+}
+
+export type Kernel = {
+  readonly folder: string;
+  /** As uname -r says it. */
+  readonly release: string;
+  readonly vmlinuz: string;
+};
+
+/** @throws LabMissing when the package cannot be had, RangeError for a name that is none. */
+export function debianKernel(name: string, say: (line: string) => void): Kernel {
+  const kind = kinds.get(name);
+  if (kind === undefined) throw new RangeError(`no kernel ${name}`);
+  const cached = existsSync(cache) ? readdirSync(cache) : [];
+  const own = cached.find((each) => kind.own.test(each)) ?? packageOf(name, kind);
+  // A guest needs the image alone; its modules would be half a gigabyte.
+  const folder = unpacked(own, say, name === defaultKernel ? "" : "boot");
+  const release = own.replace("linux-image-", "");
+  return { folder, release, vmlinuz: join(folder, "boot", `vmlinuz-${release}`) };
+}
+
+/** The image of a guest's kernel: one of Debian's by its name, or a file. */
+export function kernelImage(name: string, say: (line: string) => void): string {
+  return kinds.has(name) ? debianKernel(name, say).vmlinuz : name;
+}
+
+/** Why a file is no kernel that could boot; undefined when it may be one. */
+export function kernelFault(path: string): string | undefined {
+  try {
+    const bytes = new Uint8Array(readFileSync(path));
+    if (!isElf(bytes)) readBzImage(bytes, path);
+    return undefined;
+  } catch (error) {
+    if (error instanceof MachineError) return error.message;
+    return `${path} cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`;
+  }
+}

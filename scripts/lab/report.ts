@@ -1,0 +1,60 @@
+/** @module How a scenario went, for people: a few lines, and all there is when it failed. */
+
+import type { Outcome } from "./play.ts";
+import { withoutCounters } from "./pulse.ts";
+
+/** Shown for each node at the end: what tells how the coherence engine fared. */
+const shown = [
+  "exits",
+  "faultsRead",
+  "faultsWrite",
+  "pagesReceived",
+  "requestsGanged",
+  "invalidations",
+  "deferredCount",
+  "ipisSent",
+  "ioForwarded",
+  "retransmissions",
+];
+
+const shownCharacters = 6000;
+
+function counted(node: number, counters: Readonly<Record<string, number>>): string {
+  const values = shown.filter((name) => name in counters);
+  const text = values.map((name) => `${name} ${counters[name]}`).join(", ");
+  const remote = counters["faultRemoteCount"] ?? 0;
+  const mean = remote === 0 ? 0 : (counters["faultRemoteNs"] ?? 0) / remote / 1e6;
+  const deferred = (counters["deferredNs"] ?? 0) / 1e9;
+  return (
+    `node ${node}: ${text}; ${remote} remote requests of ${mean.toFixed(1)} ms, ` +
+    `deferred ${deferred.toFixed(1)} s`
+  );
+}
+
+function seconds(value: number): string {
+  return `${value.toFixed(1)} s`;
+}
+
+/** Whether it passed, how long it took, what the nodes counted. */
+export function summaryOf(outcome: Outcome): string {
+  const again = outcome.rebootSeconds.map(seconds).join(", ");
+  const lines = [
+    outcome.ok ? `${outcome.scenario}: passed` : `${outcome.scenario}: FAILED: ${outcome.reason}`,
+    `hosts ${seconds(outcome.hostSeconds)}, guest ${seconds(outcome.bootSeconds)}, ` +
+      (again === "" ? "" : `reboots ${again}, `) +
+      `hosts that died by themselves: ${outcome.hostsDied}`,
+    ...outcome.counters.flatMap((counters, node) =>
+      Object.keys(counters).length === 0 ? [] : [counted(node, counters)],
+    ),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/** The hosts' logs, where node 0's vCPUs were when it was given up, and the guest's console. */
+export function transcriptOf(outcome: Outcome): string {
+  const parts = outcome.logs.map(
+    (log, node) => `--- log of host ${node}\n${withoutCounters(log).slice(-shownCharacters)}`,
+  );
+  parts.push(`--- the guest's console\n${outcome.console.slice(-shownCharacters)}\n---`);
+  return `${parts.join("\n")}\n`;
+}

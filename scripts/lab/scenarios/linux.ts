@@ -1,0 +1,51 @@
+/** @module Debian's kernels on one host and over several. */
+
+import { busy, clock, cpus, cross, dmesg, numa } from "./questions.ts";
+import type { Node, Scenario } from "./types.ts";
+
+const guestMb = 256;
+const nodeMbLeast = 128;
+
+export function linuxNodes(nodeCpus: readonly number[]): readonly Node[] {
+  const memory = `${Math.max(nodeMbLeast, guestMb / nodeCpus.length)}M`;
+  return nodeCpus.map((count) => ({ cpus: count, memory }));
+}
+
+/** Limits for a machine of so many hosts: a remote fault costs milliseconds under emulation. */
+export function linuxSeconds(hosts: number): Pick<Scenario, "bootSeconds" | "answerSeconds"> {
+  return hosts === 1
+    ? { bootSeconds: 120, answerSeconds: 60 }
+    : { bootSeconds: 240 * hosts, answerSeconds: 180 };
+}
+
+export function linuxScenario(name: string, title: string, nodeCpus: readonly number[]): Scenario {
+  return {
+    name,
+    title,
+    guest: "linux",
+    network: undefined,
+    nodes: linuxNodes(nodeCpus),
+    append: undefined,
+    programs: ["cross"],
+    questions: [cpus, numa, busy, clock, cross(2000), dmesg],
+    ...linuxSeconds(nodeCpus.length),
+  };
+}
+
+function kernel(name: string, of: string, nodeCpus: readonly number[]): Scenario {
+  const where = nodeCpus.length === 1 ? "one host, 2 vCPUs" : "two hosts, 1 vCPU each";
+  return { ...linuxScenario(name, `Debian's ${of} on ${where}`, nodeCpus), kernel: of };
+}
+
+export const linux: readonly Scenario[] = [
+  linuxScenario("single1", "Debian's kernel on one host, 1 vCPU", [1]),
+  linuxScenario("single2", "Debian's kernel on one host, 2 vCPUs", [2]),
+  linuxScenario("pair", "Debian's kernel over two hosts, 1 vCPU each", [1, 1]),
+  linuxScenario("pair22", "Debian's kernel over two hosts, 2 vCPUs each", [2, 2]),
+  linuxScenario("pair21", "Debian's kernel over two hosts, 2 vCPUs and 1", [2, 1]),
+  linuxScenario("trio", "Debian's kernel over three hosts, 1 vCPU each", [1, 1, 1]),
+  kernel("single-6.1", "cloud-6.1", [2]),
+  kernel("single-generic", "generic-6.12", [2]),
+  kernel("pair-6.1", "cloud-6.1", [1, 1]),
+  kernel("pair-generic", "generic-6.12", [1, 1]),
+];

@@ -1,0 +1,96 @@
+/** @module What a Linux guest is asked at its shell. */
+
+import { findComplaints } from "../complaints.ts";
+import { type Asked, cpusOf, type Node, type Question } from "./types.ts";
+
+export function cpus(nodes: readonly Node[]): Question {
+  const count = cpusOf(nodes);
+  return {
+    command: "nproc",
+    answer: new RegExp(`^${count}$`, "m"),
+    meaning: `the guest sees ${count} CPU${count > 1 ? "s" : ""}`,
+    again: true,
+  };
+}
+
+/** Each node of ours is a NUMA node with its CPUs and its memory. */
+export function numa(nodes: readonly Node[]): Question {
+  let first = 0;
+  const lists = nodes.map(({ cpus: count }) => {
+    const last = first + count - 1;
+    const list = count === 1 ? `${first}` : `${first}-${last}`;
+    first = last + 1;
+    return `${list} [1-9]\\d*`;
+  });
+  return {
+    command:
+      "cd /sys/devices/system/node; for n in node*; do " +
+      "echo $(cat $n/cpulist) $(sed -n 's/.*MemTotal: *\\([0-9]*\\) kB/\\1/p' $n/meminfo); done; cd",
+    answer: new RegExp(`^${lists.join("\\n")}$`),
+    meaning: `its NUMA node${nodes.length > 1 ? "s are the hosts" : " is the host"}`,
+  };
+}
+
+/** A shell that counts on one CPU and says so. */
+function busyOn(cpu: number): string {
+  return (
+    `taskset ${(1 << cpu).toString(16)} sh -c 'i=0;while [ $i -lt 2000 ];do i=$((i+1));done;` +
+    `echo done $i on ${cpu}' &`
+  );
+}
+
+/** Work on every CPU at once. */
+export function busy(nodes: readonly Node[]): Question {
+  const all = Array.from({ length: cpusOf(nodes) }, (_, cpu) => cpu);
+  return {
+    command: `{ ${all.map(busyOn).join(" ")} wait; } | sort -k4n | tr '\\n' ' '; echo`,
+    answer: new RegExp(all.map((cpu) => `done 2000 on ${cpu}`).join(".*")),
+    meaning: "every CPU runs a program",
+  };
+}
+
+export const clock: Question = {
+  command: "cat /sys/devices/system/clocksource/clocksource0/current_clocksource",
+  answer: /^tsc(-early)?$/,
+  meaning: "the guest trusts its TSCs",
+};
+
+export const dmesg: Question = {
+  command: findComplaints,
+  answer: /^$/,
+  meaning: "its kernel's log has no lockup, stall, clock warning or bug",
+  again: true,
+};
+
+/** CPUs of the guest, neighbours in the list on different hosts as long as there are any. */
+export function spread(nodes: readonly Node[]): readonly number[] {
+  let next = 0;
+  const own = nodes.map(({ cpus: count }) => {
+    next += count;
+    return Array.from({ length: count }, (_, index) => next - count + index);
+  });
+  const longest = Math.max(...own.map((list) => list.length));
+  return Array.from({ length: longest }, (_, index) => own.flatMap((list) => list[index] ?? []))
+    .flat();
+}
+
+/**
+ * The checks of guest/cross.c.
+ * @param rounds How much on one host; over several a tenth of it, as faults cost milliseconds there.
+ */
+export function cross(rounds: number): Asked {
+  return (nodes) => {
+    const list = spread(nodes).slice(0, 16);
+    if (list.length < 2) return undefined;
+    const some = nodes.length === 1 ? rounds : Math.ceil(rounds / 10);
+    const limit = nodes.length === 1 ? 60 : 240;
+    return {
+      command: `cross ${list.join(",")} ${some} limit=${limit}`,
+      answer: new RegExp(`^cross: all checks held on ${list.length} CPUs$`, "m"),
+      meaning:
+        "atomics, futexes, pipes, signals, fork, shoot-downs and files hold between " +
+        `CPUs ${list.join(" and ")}`,
+      seconds: nodes.length === 1 ? 120 : 600,
+    };
+  };
+}

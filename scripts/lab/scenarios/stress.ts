@@ -1,0 +1,95 @@
+/** @module Debian's stress programs, which compare what they wrote, pinned to CPUs of all hosts. */
+
+import { linuxScenario } from "./linux.ts";
+import { clock, cpus, cross, dmesg, numa, spread } from "./questions.ts";
+import type { Asked, GuestProgram, Scenario } from "./types.ts";
+
+/** What is not running, but ends: start, verification of the last round, clean-up. */
+function limit(seconds: number, hosts: number): number {
+  return hosts === 1 ? 2 * seconds + 120 : 4 * seconds + 400;
+}
+
+/** Kernel interfaces and memory: one of each at once, on the CPUs of two hosts. */
+function stressNg(seconds: number): Asked {
+  return (nodes) => {
+    const pinned = spread(nodes).slice(0, 2).join(",");
+    const stressors =
+      "--vm 1 --vm-bytes 4M --mmap 1 --mmap-bytes 1M --memcpy 1 --atomic 2 --futex 1 --pipe 1 --fork 1";
+    return {
+      command:
+        `stress-ng --verify --taskset ${pinned} ${stressors} --timeout ${seconds} --metrics-brief ` +
+        '2>&1; echo "stress-ng ended with $?"',
+      answer: /^(?![^]*(?:fail:|error:))[^]*stress-ng ended with 0$/,
+      meaning: `stress-ng --verify on CPUs ${pinned} for ${seconds} s: nothing differs`,
+      seconds: limit(seconds, nodes.length),
+    };
+  };
+}
+
+/** Copies between pages by several threads, and counters in one cache line by pinned threads. */
+function stressAppTest(seconds: number): Asked {
+  return (nodes) => ({
+    command:
+      `stressapptest -M 8 -s ${seconds} -m 2 -i 1 --cc_test --cc_line_count 2 ` +
+      "--cc_inc_count 100 --no_timestamps --pause_delay 10000 2>&1",
+    answer: /^Status: PASS/m,
+    meaning: `stressapptest for ${seconds} s: 0 hardware incidents, 0 errors`,
+    seconds: limit(seconds, nodes.length),
+  });
+}
+
+/** One on each of two CPUs, at once. */
+function memTester(megabytes: number, seconds: number): Asked {
+  return (nodes) => {
+    const each = spread(nodes)
+      .slice(0, 2)
+      .map((cpu) => {
+        const mask = (1 << cpu).toString(16);
+        return (
+          `(taskset ${mask} memtester ${megabytes}M 1 >/tmp/memtester${cpu} 2>&1; ` +
+          `echo "memtester on ${cpu} ended with $?") &`
+        );
+      });
+    return {
+      command: `${each.join(" ")} wait; grep -h FAIL /tmp/memtester*`,
+      answer: /^(?![^]*(?:FAIL|with [1-9]))(?:[^]*ended with 0){2}/,
+      meaning: `memtester on CPUs of two hosts, ${megabytes} MB each: nothing differs`,
+      seconds: limit(seconds, nodes.length),
+    };
+  };
+}
+
+const programs: readonly GuestProgram[] = ["cross", "stress-ng", "stressapptest", "memtester"];
+
+/** @param minutes In all; a minute leaves memtester out, whose one pass takes longer. */
+function stress(
+  name: string,
+  where: string,
+  nodeCpus: readonly number[],
+  minutes: 1 | 10,
+): Scenario {
+  const bounded = minutes === 1;
+  const seconds = bounded ? { ng: 40, copies: 20 } : { ng: 360, copies: 180 };
+  return {
+    ...linuxScenario(name, `stress programs, ${minutes} min, ${where}`, nodeCpus),
+    programs: bounded ? programs.filter((each) => each !== "memtester") : programs,
+    questions: [
+      cpus,
+      numa,
+      clock,
+      cross(2000),
+      stressNg(seconds.ng),
+      stressAppTest(seconds.copies),
+      ...(bounded ? [] : [memTester(2, 60)]),
+      dmesg,
+    ],
+    reboots: bounded ? 1 : 3,
+  };
+}
+
+export const stressed: readonly Scenario[] = [
+  stress("single2-minute", "on one host, 2 vCPUs", [2], 1),
+  stress("pair-minute", "over two hosts, 1 vCPU each", [1, 1], 1),
+  stress("single2-stress", "on one host, 2 vCPUs", [2], 10),
+  stress("pair-stress", "over two hosts, 1 vCPU each", [1, 1], 10),
+];

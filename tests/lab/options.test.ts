@@ -1,0 +1,73 @@
+/** @module What `npm run lab` understands, and the sentence for what it does not. */
+
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { machineOf, Misused, readRequest } from "../../scripts/lab/options.ts";
+import { questionsOf, type Scenario } from "../../scripts/lab/scenarios.ts";
+
+const folder = import.meta.dir;
+
+function scenarioOf(...args: readonly string[]): Scenario {
+  const request = readRequest(args, folder);
+  if (!("scenario" in request)) throw new Error(`${request.kind} plays nothing`);
+  return request.scenario;
+}
+
+test("without a scenario a shell over two hosts, on the machine that is asked for", () => {
+  expect(readRequest([], folder)).toMatchObject({ kind: "interactive", logs: false, runs: 1 });
+  expect(machineOf(scenarioOf())).toBe("2 hosts, vCPUs 1+1, cloud-6.12");
+  const other = scenarioOf("--hosts", "3", "--cpus=2", "--kernel", "cloud-6.1", "--host-cpus", "2");
+  expect(machineOf(other)).toBe("3 hosts, vCPUs 2+2+2, cloud-6.1");
+  expect(other.hostCpus).toBe(2);
+  expect(machineOf(scenarioOf("--cpus", "2,1"))).toBe("2 hosts, vCPUs 2+1, cloud-6.12");
+});
+
+test("a scenario on other hosts is asked what fits them", () => {
+  const scenario = scenarioOf("pair", "--cpus", "1,2", "--reboots", "3");
+  expect(scenario).toMatchObject({ name: "pair", reboots: 3 });
+  const [cpus, numa] = questionsOf(scenario);
+  expect("3").toMatch(cpus!.answer);
+  expect("0 126000\n1-2 127000").toMatch(numa!.answer);
+  expect("0-1 126000\n2 127000").not.toMatch(numa!.answer);
+  const cross = questionsOf(scenario).find(({ command }) => command.startsWith("cross"));
+  expect(cross?.command).toStartWith("cross 0,1,2 ");
+  const wide = questionsOf(scenarioOf("pair22")).map(({ command }) => command);
+  expect(wide.find((command) => command.startsWith("cross"))).toStartWith("cross 0,2,1,3 ");
+  const alone = questionsOf(scenarioOf("pair", "--hosts", "1")).map(({ command }) => command);
+  expect(alone.some((command) => command.startsWith("cross"))).toBe(false);
+});
+
+test("--list and --help play nothing", () => {
+  expect(readRequest(["--list"], folder)).toEqual({ kind: "list" });
+  expect(readRequest(["pair", "-h"], folder)).toEqual({ kind: "help" });
+});
+
+test("what is not understood gets one sentence", () => {
+  const refused: readonly (readonly [readonly string[], string])[] = [
+    [["--host", "2"], "--host: no such option; see --help"],
+    [["nothing"], '"nothing": no such scenario; --list names them'],
+    [["pair", "trio"], 'two scenarios, "pair" and "trio": name one'],
+    [["--hosts"], "--hosts needs a value; see --help"],
+    [["--hosts", "0"], '--hosts "0": give a whole number from 1 to 8'],
+    [["--cpus", "2,"], '--cpus "": give a whole number from 1 to 64'],
+    [["--hosts", "3", "--cpus", "1,2"], "--cpus 1,2 is for 2 hosts, --hosts says 3"],
+    [["--cpus", "1,1,1,1,1,1,1,1,1"], "--cpus names more than 8 hosts"],
+    [["netem", "--reboots", "1"], "--reboots is for a Linux guest, and netem has none"],
+    [["netem-threads", "--cpus", "1"], "--cpus is for a guest, and netem-threads has none"],
+    [["--runs", "2"], "--runs is for a scenario; --list names them"],
+  ];
+  for (const [args, sentence] of refused) {
+    expect(() => readRequest(args, folder)).toThrow(new Misused(sentence));
+  }
+});
+
+test("a kernel is one of Debian's by name, or a file that is one", () => {
+  const here = join(folder, "options.test.ts");
+  expect(() => scenarioOf("--kernel", "options.test.ts")).toThrow(
+    `--kernel "options.test.ts": give cloud-6.12, generic-6.12, cloud-6.1 or a kernel; ` +
+      `${here} is neither a Linux bzImage nor an ELF kernel`,
+  );
+  expect(() => scenarioOf("--kernel", "missing")).toThrow(
+    `${join(folder, "missing")} cannot be read (ENOENT)`,
+  );
+});
