@@ -61,3 +61,5 @@ pub const gather_pages_max = 1024;
 pub const inbox_max = 1024;
 /// Faults that wait for a request to end before they can become one themselves.
 pub const parked_max = 4 * threads_max;
+/// MSI-X vectors of one PCI function.
+pub const msix_vectors_max = 64;

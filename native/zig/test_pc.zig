@@ -6,6 +6,7 @@ comptime {
     _ = @import("apic/timer.zig");
     _ = @import("apic/destination.zig");
     _ = @import("apic/ioapic.zig");
+    _ = @import("apic/msi.zig");
     _ = @import("devices/board_test.zig");
     _ = @import("devices/uart.zig");
     _ = @import("devices/pit.zig");
@@ -15,4 +16,7 @@ comptime {
     _ = @import("devices/pic.zig");
     _ = @import("devices/crtc.zig");
     _ = @import("devices/resets.zig");
+    _ = @import("devices/pci/config.zig");
+    _ = @import("devices/pci/host_test.zig");
+    _ = @import("devices/pci/msix.zig");
 }

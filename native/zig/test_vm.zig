@@ -8,6 +8,7 @@ comptime {
     _ = @import("vm/machine_test.zig");
     _ = @import("vm/long_test.zig");
     _ = @import("vm/board_test.zig");
+    _ = @import("vm/pci_test.zig");
     _ = @import("vm/clock_script_test.zig");
     _ = @import("vm/interrupts.zig");
     _ = @import("vm/setup_script_test.zig");

@@ -67,6 +67,7 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
       append: config.append,
       nodes,
       tscKhz,
+      deviceNode: config.deviceNode,
     });
   } catch (error) {
     if (error instanceof MachineError) throw new Failure(exitCode.usage, error.message);

@@ -5,7 +5,7 @@
  * its characters back, without a device and without an exit.
  */
 
-import { boot, gpaRanges, type NodeShare, ramBytes } from "./map.ts";
+import { boot, ecamBytes, ecamGpa, gpaRanges, type NodeShare, ramBytes } from "./map.ts";
 
 export type MemoryRange = {
   readonly first: number;
@@ -17,10 +17,13 @@ export const e820Type = { ram: 1, reserved: 2, acpi: 3 } as const;
 
 export function e820(nodes: readonly NodeShare[]): readonly MemoryRange[] {
   const ram = gpaRanges(boot.extendedStart, ramBytes(nodes) - boot.extendedStart);
-  return [
+  const ranges: MemoryRange[] = [
     { first: 0, length: boot.conventionalEnd, type: "ram" },
     { first: boot.conventionalEnd, length: 0xa0000 - boot.conventionalEnd, type: "reserved" },
     { first: boot.acpiTables, length: boot.extendedStart - boot.acpiTables, type: "reserved" },
+    // Linux uses the ECAM early only when it is told so here (PCI Firmware 3.3, 4.1.2).
+    { first: ecamGpa, length: ecamBytes, type: "reserved" },
     ...ram.map(({ first, length }) => ({ first, length, type: "ram" }) as const),
   ];
+  return ranges.toSorted((a, b) => a.first - b.first);
 }

@@ -31,6 +31,7 @@ function images(bytes: Uint8Array<ArrayBuffer>, more: Partial<GuestFiles> = {}) 
     commandLine: undefined,
     append: undefined,
     nodes,
+    deviceNode: 0,
     tscKhz: 2_500_000,
     ...more,
   });

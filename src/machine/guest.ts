@@ -21,6 +21,7 @@ export type GuestFiles = {
   /** Behind that. */
   readonly append: string | undefined;
   readonly nodes: readonly NodeShare[];
+  readonly deviceNode: number;
   readonly tscKhz: number;
 };
 
@@ -56,6 +57,7 @@ function linux(files: GuestFiles): GuestImages {
     initrd: files.initrd?.bytes,
     commandLine: commandLineOf(files, true),
     nodes: files.nodes,
+    deviceNode: files.deviceNode,
   });
 }
 
@@ -64,14 +66,14 @@ function linux(files: GuestFiles): GuestImages {
  * @throws MachineError, one sentence, for what cannot be booted.
  */
 export function guestImages(files: GuestFiles): GuestImages {
-  const { kernel, initrd, nodes } = files;
+  const { kernel, initrd, nodes, deviceNode } = files;
   const { name, bytes } = kernel;
   if (hasSetupHeader(bytes)) return linux(files);
   const modules = [...(initrd === undefined ? [] : [initrd]), ...files.modules];
   const header = multibootHeader(bytes);
   if (header !== undefined) {
     const commandLine = commandLineOf(files, false);
-    return multibootImages({ kernel, modules, commandLine, nodes }, header);
+    return multibootImages({ kernel, modules, commandLine, nodes, deviceNode }, header);
   }
   if (!isElf(bytes)) {
     throw new MachineError(
@@ -85,7 +87,7 @@ export function guestImages(files: GuestFiles): GuestImages {
   const notes = readNotes(elf, name);
   if (hasPvhEntry(notes)) {
     const commandLine = commandLineOf(files, isLinux(notes));
-    return pvhImages({ kernel, modules, commandLine, nodes }, elf, notes);
+    return pvhImages({ kernel, modules, commandLine, nodes, deviceNode }, elf, notes);
   }
   if (asksForMultiboot2(bytes)) {
     throw new MachineError(

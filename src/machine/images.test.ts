@@ -15,7 +15,7 @@ const nodes = [{ cpus: 1, ramPages: (256 * mib) / 4096 }];
 
 function input(kernel: Uint8Array<ArrayBuffer>, initrd?: Uint8Array) {
   const image = { name: "vmlinuz", bytes: kernel };
-  return { kernel: image, initrd, commandLine: "quiet", nodes };
+  return { kernel: image, initrd, commandLine: "quiet", nodes, deviceNode: 0 };
 }
 
 const content = Uint8Array.from({ length: 5000 }, (_, i) => i & 0xff);

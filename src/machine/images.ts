@@ -1,7 +1,8 @@
 /**
  * @module What a Linux guest finds in memory when its first vCPU starts: kernel, initrd, command
- * line, zero page, page tables, ACPI tables. One node loads all of it; the others get the pages
- * they touch by fault, so everything that fits goes near the bottom, into the loading node's share.
+ * line, zero page, page tables, ACPI and MP tables. One node loads all of it; the others get the
+ * pages they touch by fault, so everything that fits goes near the bottom, into the loading node's
+ * share.
  */
 
 import type { BootState } from "../node/dataplane.ts";
@@ -30,6 +31,8 @@ export type GuestInput = {
   readonly modules: readonly Module[];
   readonly commandLine: string;
   readonly nodes: readonly NodeShare[];
+  /** Where the PCI devices are. */
+  readonly deviceNode: number;
 };
 
 export type LinuxInput = {
@@ -37,6 +40,8 @@ export type LinuxInput = {
   readonly initrd: Uint8Array | undefined;
   readonly commandLine: string;
   readonly nodes: readonly NodeShare[];
+  /** Where the PCI devices are. */
+  readonly deviceNode: number;
 };
 
 type Kernel = Placed & { readonly entry: number; readonly header: BzImage | undefined };
@@ -119,7 +124,7 @@ export function linuxImages(input: LinuxInput): GuestImages {
   const lengths = initrds.map(({ length }) => length);
   const [initrdGpa = 0] = placeBehind(kernel, lengths, ram, limit);
   const { commandLine } = input;
-  const tables = firmware(input.nodes);
+  const tables = firmware(input.nodes, input.deviceNode);
   const page = zeroPage({
     setupHeader: kernel.header?.setupHeader ?? new Uint8Array(0),
     memory: e820(input.nodes),

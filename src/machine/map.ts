@@ -26,6 +26,18 @@ export const debugExitPort = 0xf4;
 /** The test device of the built-in guest. */
 export const probeGpa = 0xfed8_0000;
 export const probePort = 0x500;
+/** PCI's address and data registers, the configuration space of bus 0 in memory (ECAM). */
+export const pciAddressPort = 0xcf8;
+export const pciDataPort = 0xcfc;
+export const ecamGpa = 0xe000_0000;
+export const ecamBytes = 0x10_0000;
+/** Where the memory of PCI devices may lie: from the end of low RAM to the ECAM. */
+export const pciWindowGpa = 0xc000_0000;
+export const pciWindowBytes = 0x2000_0000;
+/** INTA# of device d arrives at the I/O APIC's pin pciFirstGsi + d % pciGsis. */
+export const pciFirstGsi = 16;
+export const pciGsis = 8;
+export const pciDevices = 32;
 
 export const pageBytes = 4096;
 /** RAM offsets below equal guest physical addresses; RAM from here on starts at 4 GiB. */
@@ -44,6 +56,8 @@ export const boot = {
   /** End of conventional memory; the kilobyte below 640 KiB stays reserved as on a PC. */
   conventionalEnd: 0x9fc00,
   acpiTables: 0xe0000,
+  /** Where kernels without ACPI search (MP specification 1.4, chapter 4). */
+  mpTables: 0xf0000,
   extendedStart: 0x100000,
 } as const;
 

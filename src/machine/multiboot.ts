@@ -161,7 +161,7 @@ export function multibootImages(input: GuestInput, header: MultibootHeader): Gue
   const segments = [
     at(boot.gdt, bootGdt32()),
     block.segment(),
-    ...firmware(input.nodes).segments,
+    ...firmware(input.nodes, input.deviceNode).segments,
     ...placed.segments,
     ...input.modules.map((module, i) => at(places[i] ?? 0, module.bytes)),
   ];

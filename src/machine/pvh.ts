@@ -99,7 +99,7 @@ export function pvhImages(
     length: bytes.length,
     text,
   }));
-  const tables = firmware(input.nodes);
+  const tables = firmware(input.nodes, input.deviceNode);
   const info = startInfo(block, input, modules, tables.rsdpGpa);
   const segments = [
     at(boot.gdt, bootGdt32()),

@@ -30,7 +30,10 @@ export function deviceRoutes(node: number, slow: readonly Place[]): readonly Por
     fast("port", map.debugExitPort, map.debugExitPort, node),
     fast("port", map.probePort, map.probePort + probe.ports - 1, node),
     fast("port", map.pm1aEvent, map.pmTimer + 3, node),
-    fast("port", map.resetPort, map.resetPort, node),
+    // PCI's registers, and within them the reset register 0xCF9.
+    fast("port", map.pciAddressPort, map.pciDataPort + 3, node),
+    fast("mmio", map.pciWindowGpa, map.pciWindowGpa + map.pciWindowBytes - 1, node),
+    fast("mmio", map.ecamGpa, map.ecamGpa + map.ecamBytes - 1, node),
     fast("mmio", map.ioApicGpa, map.ioApicGpa + 0xfff, node),
     fast("mmio", map.probeGpa, map.probeGpa + probe.bytes - 1, node),
   ];

@@ -94,7 +94,7 @@ export function imagesTarget(random: Random): void {
     append: "x",
   };
   try {
-    const { segments } = guestImages({ ...files, nodes, tscKhz: 2_000_000 });
+    const { segments } = guestImages({ ...files, nodes, deviceNode: 0, tscKhz: 2_000_000 });
     check(segments);
   } catch (error) {
     if (!(error instanceof MachineError)) throw error;

@@ -39,6 +39,7 @@ test.skipIf(found === undefined)(
       initrd: guestArchive({ vmlinuz, qemu, ...rest }),
       commandLine: defaultCommandLine(khz, nodes.length).replace("quiet", "loglevel=7"),
       nodes,
+      deviceNode: 0,
     });
     const folder = mkdtempSync(join(tmpdir(), "gvm-"));
     const machine = "-accel tcg -cpu max -smp 2 -m 256 -nodefaults -display none -serial stdio";
@@ -73,6 +74,8 @@ test.skipIf(found === undefined)(
     expect(text).toContain("Command line: console=ttyS0");
     expect(text).toMatch(/ACPI: RSDP 0x00000000000E0000/);
     expect(text).toMatch(/SRAT: Node 1 PXM 1 \[mem 0x08000000-0x0fffffff\]/);
+    expect(text).toMatch(/(ECAM|MMCONFIG).*\[mem 0xe0000000-0xe00fffff\]/);
+    expect(text).toContain("root bus resource [mem 0xc0000000-0xdfffffff window]");
     expect(text).not.toMatch(/ACPI.*(error|warning|invalid|incorrect)/i);
   },
   (bootSecondsMax + 10) * 1000,

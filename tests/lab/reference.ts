@@ -8,10 +8,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fields } from "../../src/machine/bytes.ts";
 import type { GuestImages } from "../../src/machine/images.ts";
-import { boot } from "../../src/machine/map.ts";
 
 const romBytes = 0x20000;
-/** The ROM is seen from here to 1 MiB; the ACPI tables take its beginning. */
+/** The ROM is seen from here to 1 MiB; ACPI and MP tables lie in it, the code behind them. */
 const romGpa = 0xe0000;
 const codeOffset = 0x1f000;
 
@@ -51,8 +50,9 @@ export function referenceArguments(images: GuestImages, folder: string): readonl
   const rom = new Uint8Array(romBytes);
   const loaded: string[] = [];
   for (const [index, { gpaU64, bytes }] of images.segments.entries()) {
-    if (gpaU64 === BigInt(boot.acpiTables)) {
-      rom.set(bytes);
+    const inRom = Number(gpaU64) - romGpa;
+    if (inRom >= 0 && inRom < romBytes) {
+      rom.set(bytes, inRom);
       continue;
     }
     const file = join(folder, `segment${index}`);

@@ -8,8 +8,10 @@ const probe_room = @import("probe.zig");
 const AcpiPm = @import("acpi_pm.zig").AcpiPm;
 const Cmos = @import("cmos.zig").Cmos;
 const Crtc = @import("crtc.zig").Crtc;
+const Host = @import("pci/host.zig").Host;
 const IoApic = @import("../apic/ioapic.zig").IoApic;
 const Pic = @import("pic.zig").Pic;
+const PciEffects = @import("pci/function.zig").Effects;
 const Pit = @import("pit.zig").Pit;
 const Probe = probe_room.Probe;
 const Request = @import("../apic/destination.zig").Request;
@@ -20,6 +22,7 @@ const assert = std.debug.assert;
 /// What an access asks of the world.
 pub const Effects = struct {
     interrupts: IoApic.Requests = .{},
+    pci: PciEffects = .{},
     output: [8]u8 = undefined,
     output_length: usize = 0,
     poweroff: bool = false,
@@ -52,6 +55,7 @@ pub const Board = struct {
     pm: AcpiPm = .{},
     probe: Probe = .{},
     io_apic: IoApic = .{},
+    pci: Host = .{},
 
     pub fn init(unix_seconds: u64, now_ns: u64) Board {
         return .{ .cmos = .init(unix_seconds, now_ns), .pm = .{ .start_ns = now_ns } };
@@ -79,9 +83,15 @@ pub const Board = struct {
         self.updateLines(effects);
     }
 
-    fn updateLines(self: *Board, effects: *Effects) void {
+    /// After whatever may have changed a device's line, an access included.
+    pub fn updateLines(self: *Board, effects: *Effects) void {
         self.io_apic.line(map.uart_irq, self.uart.line(), &effects.interrupts);
         self.io_apic.line(map.sci_irq, self.pm.line(), &effects.interrupts);
+        const levels = self.pci.lines();
+        for (0..map.pci_gsis) |i| {
+            const level = levels >> @intCast(i) & 1 != 0;
+            self.io_apic.line(@intCast(map.pci_first_gsi + i), level, &effects.interrupts);
+        }
     }
 
     /// What has come due: the interval timer's interrupt.
@@ -116,7 +126,10 @@ pub const Board = struct {
             }
             return;
         }
-        if (!write) @memset(data, 0xff);
+        if (address >= map.ecam_gpa and address < map.ecam_gpa + map.ecam_bytes) {
+            return self.pci.ecam(address - map.ecam_gpa, write, data, &effects.pci);
+        }
+        self.pci.memory(address, write, data, &effects.pci);
     }
 
     fn probeAccess(self: *Board, offset: u64, write: bool, data: []u8, effects: *Effects) void {
@@ -150,10 +163,12 @@ pub const Board = struct {
             map.debug_exit_port => if (write) {
                 effects.exit_code = @truncate(valueOf(data));
             } else @memset(data, 0xff),
+            map.pci_address_port,
+            map.reset_port + 1...map.pci_data_port + 3,
+            => self.pci.port(number, write, data, &effects.pci),
             else => for (data, 0..) |*byte, i| {
                 const at = number +% @as(u16, @intCast(i));
-                // Four bytes at 0xCF8 are PCI's configuration address, which is not there; the
-                // reset register within answers only to an access of its own.
+                // Within PCI's configuration address: it answers only to an access of its own.
                 if (write and at == map.reset_port and at != number) continue;
                 if (write) {
                     self.outByte(at, byte.*, now_ns, effects);

@@ -5,6 +5,7 @@ const board_room = @import("board.zig");
 const map = @import("map.zig");
 const Board = board_room.Board;
 const Effects = board_room.Effects;
+const Sample = @import("pci/sample.zig").Sample;
 const testing = std.testing;
 
 test "ports reach their devices, nothing reads as all ones" {
@@ -85,6 +86,32 @@ test "the 8259s, the cursor and the reset register read back" {
     try testing.expect(!effects.reset);
     out(&board, 0x92, 1, 0, &effects);
     try testing.expect(effects.reset);
+}
+
+test "PCI's address does not reset, its line is a level on the device's pin" {
+    var board: Board = .init(0, 0);
+    var device: Sample = .{};
+    board.pci.attach(1, &device.function);
+    var effects: Effects = .{};
+    openPin(&board, map.pci_first_gsi + 1, 0xa051, 0, &effects);
+    var word = std.mem.toBytes(@as(u32, 0x8000_0010 | 1 << 11));
+    board.access(.port, map.pci_address_port, true, &word, 0, &effects);
+    board.access(.port, map.pci_data_port, false, &word, 0, &effects);
+    const register = std.mem.readInt(u32, &word, .little) + 4;
+    try testing.expect(register >= map.pci_window_gpa);
+    board.access(.mmio, map.ecam_gpa + (1 << 15), false, &word, 0, &effects);
+    try testing.expectEqual(0x5678_1234, std.mem.readInt(u32, &word, .little));
+    word = .{ 1, 0, 0, 0 };
+    board.access(.mmio, register, true, &word, 0, &effects);
+    try testing.expectEqual(1, effects.requests().len);
+    try testing.expect(effects.requests()[0].level);
+    board.eoi(0x51, &effects);
+    try testing.expectEqual(2, effects.requests().len);
+    word = .{ 0, 0, 0, 0 };
+    board.access(.mmio, register, true, &word, 0, &effects);
+    board.eoi(0x51, &effects);
+    try testing.expectEqual(2, effects.requests().len);
+    try testing.expect(!effects.reset);
 }
 
 fn out(board: *Board, port: u16, value: u8, now_ns: u64, effects: *Effects) void {

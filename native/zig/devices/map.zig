@@ -19,3 +19,13 @@ pub const debug_exit_port = 0xf4;
 /// The test device of the built-in guest.
 pub const probe_gpa = 0xfed8_0000;
 pub const probe_port = 0x500;
+/// PCI: configuration by ports and by memory (ECAM, bus 0), the range of the devices' memory, and
+/// the I/O APIC's pins their INTA# lines are wired to.
+pub const pci_address_port = 0xcf8;
+pub const pci_data_port = 0xcfc;
+pub const ecam_gpa = 0xe000_0000;
+pub const ecam_bytes = 0x10_0000;
+pub const pci_window_gpa = 0xc000_0000;
+pub const pci_window_bytes = 0x2000_0000;
+pub const pci_first_gsi = 16;
+pub const pci_gsis = 8;

@@ -44,6 +44,13 @@ const Channel = struct {
         };
     }
 
+    /// What read-back shows: output, null count (none was written since the mode), access, mode.
+    fn status(self: *const Channel, now_ns: u64) u8 {
+        const out: u8 = if (self.output(now_ns)) 0x80 else 0;
+        const empty: u8 = if (self.loaded) 0 else 0x40;
+        return out | empty | @as(u8, self.access) << 4 | @as(u8, self.mode) << 1;
+    }
+
     /// How often the output has risen by itself since the start: at each end of a period in modes
     /// 2 and 3, once at the end of the count in the others.
     fn rises(self: *const Channel, now_ns: u64) u64 {
@@ -133,10 +140,8 @@ pub const Pit = struct {
             if (value & 0x20 == 0 and channel.latched == null) {
                 channel.latched = channel.count(now_ns);
             }
-            if (value & 0x10 == 0) {
-                const out: u8 = if (channel.output(now_ns)) 0x80 else 0;
-                const access = @as(u8, channel.access) << 4;
-                channel.status_latched = out | access | @as(u8, channel.mode) << 1;
+            if (value & 0x10 == 0 and channel.status_latched == null) {
+                channel.status_latched = channel.status(now_ns);
             }
         }
     }
@@ -196,6 +201,24 @@ test "a latched count stays until both bytes are read" {
     try testing.expectEqual(0x10, pit.read(0, 5_000_000));
     pit.write(3, 0xe2, 0);
     try testing.expectEqual(0x34 & 0x3e, pit.read(0, 0) & 0x3e);
+}
+
+test "read-back latches status and counts of the channels it names" {
+    var pit: Pit = .{};
+    pit.write(3, 0x30, 0);
+    pit.write(3, 0xb4, 0);
+    pit.write(2, 0x34, 0);
+    pit.write(2, 0x12, 0);
+    // Status of channels 0 and 2, count of none: the first has no count yet.
+    pit.write(3, 0xea, 0);
+    try testing.expectEqual(0x70, pit.read(0, 0));
+    try testing.expectEqual(0xb4, pit.read(2, 0));
+    // Status and count of channel 2: the status comes first, a second latch changes nothing.
+    pit.write(3, 0xc8, 0);
+    pit.write(3, 0xc8, 1_000_000);
+    try testing.expectEqual(0xb4, pit.read(2, 0));
+    try testing.expectEqual(0x34, pit.read(2, 1_000_000));
+    try testing.expectEqual(0x12, pit.read(2, 1_000_000));
 }
 
 test "channel 0 rises once a period, late calls are told once" {

@@ -8,6 +8,7 @@ const m = @import("../wire/message.zig");
 const Board = @import("../devices/board.zig").Board;
 const Effects = @import("../devices/board.zig").Effects;
 const Local = @import("../apic/local.zig").Local;
+const Sample = @import("../devices/pci/sample.zig").Sample;
 const Source = @import("source.zig").Source;
 
 const expect = std.testing.expect;
@@ -16,6 +17,7 @@ const states_max = 20;
 const Case = struct {
     board: Board,
     apic: Local,
+    device: Sample = .{},
     states: [states_max]destination.State = @splat(.{ .id = 0 }),
     now_ns: u64 = 1 << 40,
 };
@@ -23,9 +25,10 @@ const Case = struct {
 pub fn run(_: std.mem.Allocator, input: []const u8) anyerror!void {
     var source: Source = .init(input);
     var case: Case = .{ .board = .init(1_795_525_559, 1 << 40), .apic = .init(3, false) };
+    case.board.pci.attach(1, &case.device.function);
     while (source.more()) {
         var effects: Effects = .{};
-        switch (source.below(10)) {
+        switch (source.below(11)) {
             0 => case.board.eoi(source.int(u8), &effects),
             1 => case.board.pressPower(&effects),
             2 => case.board.tick(case.now_ns, &effects),
@@ -33,13 +36,18 @@ pub fn run(_: std.mem.Allocator, input: []const u8) anyerror!void {
             4 => _ = case.board.input(source.slice(40), &effects),
             5 => interrupt(&case, &source),
             6 => told(&case, &source),
+            7 => case.device.function.raise(@intCast(source.below(4)), &effects.pci),
             else => access(&case, &source, &effects),
         }
         try expect(effects.console().len <= 8);
-        for (effects.requests()) |*request| {
+        for ([_][]const destination.Request{
+            effects.requests(),
+            effects.pci.requests(),
+        }) |requests| for (requests) |*request| {
             const set = destination.resolve(&case.states, null, request);
             try expect((set.findLastSet() orelse 0) < states_max);
-        }
+        };
+        try expect(effects.pci.wakes & ~@as(u32, 1 << 1) == 0);
         _ = case.board.deadline();
     }
 }
@@ -49,13 +57,24 @@ fn access(case: *Case, source: *Source, effects: *Effects) void {
         map.pm1a_event, map.probe_port, map.debug_exit_port, map.uart_port,
         0x40,           0x61,           0x70,                0x20,
         0xa0,           0x4d0,          0x60,                0x92,
-        map.reset_port, map.crtc_port,
+        map.reset_port, map.crtc_port,       map.pci_address_port, map.pci_data_port,
+    };
+    const places = [_]u64{
+        map.io_apic_gpa,
+        map.probe_gpa,
+        map.ecam_gpa,
+        map.ecam_gpa + (1 << 15),
+        map.ecam_gpa + (1 << 15) + 0x40,
+        map.pci_window_gpa,
+        map.pci_window_gpa + 0x800,
+        map.pci_window_gpa + 0x4000,
     };
     const space: m.Space = if (source.boolean()) .mmio else .port;
     const offset = source.below(16);
     const address: u64 = if (source.below(8) == 0) source.wide() else switch (space) {
         .port => @as(u64, ports[source.below(ports.len)]) + offset,
-        .mmio => ([_]u64{ map.io_apic_gpa, map.probe_gpa })[source.below(2)] + 8 * @as(u64, offset),
+        .mmio => places[source.below(places.len)] + @as(u64, offset) *
+            @as(u64, if (source.boolean()) 8 else 4),
     };
     var data: [8]u8 = @bitCast(source.wide());
     const size = 1 + source.below(8);

@@ -38,14 +38,14 @@ test "the interval timer wakes HLT three times through pin 2" {
     }));
     rig.put(0x7000, &.{
         0xc7, 0x87, 0xb0, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, // EOI
-        0xfe, 0x0c, 0x25, 0x00, 0x50, 0x00, 0x00, //             dec  byte [0x5000]
+        0xfe, 0x0c, 0x25, 0x00, 0x90, 0x00, 0x00, //             dec  byte [0x9000]
         0x75, 0x04, //                                           jne  1
         0xb0, 0x33, //                                           mov  al,0x33
         0xe6, 0xf4, //                                           out  0xf4,al
         0x48, 0xcf, //                                   1:      iretq
     });
     gate(&rig, 0x40, 0x7000);
-    rig.put(0x5000, &.{3});
+    rig.put(0x9000, &.{3});
     try rig.goLong();
     try rig.expectExit(0x33);
     try rig.stop();
@@ -75,5 +75,26 @@ test "the power button arrives as the system control interrupt" {
     try rig.expectExit(1);
     try rig.node.powerButton();
     try rig.expectExit(0x21);
+    try rig.stop();
+}
+
+test "the cursor's registers and text memory read back" {
+    var rig = try Rig.init(1);
+    defer rig.deinit();
+    rig.put(rig_room.start, &.{
+        0xb8, 0x00, 0xb8, //                     mov  ax,0xb800
+        0x8e, 0xd8, //                           mov  ds,ax
+        0xc7, 0x06, 0x9e, 0x0f, 0x41, 0x07, //   mov  word [0xf9e],0x741
+        0xba, 0xd4, 0x03, //                     mov  dx,0x3d4
+        0xb0, 0x0f, 0xee, //                     mov  al,15; out dx,al
+        0x42, //                                 inc  dx
+        0xb0, 0x02, 0xee, //                     mov  al,2; out dx,al
+        0xec, //                                 in   al,dx
+        0x02, 0x06, 0x9e, 0x0f, //               add  al,[0xf9e]
+        0xe6, 0xf4, //                           out  0xf4,al
+        0xf4, //                                 hlt
+    });
+    try rig.go();
+    try rig.expectExit(0x43);
     try rig.stop();
 }

@@ -3,6 +3,7 @@
 
 const BoardEffects = @import("../devices/board.zig").Effects;
 const interrupts = @import("interrupts.zig");
+const PciEffects = @import("../devices/pci/function.zig").Effects;
 const Machine = @import("machine.zig").Machine;
 
 /// A local APIC ended a level-triggered interrupt; device node only.
@@ -22,6 +23,10 @@ pub fn carryOut(machine: *Machine, effects: *const BoardEffects) void {
 
 fn carryOutBy(machine: *Machine, effects: *const BoardEffects, way: interrupts.Way) void {
     for (effects.requests()) |*request| interrupts.deliver(machine, null, request, way);
+    for (effects.pci.requests()) |*request| interrupts.deliver(machine, null, request, way);
+    for (machine.doorbells, 0..) |doorbell, number| {
+        if (effects.pci.wakes >> @intCast(number) & 1 != 0) if (doorbell) |bell| bell.ring();
+    }
     if (effects.console().len > 0) machine.events.text(.console, 0, effects.console());
     if (effects.poweroff) machine.events.simple(.poweroff, machine.node, 0);
     if (effects.reset) machine.events.simple(.reset, machine.node, 0);
@@ -44,6 +49,22 @@ pub fn pressPower(machine: *Machine) void {
     var effects: BoardEffects = .{};
     machine.board_lock.lock();
     machine.board.pressPower(&effects);
+    machine.board_lock.unlock();
+    carryOut(machine, &effects);
+}
+
+/// A device's own thread, which holds no lock, changes its device: `act(context, effects)` runs
+/// under the board's lock, and what it asks for is carried out afterwards. Interrupts it raises
+/// find all that the thread has stored to guest memory before.
+pub fn change(
+    machine: *Machine,
+    context: anytype,
+    comptime act: fn (@TypeOf(context), *PciEffects) void,
+) void {
+    var effects: BoardEffects = .{};
+    machine.board_lock.lock();
+    act(context, &effects.pci);
+    machine.board.updateLines(&effects);
     machine.board_lock.unlock();
     carryOut(machine, &effects);
 }

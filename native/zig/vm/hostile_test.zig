@@ -141,7 +141,10 @@ fn permitted(r: std.Random, data: []const u8) m.Message {
     const sizes = [_]u8{ 1, 2, 3, 4, 5, 6, 7, 8 };
     const size = sizes[r.uintLessThan(usize, sizes.len)];
     const count = if (r.boolean()) 1 else r.intRangeAtMost(u32, 1, 4096 / @as(u32, size));
-    const ports = [_]u64{ 0xf4, 0x40, 0x43, 0x600, 0x604, 0x608, 0x3f8, 0x3fb, 0x3ff, 0x1000 };
+    const ports = [_]u64{
+        0xf4, 0x40, 0x43, 0x600, 0x604, 0x608, 0x3f8, 0x3fb, 0x3ff, 0x1000, 0xcf8, 0xcfc, 0xcfe,
+    };
+    const pages = [_]u64{ 0xfec0_0000, 0xe000_0000, 0xe000_8000, 0xc000_0000 };
     const write = r.boolean();
     const mmio = r.uintLessThan(u8, 4) == 0;
     return switch (r.uintLessThan(u8, 6)) {
@@ -163,7 +166,7 @@ fn permitted(r: std.Random, data: []const u8) m.Message {
             .space = if (mmio) .mmio else .port,
             .write = write,
             .address = if (mmio)
-                0xfec0_0000 + @as(u64, r.uintLessThan(u8, 0x50))
+                pages[r.uintLessThan(usize, pages.len)] + r.uintLessThan(u8, 0x50)
             else if (r.uintLessThan(u8, 8) == 0)
                 r.int(u64)
             else

@@ -13,12 +13,14 @@ const linux = @import("../sys/linux.zig");
 const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
 const mailbox = @import("mailbox.zig");
+const pci = @import("../devices/pci/host.zig");
 const state = @import("state.zig");
 const cpuid = @import("cpuid.zig");
 const ApicEffects = @import("../apic/local.zig").Effects;
 const Board = @import("../devices/board.zig").Board;
 const Bus = @import("bus.zig").Bus;
 const Counters = @import("../engine/counters.zig").Counters;
+const Doorbell = @import("doorbell.zig").Doorbell;
 const Engine = @import("../engine/engine.zig").Engine;
 const Events = @import("../engine/events.zig").Events;
 const Ticker = @import("ticker.zig").Ticker;
@@ -44,6 +46,8 @@ pub const Machine = struct {
     board_node: m.NodeId,
     board_lock: linux.Lock = .{},
     ticker: Ticker = .{},
+    /// Of the threads of PCI devices, by device number; set before any vCPU runs.
+    doorbells: [pci.devices_max]?*Doorbell = @splat(null),
     bus: Bus,
     alive: std.atomic.Value(u32) = .init(0),
     stopping: std.atomic.Value(bool) = .init(false),

@@ -5,6 +5,7 @@ const std = @import("std");
 const abi = @import("../abi.zig");
 const kvm = @import("../sys/kvm.zig");
 const linux = @import("../sys/linux.zig");
+const map = @import("../devices/map.zig");
 const Machine = @import("machine.zig").Machine;
 const Node = @import("../node.zig").Node;
 const Vcpu = @import("vcpu.zig").Vcpu;
@@ -17,6 +18,8 @@ pub const start = 0x1000;
 /// A port TypeScript would answer.
 pub const slow_port = 0x1000;
 const ram_pages = 64;
+/// Of a node alone: up to the end of a PC's text memory.
+const ram_pages_alone = 0xc0;
 const patience_ms = 20_000;
 
 pub const Received = struct { event: abi.Event, text: [2048]u8, length: usize };
@@ -48,7 +51,8 @@ pub const Rig = struct {
     }
 
     fn configure(self: *Rig, system: kvm.System, cpus: u8, peer_port: ?u16) !void {
-        const nodes = [_]abi.PlanNode{ planNode(1, cpus), planNode(peer_port orelse 1, 1) };
+        var nodes = [_]abi.PlanNode{ planNode(1, cpus), planNode(peer_port orelse 1, 1) };
+        if (peer_port == null) nodes[0].ram_pages = ram_pages_alone;
         var entries: [kvm.cpuid_entries_max]abi.CpuidEntry = undefined;
         try self.node.configure(.{
             .node = 0,
@@ -62,13 +66,11 @@ pub const Rig = struct {
                 port(0xf4, 0xf4, false),
                 port(0x40, 0x43, false),
                 port(0x600, 0x60b, false),
-                .{
-                    .space = 1,
-                    .first = 0xfec0_0000,
-                    .last = 0xfec0_0fff,
-                    .node = 0,
-                    .slow = false,
-                },
+                port(map.crtc_port, map.crtc_port + 1, false),
+                port(map.pci_address_port, map.pci_data_port + 3, false),
+                memoryRoute(map.pci_window_gpa, map.pci_window_bytes),
+                memoryRoute(map.ecam_gpa, map.ecam_bytes),
+                memoryRoute(map.io_apic_gpa, 0x1000),
                 port(0x3f8, 0x3ff, false),
                 port(slow_port, slow_port + 7, true),
             },
@@ -118,11 +120,10 @@ pub const Rig = struct {
         try self.node.run(linux.nowNs());
     }
 
-    /// 64-bit mode at `start`: the first 2 MiB and the APICs' mapped one to one, tables at
-    /// 0x2000 to 0x5fff, selectors 0x10 and 0x18 in a table at 0x8800, stack at 0xa000.
+    /// 64-bit mode at `start`: the first 2 MiB and those of the APICs, of the ECAM and of PCI
+    /// devices' memory mapped one to one, tables at 0x2000 to 0x5fff, selectors 0x10 and 0x18 in a
+    /// table at 0x8800, stack at 0xa000.
     pub fn goLong(self: *Rig) !void {
-        const apic_gpa = 0xfee0_0000;
-        const io_apic_gpa = 0xfec0_0000;
         const large = 0x83;
         const table = 3;
         const entries = [_][2]u64{
@@ -130,8 +131,10 @@ pub const Rig = struct {
             .{ 0x3000, 0x4000 | table },
             .{ 0x3018, 0x5000 | table },
             .{ 0x4000, large },
-            .{ 0x5000 + (apic_gpa >> 21 & 0x1ff) * 8, apic_gpa | large },
-            .{ 0x5000 + (io_apic_gpa >> 21 & 0x1ff) * 8, io_apic_gpa | large },
+            .{ 0x5000 + (map.local_apic_gpa >> 21 & 0x1ff) * 8, map.local_apic_gpa | large },
+            .{ 0x5000 + (map.io_apic_gpa >> 21 & 0x1ff) * 8, map.io_apic_gpa | large },
+            .{ 0x5000 + (map.ecam_gpa >> 21 & 0x1ff) * 8, map.ecam_gpa | large },
+            .{ 0x5000 + (map.pci_window_gpa >> 21 & 0x1ff) * 8, map.pci_window_gpa | large },
             .{ 0x8810, 0x00af_9b00_0000_ffff },
             .{ 0x8818, 0x00cf_9300_0000_ffff },
         };
@@ -211,6 +214,10 @@ fn planNode(data_port: u16, cpus: u8) abi.PlanNode {
 
 fn port(first: u64, last: u64, slow: bool) abi.Route {
     return .{ .space = 0, .first = first, .last = last, .node = 0, .slow = slow };
+}
+
+fn memoryRoute(first: u64, bytes: u64) abi.Route {
+    return .{ .space = 1, .first = first, .last = first + bytes - 1, .node = 0, .slow = false };
 }
 
 fn rate(system: kvm.System) !u32 {

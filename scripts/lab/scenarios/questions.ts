@@ -55,6 +55,12 @@ export const clock: Question = {
   meaning: "the guest trusts its TSCs",
 };
 
+export const bridge: Question = {
+  command: "cat /sys/bus/pci/devices/0000:00:00.0/vendor; dmesg | grep -c 'PCI: Fatal'",
+  answer: /^0x8086\s+0$/,
+  meaning: "the guest has found the PCI host bridge",
+};
+
 export const dmesg: Question = {
   command: findComplaints,
   answer: /^$/,

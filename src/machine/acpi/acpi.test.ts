@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { toolMissing } from "../../../tests/tools.ts";
 import { viewOf } from "../bytes.ts";
-import { eisaId, integer, packageOf } from "./aml.ts";
+import { eisaId, integer, packageOf, uuid } from "./aml.ts";
 import { acpiTables } from "./index.ts";
 import { madt } from "./madt.ts";
 
@@ -33,7 +33,15 @@ test("every table sums to zero and the pointers lead to them", () => {
     expect(sum(listed.subarray(0, viewOf(listed).getUint32(4, true)))).toBe(0);
     found.push(new TextDecoder().decode(listed.subarray(0, 4)));
   }
-  expect(found).toEqual(["FACP", "APIC", "SRAT", "SLIT"]);
+  expect(found).toEqual(["FACP", "APIC", "SRAT", "SLIT", "MCFG"]);
+  // The same tables by 32-bit addresses.
+  const rsdt = acpi.tables.get("RSDT")!;
+  const addresses = (bytes: Uint8Array, entryBytes: number) =>
+    Array.from({ length: (bytes.length - 36) / entryBytes }, (_, i) =>
+      viewOf(bytes).getUint32(36 + i * entryBytes, true),
+    );
+  expect(addresses(rsdt, 4)).toEqual(addresses(acpi.tables.get("XSDT")!, 8));
+  expect(at(BigInt(viewOf(acpi.bytes).getUint32(16, true))).subarray(0, rsdt.length)).toEqual(rsdt);
   const fadt = viewOf(acpi.tables.get("FACP")!);
   expect(fadt.byteLength).toBe(268);
   const facs = at(BigInt(fadt.getUint32(36, true)));
@@ -48,6 +56,8 @@ test("AML encodings of the specification", () => {
   expect(integer(5)).toEqual(Uint8Array.of(0x0a, 5));
   expect(eisaId("PNP0501")).toEqual(Uint8Array.of(0x0c, 0x41, 0xd0, 0x05, 0x01));
   expect(packageOf([integer(0), integer(5)])).toEqual(Uint8Array.of(0x12, 5, 2, 0, 0x0a, 5));
+  const pciHostBridge = Buffer.from(uuid("33db4d5b-1ff7-401c-9657-7441c03dd766"));
+  expect(pciHostBridge.toString("hex")).toBe("11130a105b4ddb33f71f1c4096577441c03dd766");
 });
 
 test("an id that an xAPIC cannot say gets an x2APIC entry", () => {
@@ -88,7 +98,7 @@ function compile(text: string): Uint8Array {
 }
 
 test.skipIf(iasl === null)("iasl finds nothing wrong and reads what was meant", () => {
-  const { tables } = acpiTables(nodes);
+  const { tables } = acpiTables(nodes, 1);
   const texts = new Map<string, string>();
   for (const [signature, bytes] of tables) {
     const { text, log } = disassemble(signature, bytes);
@@ -98,6 +108,22 @@ test.skipIf(iasl === null)("iasl finds nothing wrong and reads what was meant", 
   expect(texts.get("DSDT")).toMatch(/Name \(\\?_S5, Package \(0x04\)/);
   expect(texts.get("DSDT")).toContain('EisaId ("PNP0501")');
   expect(texts.get("DSDT")).toMatch(/IRQNoFlags \(\)\s+\{4\}/);
+  expect(texts.get("DSDT")).toContain('EisaId ("PNP0A08")');
+  expect(texts.get("DSDT")).toMatch(/0xC0000000,\s+\/\/ Range Minimum\s+0xDFFFFFFF,/);
+  expect(texts.get("DSDT")).toMatch(/Memory32Fixed \(ReadWrite,\s+0xE0000000,.*\s+0x00100000,/);
+  expect(texts.get("DSDT")).toMatch(/Name \(_PXM, One\)/);
+  // Device 9 shares a pin with device 1.
+  for (const [device, gsi] of [
+    ["0001", "11"],
+    ["0009", "11"],
+    ["001F", "17"],
+  ]) {
+    const wire = `0x${device}FFFF,\\s+Zero,\\s+Zero,\\s+0x${gsi}`;
+    expect(texts.get("DSDT")).toMatch(new RegExp(wire));
+  }
+  expect(texts.get("DSDT")).toMatch(/ToUUID \("33db4d5b-1ff7-401c-9657-7441c03dd766"\)/);
+  expect(texts.get("MCFG")).toMatch(/Base Address : 00000000E0000000/);
+  expect(texts.get("MCFG")).toMatch(/Start Bus Number : 00\s[\s\S]*End Bus Number : 00\s/);
   expect(texts.get("FACP")).toMatch(/Reset Register Supported \(V2\) : 1/);
   expect(texts.get("FACP")).toMatch(/32-bit PM Timer \(V1\) : 1/);
   expect(texts.get("FACP")).toMatch(/PM1A Control Block Address : 00000604/);

@@ -57,12 +57,46 @@ export function eisaId(id: string): Uint8Array {
   return Uint8Array.of(0x0c, vendor >> 8, vendor & 0xff, product >> 8, product & 0xff);
 }
 
-/** Resource template with one I/O range and one edge-triggered ISA interrupt (6.4.2). */
-export function ioAndIrq(port: number, length: number, irq: number): Uint8Array {
-  const fields = new Fields().u8(0x47, 0x01).u16(port, port).u8(0, length);
-  return fields
-    .u8(0x22)
-    .u16(1 << irq)
-    .u8(0x79, 0)
-    .bytes();
+/** A UUID as a buffer: the first three groups little-endian (19.6.142). */
+export function uuid(text: string): Uint8Array {
+  const hex = text.replaceAll("-", "");
+  const byteAt = (index: number) => Number.parseInt(hex.slice(2 * index, 2 * index + 2), 16);
+  const order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+  return buffer(Uint8Array.from(order, byteAt));
+}
+
+/** A control method that runs once at a time, because it makes names of its own (20.2.5.2). */
+export function method(name: string, args: number, content: readonly Uint8Array[]): Uint8Array {
+  const serialized = 8;
+  const flags = Uint8Array.of(args | serialized);
+  return packaged([0x14], joined([nameSegment(name), flags, ...content]));
+}
+
+export function argument(index: number): Uint8Array {
+  return Uint8Array.of(0x68 + index);
+}
+
+export function reference(name: string): Uint8Array {
+  return nameSegment(name);
+}
+
+/** Gives four bytes of a buffer, from offset `index` on, a name. */
+export function dwordField(source: Uint8Array, index: Uint8Array, name: string): Uint8Array {
+  return joined([Uint8Array.of(0x8a), source, index, nameSegment(name)]);
+}
+
+export function ifThen(condition: Uint8Array, content: readonly Uint8Array[]): Uint8Array {
+  return packaged([0xa0], joined([condition, ...content]));
+}
+
+export function equal(left: Uint8Array, right: Uint8Array): Uint8Array {
+  return joined([Uint8Array.of(0x93), left, right]);
+}
+
+export function or(left: Uint8Array, right: Uint8Array, target: string): Uint8Array {
+  return joined([Uint8Array.of(0x7d), left, right, nameSegment(target)]);
+}
+
+export function returned(value: Uint8Array): Uint8Array {
+  return joined([Uint8Array.of(0xa4), value]);
 }

@@ -11,6 +11,7 @@ import { dsdt } from "./dsdt.ts";
 import { facs, fadt } from "./fadt.ts";
 import { madt } from "./madt.ts";
 import { slit, srat } from "./numa.ts";
+import { mcfg } from "./pci.ts";
 import { checksum, table } from "./table.ts";
 
 export type AcpiTables = {
@@ -25,15 +26,15 @@ const rsdpBytes = 36;
 /** FACS wants 64; one rule for all. */
 const alignment = 64;
 
-function rsdp(xsdtGpa: number): Uint8Array {
-  const first = new Fields().text("RSD PTR ").u8(0).text("GIANTV").u8(2).u32(0).bytes();
+function rsdp(rsdtGpa: number, xsdtGpa: number): Uint8Array {
+  const first = new Fields().text("RSD PTR ").u8(0).text("GIANTV").u8(2).u32(rsdtGpa).bytes();
   first[8] = checksum(first);
   const all = new Fields().raw(first).u32(rsdpBytes).u64(BigInt(xsdtGpa)).u8(0, 0, 0, 0).bytes();
   all[32] = checksum(all);
   return all;
 }
 
-export function acpiTables(nodes: readonly NodeShare[]): AcpiTables {
+export function acpiTables(nodes: readonly NodeShare[], deviceNode = 0): AcpiTables {
   const gpa = boot.acpiTables;
   const placed: { readonly at: number; readonly bytes: Uint8Array }[] = [];
   const tables = new Map<string, Uint8Array>();
@@ -46,19 +47,22 @@ export function acpiTables(nodes: readonly NodeShare[]): AcpiTables {
     return at;
   };
   const facsGpa = place("FACS", facs());
-  const dsdtGpa = place("DSDT", dsdt());
+  const dsdtGpa = place("DSDT", dsdt(deviceNode));
   const cpus = nodes.reduce((sum, node) => sum + node.cpus, 0);
   const listed = [
     place("FACP", fadt(facsGpa, dsdtGpa)),
     place("APIC", madt(cpus)),
     place("SRAT", srat(nodes)),
     place("SLIT", slit(nodes.length)),
+    place("MCFG", mcfg()),
   ];
   const entries = new Fields().u64(...listed.map(BigInt)).bytes();
   const xsdtGpa = place("XSDT", table("XSDT", 1, entries));
-  if (next > boot.extendedStart) throw new MachineError("the ACPI tables do not fit below 1 MiB");
+  // For kernels that know no more than ACPI 1.0.
+  const rsdtGpa = place("RSDT", table("RSDT", 1, new Fields().u32(...listed).bytes()));
+  if (next > boot.mpTables) throw new MachineError("the ACPI tables do not fit below 1 MiB");
   const bytes = new Uint8Array(next - gpa);
-  bytes.set(rsdp(xsdtGpa), 0);
+  bytes.set(rsdp(rsdtGpa, xsdtGpa), 0);
   for (const part of placed) bytes.set(part.bytes, part.at - gpa);
   return { gpa, rsdpGpa: gpa, bytes, tables };
 }
