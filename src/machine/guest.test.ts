@@ -64,6 +64,12 @@ test("the bytes say how to enter, 64-bit or 32-bit", () => {
   expect(start(elfFile({ ...both, notes: pvhNote(32, base) }))[2]).toBe(0x2badb002);
 });
 
+test("a packed kernel is unpacked first", () => {
+  const { segments, boot } = images(Bun.gzipSync(multibootElf(32)));
+  expect(Number(boot.raxU64)).toBe(0x2badb002);
+  expect(segments).toEqual(images(multibootElf(32)).segments);
+});
+
 test("an entry where the kernel believes to be is translated, a physical one is taken", () => {
   const at = (bytes: Uint8Array<ArrayBuffer>) => Number(images(bytes).boot.ripU64);
   expect(at(multibootElf(32, 0, 0xc010_0000))).toBe(entry);
@@ -104,6 +110,7 @@ test("modules lie page by page behind all the kernel uses", () => {
 /** What each sentence must contain. */
 const refused: readonly (readonly [string, () => unknown, string])[] = [
   ["a script", () => images(Uint8Array.from(Buffer.from("#!/bin/sh\n"))), "k is no kernel known"],
+  ["a cut gzip file", () => images(Bun.gzipSync(pvhElf(64)).subarray(0, 50)), "k is a gzip file"],
   ["an empty file", () => images(new Uint8Array()), "k is no kernel known here"],
   [
     "multiboot 2",
