@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0x708ab50719eb4e77)
+#define GVM_ABI UINT64_C(0x1b540ea4d988332e)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);

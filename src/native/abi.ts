@@ -3,7 +3,7 @@
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 
-export const abiHashU64 = 0x708ab50719eb4e77n;
+export const abiHashU64 = 0x1b540ea4d988332en;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -114,6 +114,12 @@ export const counter = {
   droppedRefused: 31,
 } as const;
 
+export const bootMode = {
+  real: 0,
+  protected: 1,
+  long: 2,
+} as const;
+
 export type OpenOptions = {
   readonly address: Uint8Array;
 };
@@ -203,5 +209,14 @@ export type Boot = {
 };
 
 export function wireBoot(value: Boot): Wire {
-  return [value.longMode, value.ripU64, value.rsiU64, value.rspU64, value.cr3U64, value.gdtU64];
+  return [
+    value.mode,
+    value.ripU64,
+    value.raxU64,
+    value.rbxU64,
+    value.rsiU64,
+    value.rspU64,
+    value.cr3U64,
+    value.gdtU64,
+  ];
 }

@@ -102,9 +102,9 @@ const Channel = struct {
     }
 
     fn read(self: *Channel, now_ns: u64) u8 {
-        if (self.status_latched) |status| {
+        if (self.status_latched) |latched| {
             self.status_latched = null;
-            return status;
+            return latched;
         }
         const value = self.latched orelse self.count(now_ns);
         if (self.access == 1 or (self.access == 3 and !self.read_high)) {
