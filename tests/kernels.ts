@@ -89,7 +89,11 @@ export function elfFile(input: ElfInput): Uint8Array<ArrayBuffer> {
     ...segments.map((segment) => ({ ...segment, kind: 1 })),
     ...(notes === undefined ? [] : [notesPart]),
   ];
-  const file = new Fields().u8(0x7f).text("ELF").u8(bits / 32, 1, 1).zero(9);
+  const file = new Fields()
+    .u8(0x7f)
+    .text("ELF")
+    .u8(bits / 32, 1, 1)
+    .zero(9);
   file.u16(2, machine).u32(1);
   word(file, bits, input.entry, head, 0).u32(0).u16(head, row, parts.length, 0, 0, 0);
   let at = alignUp(head + row * parts.length, 16);
@@ -113,7 +117,10 @@ export function noteOf(name: string, type: number, content: Uint8Array): Uint8Ar
   const padded = (length: number) => alignUp(length, 4);
   const fields = new Fields().u32(name.length + 1, content.length, type);
   fields.text(name, padded(name.length + 1));
-  return fields.raw(content).zero(padded(content.length) - content.length).bytes();
+  return fields
+    .raw(content)
+    .zero(padded(content.length) - content.length)
+    .bytes();
 }
 
 export function multibootHeaderOf(flags: number, addresses: readonly number[] = []): Uint8Array {
@@ -123,7 +130,11 @@ export function multibootHeaderOf(flags: number, addresses: readonly number[] = 
 
 /** Head and code as they lie at `base`. */
 function imageOf(head: Uint8Array, code: Uint8Array): Uint8Array {
-  return new Fields().raw(head).zero(headBytes - head.length).raw(code).bytes();
+  return new Fields()
+    .raw(head)
+    .zero(headBytes - head.length)
+    .raw(code)
+    .bytes();
 }
 
 /** A multiboot kernel that its ELF file says how to load. */

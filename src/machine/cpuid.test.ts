@@ -73,7 +73,12 @@ test("what must never be seen is not", () => {
 test("a leaf that nobody here knows is not shown", () => {
   const later = [0x14, 0x1f, 0x24, 0x4000_0100, 0x8000_0026, 0x8000_0099, 0xc000_0001];
   const table = cpuidTable({
-    hosts: [host({}, later.map((leaf) => entry(leaf, { eax: all, ebx: all })))],
+    hosts: [
+      host(
+        {},
+        later.map((leaf) => entry(leaf, { eax: all, ebx: all })),
+      ),
+    ],
     nodes: oneNode,
     hide: [],
   });

@@ -120,7 +120,7 @@ export function readNotes(elf: ElfImage, name: string): readonly ElfNote[] {
   for (const bytes of elf.notes) {
     const view = viewOf(bytes);
     // Name and content are padded to four bytes each.
-    for (let at = 0; at + 12 <= bytes.length; ) {
+    for (let at = 0; at + 12 <= bytes.length;) {
       const nameBytes = view.getUint32(at, true);
       const contentBytes = view.getUint32(at + 4, true);
       const content = at + 12 + Math.ceil(nameBytes / 4) * 4;

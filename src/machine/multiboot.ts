@@ -88,8 +88,7 @@ function byElf(bytes: Uint8Array, name: string): Entered {
   const elf = readElf(bytes, name);
   const entryU64 = physicalEntryU64(elf);
   const inside = elf.segments.some(
-    ({ gpaU64, bytes: loaded }) =>
-      entryU64 >= gpaU64 && entryU64 < gpaU64 + BigInt(loaded.length),
+    ({ gpaU64, bytes: loaded }) => entryU64 >= gpaU64 && entryU64 < gpaU64 + BigInt(loaded.length),
   );
   if (!inside) throw new MachineError(`${name} is entered where nothing of it is loaded`);
   return { placed: placeElf(elf, name), entry: Number(entryU64) };

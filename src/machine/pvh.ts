@@ -43,11 +43,9 @@ function entryOf(elf: ElfImage, notes: readonly ElfNote[], name: string): number
   const bytes = entryNote(notes)?.bytes ?? new Uint8Array();
   if (bytes.length < 4) throw new MachineError(`the PVH note of ${name} holds no address`);
   const view = viewOf(bytes);
-  const entryU64 =
-    bytes.length < 8 ? BigInt(view.getUint32(0, true)) : view.getBigUint64(0, true);
+  const entryU64 = bytes.length < 8 ? BigInt(view.getUint32(0, true)) : view.getBigUint64(0, true);
   const inside = elf.segments.some(
-    ({ gpaU64, bytes: loaded }) =>
-      entryU64 >= gpaU64 && entryU64 < gpaU64 + BigInt(loaded.length),
+    ({ gpaU64, bytes: loaded }) => entryU64 >= gpaU64 && entryU64 < gpaU64 + BigInt(loaded.length),
   );
   if (!inside) throw new MachineError(`the PVH entry of ${name} lies in nothing it loads`);
   return Number(entryU64);
@@ -108,5 +106,9 @@ export function pvhImages(
     ...kernel.segments,
     ...input.modules.map(({ bytes }, i) => at(places[i] ?? 0, bytes)),
   ];
-  return { segments, boot: startFlat({ entry, eax: 0, ebx: info }), commandLine: input.commandLine };
+  return {
+    segments,
+    boot: startFlat({ entry, eax: 0, ebx: info }),
+    commandLine: input.commandLine,
+  };
 }

@@ -28,7 +28,7 @@ function memtestOn(name: string, title: string, nodeCpus: readonly number[]): Sc
     nodes: nodeCpus.map((cpus) => ({ cpus, memory: "64M" })),
     append: undefined,
     questions: [],
-    bootSeconds: 120 * nodeCpus.length,
+    bootSeconds: 240 * nodeCpus.length,
     answerSeconds: 0,
   };
 }
