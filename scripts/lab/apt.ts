@@ -1,6 +1,6 @@
 /**
- * @module Debian's packages by apt's ordinary commands: installed where they have many libraries, or
- * only downloaded and unpacked into a cache, which needs no root.
+ * @module Debian's packages by apt's ordinary commands: installed where they have many libraries,
+ * or only downloaded and unpacked into a cache, which needs no root.
  */
 
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";

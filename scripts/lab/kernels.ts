@@ -1,6 +1,6 @@
 /**
  * @module Debian's kernels by the lab's names for them. Each name stands for the newest package of
- * its kind that apt offers; what was unpacked once is used again, so that a second run asks nothing.
+ * its kind that apt offers; what was unpacked once is used again, so a second run asks nothing.
  */
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-/** @module What `npm run lab` was asked for. A bad word gets one sentence that says what would do. */
+/** @module What `npm run lab` was asked for. A bad word gets one sentence: what would do. */
 
 import { resolve } from "node:path";
 import { defaultKernel, kernelFault, kernelNames } from "./kernels.ts";
@@ -87,7 +87,9 @@ function readNodes({ values }: Words, scenario: Scenario): readonly number[] | u
   const cpus = words.map((word) => count("cpus", word, 1, cpusMax) ?? 1);
   if (cpus.length > hostsMax) throw new Misused(`--cpus names more than ${hostsMax} hosts`);
   if (cpus.length > 1 && hosts !== undefined && hosts !== cpus.length) {
-    throw new Misused(`--cpus ${words.join(",")} is for ${cpus.length} hosts, --hosts says ${hosts}`);
+    throw new Misused(
+      `--cpus ${words.join(",")} is for ${cpus.length} hosts, --hosts says ${hosts}`,
+    );
   }
   if (cpus.length > 1) return cpus;
   if (hosts === undefined && cpus.length === 0) return undefined;

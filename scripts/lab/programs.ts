@@ -1,6 +1,6 @@
 /**
- * @module Programs that a Linux guest has beside busybox: the checks of guest/cross.c, compiled with
- * the locked compiler into one static file, and Debian's stress programs with their libraries.
+ * @module Programs that a Linux guest has beside busybox: the checks of guest/cross.c, compiled
+ * with the locked compiler into one static file, and Debian's stress programs.
  */
 
 import { mkdirSync } from "node:fs";

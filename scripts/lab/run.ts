@@ -250,7 +250,7 @@ export class Run {
     );
   }
 
-  /** A guest that is given up: node 0's log then ends with its counters and its vCPUs' registers. */
+  /** A guest that is given up: node 0's log then ends with its counters and vCPUs' registers. */
   async askWhere(): Promise<void> {
     const [first] = this.hosts;
     if (!first || !/the VM runs/.test(first.log.text) || /^LAB-EXIT /m.test(first.log.text)) return;
@@ -335,7 +335,9 @@ export class Run {
   /** With what the guest said about itself. */
   #failed(reason: string): Failed {
     const complaint = complaintOf(this.#first().console.text);
-    return new Failed(complaint === undefined ? reason : `${reason}; its console says: ${complaint}`);
+    return new Failed(
+      complaint === undefined ? reason : `${reason}; its console says: ${complaint}`,
+    );
   }
 
   get #program(): string {

@@ -18,15 +18,11 @@ const endOfInput = "\x04";
 export type Console = { readonly session: Session; readonly close: () => void };
 
 /** Input and output of this process, or of a test. */
-export function consoleSession(
-  stdin: Input,
-  stdout: Output,
-  say: (line: string) => void,
-): Console {
+export function consoleSession(stdin: Input, stdout: Output, say: (line: string) => void): Console {
   const raw = stdin.isTTY;
-  let type: (bytes: Uint8Array | string) => void = () => {};
-  const onData = (bytes: Buffer) => type(new Uint8Array(bytes));
-  const onEnd = () => type(endOfInput);
+  let type: ((bytes: Uint8Array | string) => void) | undefined;
+  const onData = (bytes: Buffer) => type?.(new Uint8Array(bytes));
+  const onEnd = () => type?.(endOfInput);
   const restore = () => {
     if (raw) stdin.setRawMode(false);
   };
@@ -34,11 +30,13 @@ export function consoleSession(
     session: {
       attach: (toGuest) => {
         type = toGuest;
-        say("this terminal is the guest's: exit or poweroff -f ends it, Ctrl-A x too, Ctrl-A h helps");
+        say(
+          "this terminal is the guest's: exit or poweroff -f ends it, Ctrl-A x too, Ctrl-A h helps",
+        );
         if (raw) {
           stdin.setRawMode(true);
           process.on("exit", restore);
-          type(awake(stdout));
+          toGuest(awake(stdout));
         }
         stdin.on("data", onData);
         stdin.on("end", onEnd);

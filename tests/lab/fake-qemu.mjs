@@ -55,7 +55,8 @@ if (behaviour === "slow") {
         if (!bytes.toString().includes("\x01c")) return;
         log('{"exits":5}');
         log("vCPU 0 running, last exit 9 ms ago");
-        for (const group of ["rip=01", "rax=02", "rsi=03", "r9 =04", "r13=05", "cr0=06"]) log(group);
+        for (const group of ["rip=01", "rax=02", "rsi=03", "r9 =04", "r13=05", "cr0=06"])
+          log(group);
       },
     },
   });

@@ -106,7 +106,7 @@ test("a guest that reboots is asked again, and only what is to be asked again", 
 
 test("somebody at the console types instead of questions, until the guest powers off", async () => {
   let printed = "";
-  let typed: (text: string) => void = () => {};
+  let typed: ((text: string) => void) | undefined;
   const { outcome } = await withFake("works", short, {
     session: {
       attach: (type) => {
@@ -115,7 +115,7 @@ test("somebody at the console types instead of questions, until the guest powers
       },
       output: (bytes) => {
         printed += new TextDecoder().decode(bytes);
-        if (printed.endsWith("guest# ")) typed("poweroff -f\n");
+        if (printed.endsWith("guest# ")) typed?.("poweroff -f\n");
       },
     },
   });
@@ -152,7 +152,9 @@ test("what Linux says of lost time and bugs is seen, and nothing else", () => {
     "[  1.0] Oops: 0000 [#1] PREEMPT SMP NOPTI",
   ];
   for (const line of lines) expect(complaintOf(`a\n${line}\nb`)).toBe(line);
-  expect(complaintOf("sched_clock: Marking stable (1, 2)\nrcu: stall timeout 21 s")).toBeUndefined();
+  expect(
+    complaintOf("sched_clock: Marking stable (1, 2)\nrcu: stall timeout 21 s"),
+  ).toBeUndefined();
 });
 
 test("the built-in guest needs no questions, and its verdict counts", async () => {

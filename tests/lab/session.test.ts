@@ -29,8 +29,9 @@ test("a terminal is raw while the guest has it, and the guest is told its size",
   const { session, close, input, output, type, typed, raw, said } = onStreams(true);
   expect(raw).toEqual([]);
   session.attach(type);
+  const seen = new Promise((resolve) => input.once("data", resolve));
   input.write("nproc\x03");
-  await new Promise((resolve) => input.once("data", resolve));
+  await seen;
   session.output(new TextEncoder().encode("2\r\n"));
   expect(output.read().toString()).toBe("2\r\n");
   expect(typed).toEqual(["stty sane rows 50 cols 120\n", "nproc\x03"]);

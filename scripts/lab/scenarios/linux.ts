@@ -14,7 +14,7 @@ export function linuxNodes(nodeCpus: readonly number[]): readonly Node[] {
 /** Limits for a machine of so many hosts: a remote fault costs milliseconds under emulation. */
 export function linuxSeconds(hosts: number): Pick<Scenario, "bootSeconds" | "answerSeconds"> {
   return hosts === 1
-    ? { bootSeconds: 120, answerSeconds: 60 }
+    ? { bootSeconds: 300, answerSeconds: 120 }
     : { bootSeconds: 240 * hosts, answerSeconds: 180 };
 }
 

@@ -25,7 +25,8 @@ export function numa(nodes: readonly Node[]): Question {
   return {
     command:
       "cd /sys/devices/system/node; for n in node*; do " +
-      "echo $(cat $n/cpulist) $(sed -n 's/.*MemTotal: *\\([0-9]*\\) kB/\\1/p' $n/meminfo); done; cd",
+      "echo $(cat $n/cpulist) $(sed -n 's/.*MemTotal: *\\([0-9]*\\) kB/\\1/p' $n/meminfo); " +
+      "done; cd",
     answer: new RegExp(`^${lists.join("\\n")}$`),
     meaning: `its NUMA node${nodes.length > 1 ? "s are the hosts" : " is the host"}`,
   };
@@ -76,27 +77,28 @@ export function spread(nodes: readonly Node[]): readonly number[] {
     return Array.from({ length: count }, (_, index) => next - count + index);
   });
   const longest = Math.max(...own.map((list) => list.length));
-  return Array.from({ length: longest }, (_, index) => own.flatMap((list) => list[index] ?? []))
-    .flat();
+  return Array.from({ length: longest }, (_, index) =>
+    own.flatMap((list) => list[index] ?? []),
+  ).flat();
 }
 
 /**
  * The checks of guest/cross.c.
- * @param rounds How much on one host; over several a tenth of it, as faults cost milliseconds there.
+ * @param rounds How much on one host; over several a tenth, as faults cost milliseconds there.
  */
 export function cross(rounds: number): Asked {
   return (nodes) => {
     const list = spread(nodes).slice(0, 16);
     if (list.length < 2) return undefined;
     const some = nodes.length === 1 ? rounds : Math.ceil(rounds / 10);
-    const limit = nodes.length === 1 ? 60 : 240;
+    const limit = nodes.length === 1 ? 120 : 240;
     return {
       command: `cross ${list.join(",")} ${some} limit=${limit}`,
       answer: new RegExp(`^cross: all checks held on ${list.length} CPUs$`, "m"),
       meaning:
         "atomics, futexes, pipes, signals, fork, shoot-downs and files hold between " +
         `CPUs ${list.join(" and ")}`,
-      seconds: nodes.length === 1 ? 120 : 600,
+      seconds: nodes.length === 1 ? 300 : 600,
     };
   };
 }

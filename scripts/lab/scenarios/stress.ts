@@ -14,11 +14,12 @@ function stressNg(seconds: number): Asked {
   return (nodes) => {
     const pinned = spread(nodes).slice(0, 2).join(",");
     const stressors =
-      "--vm 1 --vm-bytes 4M --mmap 1 --mmap-bytes 1M --memcpy 1 --atomic 2 --futex 1 --pipe 1 --fork 1";
+      "--vm 1 --vm-bytes 4M --mmap 1 --mmap-bytes 1M --memcpy 1 --atomic 2 --futex 1 --pipe 1 " +
+      "--fork 1";
     return {
       command:
-        `stress-ng --verify --taskset ${pinned} ${stressors} --timeout ${seconds} --metrics-brief ` +
-        '2>&1; echo "stress-ng ended with $?"',
+        `stress-ng --verify --taskset ${pinned} ${stressors} --timeout ${seconds} ` +
+        '--metrics-brief 2>&1; echo "stress-ng ended with $?"',
       answer: /^(?![^]*(?:fail:|error:))[^]*stress-ng ended with 0$/,
       meaning: `stress-ng --verify on CPUs ${pinned} for ${seconds} s: nothing differs`,
       seconds: limit(seconds, nodes.length),

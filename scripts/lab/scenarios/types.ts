@@ -62,7 +62,7 @@ export type Scenario = {
   readonly network: BadNetwork | undefined;
   /** One emulated host and one giantvm node each; native threads have their own size. */
   readonly nodes: readonly Node[];
-  /** CPUs of each emulated host; 1 when left out: with more the emulation itself fails now and then. */
+  /** CPUs of each emulated host; 1 when left out: with more the emulation itself fails at times. */
   readonly hostCpus?: number;
   /** A name of kernels.ts, or a file; cloud-6.12 when left out. */
   readonly kernel?: string;
