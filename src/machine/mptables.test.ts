@@ -29,7 +29,7 @@ function configuration(block: Uint8Array): Uint8Array {
 
 function entriesOf(table: Uint8Array): readonly Uint8Array[] {
   const found: Uint8Array[] = [];
-  for (let at = 44; at < table.length; ) {
+  for (let at = 44; at < table.length;) {
     const length = entryBytes[table[at]!]!;
     found.push(table.subarray(at, at + length));
     at += length;

@@ -29,6 +29,16 @@ const echo = bytes("66bafd03 ec a801 74f7 66baf803 ec ee 3c71 75ed 31c0 e6f4 f4"
  */
 const waitForPower = bytes("66baf803 b03e ee 66ba0006 66ed f6c401 74f9 31c0 e6f4 f4");
 
+/**
+ * mov dx,0xcf8; mov eax,0x80000000; out dx,eax; mov dx,0xcfc; in eax,dx; sub eax,0x0d578086;
+ * mov ecx,eax; mov ebx,0xe0000000; mov eax,[rbx]; sub eax,0x0d578086; or eax,ecx; setnz al;
+ * out 0xf4,al; hlt
+ */
+const findBridge = bytes(
+  "66baf80c b800000080 ef 66bafc0c ed 2d8680570d 89c1 bb000000e0 8b03 2d8680570d 09c8 0f95c0 " +
+    "e6f4 f4",
+);
+
 function commands(peers: readonly string[], kernel: string, devices: number, console: number) {
   const common = ["--local-memory", "64M", "--peers", peers.join(",")];
   const at = ["--device-node", `${devices}`, "--console-node", `${console}`];
@@ -80,6 +90,15 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
     expect(ends.map(({ code, signal }) => [code, signal])).toEqual(ends.map(() => [0, null]));
     expect(ends[0]!.stdout).toContain("verdict pass");
     expect(ends[1]!.stdout).toBe("");
+  }, 60_000);
+
+  test("the PCI host bridge is found from the other node, by ports and by memory", async () => {
+    using folder = temporaryFolder();
+    const kernel = join(folder.path, "guest.elf");
+    writeFileSync(kernel, tinyGuest(findBridge));
+    const nodes = commands(await localPeers(2), kernel, 1, 0).map((args) => start(args));
+    const ends = await Promise.all(nodes.map((node) => node.finished));
+    expect(ends.map(({ code, signal }) => [code, signal])).toEqual(ends.map(() => [0, null]));
   }, 60_000);
 
   // The routing table is made of these on every node, so they must not differ.

@@ -45,7 +45,7 @@ const Channel = struct {
     }
 
     /// What read-back shows: output, null count (none was written since the mode), access, mode.
-    fn status(self: *const Channel, now_ns: u64) u8 {
+    fn statusByte(self: *const Channel, now_ns: u64) u8 {
         const out: u8 = if (self.output(now_ns)) 0x80 else 0;
         const empty: u8 = if (self.loaded) 0 else 0x40;
         return out | empty | @as(u8, self.access) << 4 | @as(u8, self.mode) << 1;
@@ -141,7 +141,7 @@ pub const Pit = struct {
                 channel.latched = channel.count(now_ns);
             }
             if (value & 0x10 == 0 and channel.status_latched == null) {
-                channel.status_latched = channel.status(now_ns);
+                channel.status_latched = channel.statusByte(now_ns);
             }
         }
     }

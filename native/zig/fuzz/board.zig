@@ -54,10 +54,10 @@ pub fn run(_: std.mem.Allocator, input: []const u8) anyerror!void {
 
 fn access(case: *Case, source: *Source, effects: *Effects) void {
     const ports = [_]u16{
-        map.pm1a_event, map.probe_port, map.debug_exit_port, map.uart_port,
-        0x40,           0x61,           0x70,                0x20,
-        0xa0,           0x4d0,          0x60,                0x92,
-        map.reset_port, map.crtc_port,       map.pci_address_port, map.pci_data_port,
+        map.pm1a_event, map.probe_port, map.debug_exit_port,  map.uart_port,
+        0x40,           0x61,           0x70,                 0x20,
+        0xa0,           0x4d0,          0x60,                 0x92,
+        map.reset_port, map.crtc_port,  map.pci_address_port, map.pci_data_port,
     };
     const places = [_]u64{
         map.io_apic_gpa,
