@@ -64,17 +64,21 @@ const pvhCode = hex(
     `31c0 e6f4 f4 b001 e6f4 f4 ${printing}`,
 );
 
+type Part = {
+  readonly gpa: number;
+  readonly virtual?: number;
+  readonly bytes: Uint8Array;
+  readonly memoryBytes?: number;
+};
+
 export type ElfInput = {
   readonly bits: 32 | 64;
   readonly entry: number;
-  readonly segments: readonly {
-    readonly gpa: number;
-    readonly virtual?: number;
-    readonly bytes: Uint8Array;
-    readonly memoryBytes?: number;
-  }[];
+  readonly segments: readonly Part[];
   readonly notes?: Uint8Array;
 };
+
+const kinds = { load: 1, note: 4 } as const;
 
 function word(fields: Fields, bits: 32 | 64, ...values: readonly number[]): Fields {
   return bits === 64 ? fields.u64(...values.map(BigInt)) : fields.u32(...values);
@@ -84,11 +88,8 @@ function word(fields: Fields, bits: 32 | 64, ...values: readonly number[]): Fiel
 export function elfFile(input: ElfInput): Uint8Array<ArrayBuffer> {
   const { bits, notes, segments } = input;
   const [head, row, machine] = bits === 64 ? [64, 56, 62] : [52, 32, 3];
-  const notesPart = { gpa: 0, bytes: notes ?? new Uint8Array(), kind: 4 };
-  const parts = [
-    ...segments.map((segment) => ({ ...segment, kind: 1 })),
-    ...(notes === undefined ? [] : [notesPart]),
-  ];
+  const parts: (readonly [number, Part])[] = segments.map((segment) => [kinds.load, segment]);
+  if (notes !== undefined) parts.push([kinds.note, { gpa: 0, bytes: notes }]);
   const file = new Fields()
     .u8(0x7f)
     .text("ELF")
@@ -98,11 +99,8 @@ export function elfFile(input: ElfInput): Uint8Array<ArrayBuffer> {
   word(file, bits, input.entry, head, 0).u32(0).u16(head, row, parts.length, 0, 0, 0);
   let at = alignUp(head + row * parts.length, 16);
   const contents = new Fields().zero(at - head - row * parts.length);
-  for (const { kind, gpa, bytes, ...more } of parts) {
-    const { virtual = gpa, memoryBytes: memory = bytes.length } = more as {
-      virtual?: number;
-      memoryBytes?: number;
-    };
+  for (const [kind, part] of parts) {
+    const { gpa, bytes, virtual = gpa, memoryBytes: memory = bytes.length } = part;
     file.u32(kind);
     if (bits === 64) file.u32(7).u64(...[at, virtual, gpa, bytes.length, memory, 16].map(BigInt));
     else file.u32(at, virtual, gpa, bytes.length, memory, 7, 16);
@@ -114,13 +112,9 @@ export function elfFile(input: ElfInput): Uint8Array<ArrayBuffer> {
 
 /** One ELF note; name and content are padded to four bytes. */
 export function noteOf(name: string, type: number, content: Uint8Array): Uint8Array {
-  const padded = (length: number) => alignUp(length, 4);
   const fields = new Fields().u32(name.length + 1, content.length, type);
-  fields.text(name, padded(name.length + 1));
-  return fields
-    .raw(content)
-    .zero(padded(content.length) - content.length)
-    .bytes();
+  fields.text(name, alignUp(name.length + 1, 4));
+  return fields.raw(content).zero(alignUp(content.length, 4) - content.length).bytes();
 }
 
 export function multibootHeaderOf(flags: number, addresses: readonly number[] = []): Uint8Array {

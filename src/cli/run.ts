@@ -9,7 +9,7 @@ import { builtinImages } from "../machine/builtin.ts";
 import { cpuidTable } from "../machine/cpuid.ts";
 import { MachineError } from "../machine/errors.ts";
 import { guestImages } from "../machine/guest.ts";
-import type { GuestImages } from "../machine/images.ts";
+import type { GuestImages, Module } from "../machine/images.ts";
 import { openDataPlane } from "../native/index.ts";
 import { probeHost } from "../native/probe.ts";
 import { findSelf, resolvePeers, type ResolvedPeer } from "../net/addresses.ts";
@@ -39,6 +39,10 @@ function numbers(counters: Counters): Record<string, number> {
   return Object.fromEntries(Object.entries(counters).map(([name, value]) => [name, Number(value)]));
 }
 
+function readModule({ file, text }: { readonly file: Named; readonly text: string }): Module {
+  return { name: file.value, text, bytes: readNamed(file) };
+}
+
 function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[]): GuestImages {
   const nodes = hellos.map(({ cpus, ramPages }) => ({ cpus, ramPages }));
   const { tscKhz } = agreement;
@@ -56,13 +60,10 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
       });
     }
     const { kernel, initrd, modules } = config.images;
-    const read = ({ file, text }: { readonly file: Named; readonly text: string }) => {
-      return { name: file.value, text, bytes: readNamed(file) };
-    };
     return guestImages({
       kernel: { name: kernel.value, bytes: readNamed(kernel) },
-      initrd: initrd === undefined ? undefined : read({ file: initrd, text: "" }),
-      modules: modules.map(read),
+      initrd: initrd === undefined ? undefined : readModule({ file: initrd, text: "" }),
+      modules: modules.map(readModule),
       commandLine: config.commandLine,
       append: config.append,
       nodes,

@@ -105,11 +105,12 @@ test("devices and console are on a node that exists", () => {
   expect(() => readRunConfig({ ...peers, "device-node": "3" }, {})).toThrow("from 0 to 2");
 });
 
+function modules(flags: Record<string, string>) {
+  const { images } = readRunConfig({ kernel: "k", ...flags }, {});
+  return images?.modules.map(({ file, text }) => [file.value, text]);
+}
+
 test("modules are files, each with what the kernel is told of it", () => {
-  const modules = (flags: Record<string, string>) =>
-    readRunConfig({ kernel: "k", ...flags }, {}).images?.modules.map(({ file, text }) => {
-      return [file.value, text];
-    });
   expect(modules({})).toEqual([]);
   expect(modules({ modules: "a" })).toEqual([["a", ""]]);
   const expected = [

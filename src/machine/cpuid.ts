@@ -51,8 +51,8 @@ const masks: readonly {
  * monitor (5), performance monitoring (0xA, 0x80000022), resource control (0xF, 0x10), SGX (0x12),
  * trace (0x14), rates (0x15, 0x16), tiles (0x1D, 0x1E), SVM (0x8000000A), IBS (0x8000001B),
  * the host's topology (0xB, 0x1F, 0x8000001D, 0x8000001E, 0x80000026), memory encryption
- * (0x8000001F), quality of service (0x80000020), and what later processors bring: a leaf that nobody
- * here knows cannot be intersected.
+ * (0x8000001F), quality of service (0x80000020), and what later processors bring: a leaf that
+ * nobody here knows cannot be intersected.
  */
 const shown = new Set([
   0x0, 0x1, 0x2, 0x4, 0x6, 0x7, 0xd, 0x8000_0000, 0x8000_0001, 0x8000_0002, 0x8000_0003,
@@ -172,8 +172,9 @@ function hypervisor(leaves: Map<string, Leaf>): void {
 }
 
 /**
- * The rates of the TSC and of the local APIC's timer in kHz: VMware's leaf, which FreeBSD and others
- * read under any hypervisor. Intel's 0x15 would have to call the timer's 1 GHz the crystal, and of
+ * The rates of the TSC and of the local APIC's timer in kHz: VMware's leaf, which FreeBSD and
+ * others read under any hypervisor. Intel's 0x15 would have to call the timer's 1 GHz the crystal,
+ * and of
  * that Linux takes multiples by a product of 32 bits, which leaves an error of 100 ppm at some
  * rates: too much for a clock that is then believed. Linux gets `tsc_early_khz` instead.
  */

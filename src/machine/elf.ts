@@ -1,6 +1,7 @@
 /**
- * @module What a boot loader wants of a little-endian x86 ELF file (System V gABI, chapter 5; 32-bit
- * for the i386, 64-bit for x86-64): what to load, where to enter, and the notes that say more.
+ * @module What a boot loader wants of a little-endian x86 ELF file (System V gABI, chapter 5;
+ * 32-bit for the i386, 64-bit for x86-64): what to load, where to enter, and the notes that say
+ * more.
  */
 
 import { viewOf } from "./bytes.ts";

@@ -1,4 +1,4 @@
-/** @module What every guest finds below 1 MiB, whatever its boot protocol: a PC's firmware tables. */
+/** @module What every guest finds below 1 MiB, however it is booted: ACPI and MP tables. */
 
 import { acpiTables } from "./acpi/index.ts";
 import { boot, type NodeShare } from "./map.ts";

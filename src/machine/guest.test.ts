@@ -41,15 +41,21 @@ function moduleOf(name: string, length: number) {
   return { name, text: "", bytes: new Uint8Array(length) };
 }
 
+/** Mode, address and EAX of the boot processor. */
+function start(bytes: Uint8Array<ArrayBuffer>) {
+  const { mode, ripU64, raxU64 } = images(bytes).boot;
+  return [mode, Number(ripU64), Number(raxU64)];
+}
+
+function line(bytes: Uint8Array<ArrayBuffer>, more: Partial<GuestFiles> = {}) {
+  return images(bytes, more).commandLine;
+}
+
 const tuned = defaultCommandLine(2_500_000, 1);
 const linuxNote = noteOf("Linux", 0x101, Uint8Array.of(0, 0, 0, 0));
 const entry = base + headBytes;
 
 test("the bytes say how to enter, 64-bit or 32-bit", () => {
-  const start = (bytes: Uint8Array<ArrayBuffer>) => {
-    const { mode, ripU64, raxU64 } = images(bytes).boot;
-    return [mode, Number(ripU64), Number(raxU64)];
-  };
   expect(start(bzImageOf(content))).toEqual(["long", 16 * mib + 0x200, 0]);
   expect(start(elfOf(16 * mib, content))).toEqual(["long", 16 * mib, 0]);
   expect(start(pvhElf(64))).toEqual(["protected", entry, 0]);
@@ -71,16 +77,13 @@ test("a packed kernel is unpacked first", () => {
 });
 
 test("an entry where the kernel believes to be is translated, a physical one is taken", () => {
-  const at = (bytes: Uint8Array<ArrayBuffer>) => Number(images(bytes).boot.ripU64);
-  expect(at(multibootElf(32, 0, 0xc010_0000))).toBe(entry);
+  expect(start(multibootElf(32, 0, 0xc010_0000))[1]).toBe(entry);
   const high = { gpa: base, virtual: 0xc010_0000, bytes: new Uint8Array(64) };
   high.bytes.set(multibootHeaderOf(0));
-  expect(at(elfFile({ bits: 32, entry: base + 16, segments: [high] }))).toBe(base + 16);
+  expect(start(elfFile({ bits: 32, entry: base + 16, segments: [high] }))[1]).toBe(base + 16);
 });
 
 test("Linux gets the tuned command line, others none; it is added to or replaced", () => {
-  const line = (bytes: Uint8Array<ArrayBuffer>, more: Partial<GuestFiles> = {}) =>
-    images(bytes, more).commandLine;
   const bz = bzImageOf(content);
   expect(line(bz)).toBe(tuned);
   expect(line(bz, { append: "root=/dev/vda" })).toBe(`${tuned} root=/dev/vda`);

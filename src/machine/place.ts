@@ -1,6 +1,6 @@
 /**
- * @module Where a kernel and what goes with it lie in guest memory: the kernel where it wants to be,
- * modules behind it, and what the boot protocol tells it in one block below 1 MiB.
+ * @module Where a kernel and what goes with it lie in guest memory: the kernel where it wants to
+ * be, modules behind it, and what the boot protocol tells it in one block below 1 MiB.
  */
 
 import { alignUp } from "./bytes.ts";

@@ -1,7 +1,7 @@
 /**
  * @module ELF kernels with a PVH entry (Xen, docs/misc/pvh.pandoc and
- * xen/include/public/arch-x86/hvm/start_info.h): a note names a 32-bit entry, EBX points to what the
- * kernel is told. Linux, FreeBSD, Xen itself and most unikernels have one.
+ * xen/include/public/arch-x86/hvm/start_info.h): a note names a 32-bit entry, EBX points to what
+ * the kernel is told. Linux, FreeBSD, Xen itself and most unikernels have one.
  */
 
 import { Fields, viewOf } from "./bytes.ts";

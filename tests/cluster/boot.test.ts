@@ -29,12 +29,10 @@ async function told(kernel: Uint8Array, nodes: number) {
   const peers = (await freePorts(nodes)).map((port) => `127.0.0.1:${port}`);
   const files = ["--kernel", kernelPath, "--initrd", initrdPath];
   const words = ["--modules", `${secondPath} two words`, "--append", "one=1 two"];
+  const common = ["run", "-v", "--local-memory", `${megabytes}M`, "--silence", "20000"];
+  const own = [...common, ...files, ...words];
   const started = peers.map((self, node) =>
-    start([
-      ...["run", "-v", "--local-memory", `${megabytes}M`, "--silence", "20000"],
-      ...["--peers", peers.join(","), "--self", self],
-      ...(node === 0 ? [...files, ...words] : []),
-    ]),
+    start([...(node === 0 ? own : common), "--peers", peers.join(","), "--self", self]),
   );
   const ends = await Promise.all(started.map((node) => node.finished));
   for (const { code, signal, stderr } of ends) {

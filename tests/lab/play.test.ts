@@ -165,8 +165,8 @@ test("the built-in guest needs no questions, and its verdict counts", async () =
 });
 
 test("a guest without a shell is watched, then ended from the console", async () => {
-  const shows = () => ["one", "two"].map((word) => ({ pattern: RegExp(word), meaning: word }));
-  const watched = { commandLine: "quiet", shows };
+  const shown = ["one", "two"].map((word) => ({ pattern: RegExp(word), meaning: word }));
+  const watched = { commandLine: "quiet", shows: () => shown };
   const scenario: Scenario = { ...short, guest: "watched", watched, questions: [] };
   expect(hostCommand(scenario, 0)).toContain("--kernel /images/vmlinuz --command-line 'quiet'");
   expect((await withFake("watched", scenario)).outcome).toMatchObject({ ok: true, reason: "" });

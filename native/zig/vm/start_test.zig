@@ -1,5 +1,5 @@
-//! How the boot processor starts, by what it finds: registers in protected mode as PVH and multiboot
-//! want them, and start states that are none.
+//! How the boot processor starts, by what it finds: registers in protected mode as PVH and
+//! multiboot want them, and start states that are none.
 
 const std = @import("std");
 const abi = @import("../abi.zig");

@@ -73,7 +73,7 @@ export type Scenario = {
   readonly questions: readonly Asked[];
   /** How often the Linux guest starts anew once it has answered; not at all when left out. */
   readonly reboots?: number;
-  /** Limits of the watchdog outside: for the boot (the threads, each thing shown), and each answer. */
+  /** Limits of the watchdog outside: for the boot (threads, each thing shown), each answer. */
   readonly bootSeconds: number;
   readonly answerSeconds: number;
 };
