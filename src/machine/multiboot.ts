@@ -1,7 +1,7 @@
 /**
  * @module Multiboot 1 kernels (Multiboot Specification 0.6.96): a header in the first 8 KiB,
- * entered in 32-bit protected mode with EBX at what the kernel is told. Where to load is said by the
- * ELF file, or by the header itself ("a.out kludge"), which then counts whatever the file is.
+ * entered in 32-bit protected mode with EBX at what the kernel is told. Where to load is said by
+ * the ELF file, or by the header itself ("a.out kludge"), which then counts whatever the file is.
  */
 
 import { Fields, viewOf } from "./bytes.ts";
