@@ -28,13 +28,14 @@ giantvm on each. Without a scenario Debian's kernel boots over them to a shell o
   --kernel NAME   the guest's: ${kernelNames.join(", ")} or a file (${defaultKernel})
   --reboots N     how often the guest starts anew once it has answered
   --runs N        plays the scenario so often, until it fails
+  --patience N    waits so many times longer for everything, on a busy machine
   --logs          the hosts' logs and the guest's console run along
   --list          the scenarios
 `;
 
 const hostsMax = 8;
 const cpusMax = 64;
-const valued = ["hosts", "cpus", "host-cpus", "kernel", "reboots", "runs"] as const;
+const valued = ["hosts", "cpus", "host-cpus", "kernel", "reboots", "runs", "patience"] as const;
 const switches = ["logs", "list", "help"] as const;
 type Valued = (typeof valued)[number];
 type Switch = (typeof switches)[number];
@@ -126,11 +127,13 @@ function changed(words: Words, scenario: Scenario, folder: string): Scenario {
   const nodeCpus = readNodes(words, scenario);
   const hostCpus = count("host-cpus", values.get("host-cpus"), 1, cpusMax);
   const reboots = count("reboots", values.get("reboots"), 0, 1000);
+  const patience = count("patience", values.get("patience"), 1, 100);
   const kernel = values.get("kernel");
   return {
     ...(nodeCpus === undefined ? scenario : onNodes(scenario, nodeCpus)),
     ...(hostCpus === undefined ? {} : { hostCpus }),
     ...(reboots === undefined ? {} : { reboots }),
+    ...(patience === undefined ? {} : { patience }),
     ...(kernel === undefined ? {} : { kernel: kernelOf(kernel, folder) }),
   };
 }

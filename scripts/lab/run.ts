@@ -73,7 +73,7 @@ const endKey = "\x01x";
 
 /** The most an attempt may take: all its watchdogs, one after the other. */
 export function attemptSeconds(scenario: Scenario): number {
-  const { bootSeconds, answerSeconds, reboots = 0 } = scenario;
+  const { bootSeconds, answerSeconds, reboots = 0, patience = 1 } = scenario;
   const sum = (questions: readonly Question[]) =>
     questions.reduce((all, { seconds = answerSeconds }) => all + answerSeconds + seconds, 0);
   const questions = questionsOf(scenario);
@@ -81,7 +81,7 @@ export function attemptSeconds(scenario: Scenario): number {
   // Native threads are asked for their time and awaited, five times in all.
   const fixed = hostUpSeconds + powerOffSeconds + whereSeconds + 5 * answerSeconds;
   const looks = scenario.watched?.shows(cpusOf(scenario.nodes)).length ?? 1;
-  return fixed + looks * bootSeconds + sum(questions) + reboots * again;
+  return patience * (fixed + looks * bootSeconds + sum(questions) + reboots * again);
 }
 
 export class Run {
@@ -311,7 +311,8 @@ export class Run {
    * Awaits what a host should print, or learns that it will not come: the time is over, a host is
    * gone, or giantvm ended (which is what is wanted only at the very end).
    */
-  async #within<T>(seconds: number, failure: string, wanted: Promise<T>, last = false) {
+  async #within<T>(usual: number, failure: string, wanted: Promise<T>, last = false) {
+    const seconds = usual * (this.#scenario.patience ?? 1);
     const { promise: over, resolve } = Promise.withResolvers<"over">();
     const timer = setTimeout(() => resolve("over"), seconds * 1000);
     const ended = Promise.race(this.hosts.map((host) => host.result())).then(

@@ -23,8 +23,8 @@ test("without a scenario a shell over two hosts, on the machine that is asked fo
 });
 
 test("a scenario on other hosts is asked what fits them", () => {
-  const scenario = scenarioOf("pair", "--cpus", "1,2", "--reboots", "3");
-  expect(scenario).toMatchObject({ name: "pair", reboots: 3 });
+  const scenario = scenarioOf("pair", "--cpus", "1,2", "--reboots", "3", "--patience=4");
+  expect(scenario).toMatchObject({ name: "pair", reboots: 3, patience: 4 });
   const [cpus, numa] = questionsOf(scenario);
   expect("3").toMatch(cpus!.answer);
   expect("0 126000\n1-2 127000").toMatch(numa!.answer);

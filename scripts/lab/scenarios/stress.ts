@@ -32,7 +32,7 @@ function stressAppTest(seconds: number): Asked {
   return (nodes) => ({
     command:
       `stressapptest -M 8 -s ${seconds} -m 2 -i 1 --cc_test --cc_line_count 2 ` +
-      "--cc_inc_count 100 --no_timestamps --pause_delay 10000 2>&1",
+      "--cc_inc_count 100 --pause_delay 10000 2>&1",
     answer: /^Status: PASS/m,
     meaning: `stressapptest for ${seconds} s: 0 hardware incidents, 0 errors`,
     seconds: limit(seconds, nodes.length),

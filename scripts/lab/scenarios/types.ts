@@ -76,6 +76,8 @@ export type Scenario = {
   /** Limits of the watchdog outside: for the boot (threads, each thing shown), each answer. */
   readonly bootSeconds: number;
   readonly answerSeconds: number;
+  /** All limits are so many times longer, for a machine that is busy otherwise; 1 when left out. */
+  readonly patience?: number;
 };
 
 export const hostMemoryMb = 2200;
