@@ -1,6 +1,6 @@
 //! How the board wakes the thread of a PCI device: the guest's store to the device's BAR rings, the
-//! thread looks at what there is to do, and sleeps when that is nothing. A ring between its look and
-//! its sleep is not slept through.
+//! thread looks at what there is to do, and sleeps when that is nothing. A ring between its look
+//! and its sleep is not slept through.
 
 const std = @import("std");
 const linux = @import("../sys/linux.zig");

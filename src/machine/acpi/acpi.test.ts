@@ -19,6 +19,13 @@ function sum(bytes: Uint8Array): number {
   return bytes.reduce((total, byte) => total + byte, 0) & 0xff;
 }
 
+/** Lower halves of the addresses in an RSDT or XSDT. */
+function addresses(bytes: Uint8Array, entryBytes: number): readonly number[] {
+  return Array.from({ length: (bytes.length - 36) / entryBytes }, (_, i) =>
+    viewOf(bytes).getUint32(36 + i * entryBytes, true),
+  );
+}
+
 test("every table sums to zero and the pointers lead to them", () => {
   const acpi = acpiTables(nodes);
   expect(sum(acpi.bytes.subarray(0, 20))).toBe(0);
@@ -36,10 +43,6 @@ test("every table sums to zero and the pointers lead to them", () => {
   expect(found).toEqual(["FACP", "APIC", "SRAT", "SLIT", "MCFG"]);
   // The same tables by 32-bit addresses.
   const rsdt = acpi.tables.get("RSDT")!;
-  const addresses = (bytes: Uint8Array, entryBytes: number) =>
-    Array.from({ length: (bytes.length - 36) / entryBytes }, (_, i) =>
-      viewOf(bytes).getUint32(36 + i * entryBytes, true),
-    );
   expect(addresses(rsdt, 4)).toEqual(addresses(acpi.tables.get("XSDT")!, 8));
   expect(at(BigInt(viewOf(acpi.bytes).getUint32(16, true))).subarray(0, rsdt.length)).toEqual(rsdt);
   const fadt = viewOf(acpi.tables.get("FACP")!);
