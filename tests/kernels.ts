@@ -114,7 +114,10 @@ export function elfFile(input: ElfInput): Uint8Array<ArrayBuffer> {
 export function noteOf(name: string, type: number, content: Uint8Array): Uint8Array {
   const fields = new Fields().u32(name.length + 1, content.length, type);
   fields.text(name, alignUp(name.length + 1, 4));
-  return fields.raw(content).zero(alignUp(content.length, 4) - content.length).bytes();
+  return fields
+    .raw(content)
+    .zero(alignUp(content.length, 4) - content.length)
+    .bytes();
 }
 
 export function multibootHeaderOf(flags: number, addresses: readonly number[] = []): Uint8Array {
