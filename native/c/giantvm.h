@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0xf24d3799168d6056)
+#define GVM_ABI UINT64_C(0x16e47e7c298d88e3)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);

@@ -102,6 +102,16 @@ pub const Counter = enum(u16) {
     disk_errors,
 };
 
+/// How the boot processor starts; what the registers below must hold is the boot protocol's affair.
+pub const BootMode = enum(u8) {
+    /// As after a SIPI: code at `rip`, a multiple of 4096 below 1 MiB, all else as INIT leaves it.
+    real = 0,
+    /// 32-bit protected mode, flat segments, no paging.
+    protected = 1,
+    /// 64-bit mode with the page tables at `cr3`.
+    long = 2,
+};
+
 pub const OpenOptions = struct {
     /// Address to bind the data socket to, textual.
     address: []const u8,
@@ -150,7 +160,18 @@ pub const Plan = struct {
     disks: []const PlanDisk = &.{},
 };
 pub const ImageOptions = struct { path: []const u8, read_only: bool };
-pub const Boot = struct { long_mode: bool, rip: u64, rsi: u64, rsp: u64, cr3: u64, gdt: u64 };
+pub const Boot = struct {
+    /// A BootMode.
+    mode: u8,
+    rip: u64,
+    rax: u64,
+    rbx: u64,
+    rsi: u64,
+    rsp: u64,
+    cr3: u64,
+    /// Four descriptors, of which 0x10 is code and 0x18 data of the mode.
+    gdt: u64,
+};
 /// Answer to gvm_facts.
 pub const Facts = struct {
     vendor: []const u8,
@@ -317,7 +338,7 @@ pub const hash: u64 = blk: {
             state = mix(mix(state, field.name), @typeName(field.type));
         }
     }
-    for (.{ EventKind, Counter }) |E| {
+    for (.{ EventKind, Counter, BootMode }) |E| {
         for (@typeInfo(E).@"enum".fields) |field| {
             state = mix(state, std.fmt.comptimePrint("{s}={d}", .{ field.name, field.value }));
         }

@@ -36,6 +36,7 @@ fn typescript() []const u8 {
     for (abi.functions) |f| out = out ++ symbol(f);
     out = out ++ "} as const;\n";
     out = out ++ enumeration("EventKind", abi.EventKind) ++ enumeration("Counter", abi.Counter);
+    out = out ++ enumeration("BootMode", abi.BootMode);
     for (abi.configurations) |C| out = out ++ configuration(C);
     return out;
 }

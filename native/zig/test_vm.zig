@@ -3,6 +3,7 @@
 comptime {
     _ = @import("vm/exit.zig");
     _ = @import("vm/exit_test.zig");
+    _ = @import("vm/start_test.zig");
     _ = @import("vm/hostile_test.zig");
     _ = @import("vm/machine_test.zig");
     _ = @import("vm/long_test.zig");

@@ -18,12 +18,16 @@ export function hostCommand(scenario: Scenario, node: number): string {
   if (share === undefined) throw new RangeError(`${scenario.name} has no node ${node}`);
   const { guest } = scenario;
   if (typeof guest === "object") return threadsCommand(scenario, guest, node, silenceMs);
+  const line = shellQuoted(scenario.watched?.commandLine ?? "");
+  const files = {
+    linux: "--kernel /images/vmlinuz --initrd /images/guest.cpio",
+    // Short checks: a fault costs ten times what it does on a real host.
+    builtin: "--scale 5",
+    watched: `--kernel /images/vmlinuz --command-line ${line}`,
+  };
   const words = [
     `giantvm run -v --local-cpu ${share.cpus} --local-memory ${share.memory}`,
-    guest === "linux"
-      ? "--kernel /images/vmlinuz --initrd /images/guest.cpio"
-      : // Short checks: a fault costs ten times what it does on a real host.
-        "--scale 5",
+    files[guest],
     `--silence ${silenceMs} --report /tmp/report`,
   ];
   if (scenario.disk === true) words.push(`--disk path=${diskPath}`);

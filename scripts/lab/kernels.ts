@@ -3,11 +3,11 @@
  * its kind that apt offers; what was unpacked once is used again, so a second run asks nothing.
  */
 
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readBzImage } from "../../src/machine/bzimage.ts";
-import { isElf } from "../../src/machine/elf.ts";
 import { MachineError } from "../../src/machine/errors.ts";
+import { checkKernel } from "../../src/machine/guest.ts";
 import { cache, LabMissing, output, unpacked, updateLists } from "./apt.ts";
 
 type Kind = {
@@ -78,16 +78,51 @@ export function debianKernel(name: string, say: (line: string) => void): Kernel 
   return { folder, release, vmlinuz: join(folder, "boot", `vmlinuz-${release}`) };
 }
 
-/** The image of a guest's kernel: one of Debian's by its name, or a file. */
+type Other = { readonly package: string; readonly file: RegExp };
+
+/** Kernels of Debian's that are not Linux. */
+const others: ReadonlyMap<string, Other> = new Map([
+  ["memtest86+", { package: "memtest86+", file: /^(memtest86\+|mt86\+)x64(\.bin)?$/ }],
+  ["xen", { package: "xen-hypervisor-4.17-amd64", file: /^xen-[\d.]+-amd64\.gz$/ }],
+]);
+
+/** @throws LabMissing when the package cannot be had or holds no such file. */
+function otherKernel(name: string, other: Other, say: (line: string) => void): string {
+  const folder = join(unpacked(other.package, say, "boot"), "boot");
+  const file = readdirSync(folder).find((each) => other.file.test(each));
+  if (file === undefined) throw new LabMissing(`${other.package} does not hold ${name}'s kernel`);
+  return join(folder, file);
+}
+
+/** The kernel proper out of a bzImage, as ELF file beside it. */
+function vmlinux({ folder, vmlinuz }: Kernel): string {
+  const path = join(folder, "vmlinux");
+  if (existsSync(path)) return path;
+  const { payload } = readBzImage(new Uint8Array(readFileSync(vmlinuz)), vmlinuz);
+  if (payload === undefined) throw new LabMissing(`${vmlinuz} cannot be unpacked`);
+  writeFileSync(path, payload);
+  return path;
+}
+
+const unpackedSuffix = "-vmlinux";
+
+/**
+ * The image of a guest's kernel: one of Debian's by its name, with "-vmlinux" unpacked, or a file.
+ * @throws LabMissing when its package cannot be had.
+ */
 export function kernelImage(name: string, say: (line: string) => void): string {
-  return kinds.has(name) ? debianKernel(name, say).vmlinuz : name;
+  const other = others.get(name);
+  if (other !== undefined) return otherKernel(name, other, say);
+  if (kinds.has(name)) return debianKernel(name, say).vmlinuz;
+  const packed = name.slice(0, -unpackedSuffix.length);
+  const isUnpacked = name.endsWith(unpackedSuffix) && kinds.has(packed);
+  return isUnpacked ? vmlinux(debianKernel(packed, say)) : name;
 }
 
 /** Why a file is no kernel that could boot; undefined when it may be one. */
 export function kernelFault(path: string): string | undefined {
   try {
-    const bytes = new Uint8Array(readFileSync(path));
-    if (!isElf(bytes)) readBzImage(bytes, path);
+    checkKernel({ name: path, bytes: new Uint8Array(readFileSync(path)) });
     return undefined;
   } catch (error) {
     if (error instanceof MachineError) return error.message;

@@ -174,6 +174,6 @@ export function machineOf({ nodes, kernel, guest }: Scenario): string {
   const cpus = nodes.map((node) => node.cpus).join("+");
   const hosts = `${nodes.length} host${nodes.length > 1 ? "s" : ""}`;
   if (typeof guest === "object") return hosts;
-  const what = guest === "linux" ? `, ${kernel ?? defaultKernel}` : "";
+  const what = guest !== "builtin" ? `, ${kernel ?? defaultKernel}` : "";
   return `${hosts}, vCPUs ${cpus}${what}`;
 }

@@ -13,6 +13,7 @@ import { Host } from "./host.ts";
 import type { Packages } from "./packages.ts";
 import { counterKey, narrated, pulseLine } from "./pulse.ts";
 import {
+  cpusOf,
   hostMemoryMb,
   type NativeThreads,
   type Question,
@@ -67,6 +68,8 @@ const mtu = 9000;
 const pulseMs = 5000;
 /** For node 0 to say where its vCPUs are, when the guest is given up. */
 const whereSeconds = 10;
+/** Ctrl-A x: ends the VM on all nodes. */
+const endKey = "\x01x";
 
 /** The most an attempt may take: all its watchdogs, one after the other. */
 export function attemptSeconds(scenario: Scenario): number {
@@ -77,7 +80,8 @@ export function attemptSeconds(scenario: Scenario): number {
   const again = bootSeconds + answerSeconds + sum(questions.filter((each) => each.again));
   // Native threads are asked for their time and awaited, five times in all.
   const fixed = hostUpSeconds + powerOffSeconds + whereSeconds + 5 * answerSeconds;
-  return patience * (fixed + bootSeconds + sum(questions) + reboots * again);
+  const looks = scenario.watched?.shows(cpusOf(scenario.nodes)).length ?? 1;
+  return patience * (fixed + looks * bootSeconds + sum(questions) + reboots * again);
 }
 
 export class Run {
@@ -144,6 +148,7 @@ export class Run {
     const { guest } = this.#scenario;
     if (guest === "linux") await this.#linux();
     else if (guest === "builtin") await this.#builtin();
+    else if (guest === "watched") await this.#watch();
     else await this.#native(guest);
     const codes = await this.#within(
       powerOffSeconds,
@@ -215,6 +220,22 @@ export class Run {
       throw new Failed(`the guest did not pass: ${failed ?? ""}`);
     }
     this.#progress.say(`the built-in guest passed (${this.#elapsed()})`);
+  }
+
+  /** A guest that answers nobody. */
+  async #watch(): Promise<void> {
+    const { watched, nodes, bootSeconds } = this.#scenario;
+    const started = performance.now();
+    const { console } = this.#first();
+    let from = 0;
+    for (const { pattern, meaning } of watched?.shows(cpusOf(nodes)) ?? []) {
+      const failure = `the console does not show that ${meaning}`;
+      const seen = await this.#within(bootSeconds, failure, console.wait(pattern, from));
+      from += (seen.index ?? 0) + seen[0].length;
+      this.#progress.say(`the console shows that ${meaning} (${this.#elapsed()})`);
+    }
+    this.bootSeconds = (performance.now() - started) / 1000;
+    this.#first().type(endKey);
   }
 
   /** Native threads instead of a guest. */

@@ -2,14 +2,15 @@
 
 import { writeFileSync } from "node:fs";
 import { diskText } from "../config/disks.ts";
-import { readNamed } from "../config/files.ts";
+import { type Named, readNamed } from "../config/files.ts";
 import { peerLabel } from "../config/peers.ts";
 import { checkImages, readRunConfig, type RunConfig } from "../config/run.ts";
 import { scratchDevice, type SlowDevice } from "../devices/scratch.ts";
 import { builtinImages } from "../machine/builtin.ts";
 import { cpuidTable } from "../machine/cpuid.ts";
 import { MachineError } from "../machine/errors.ts";
-import { type GuestImages, linuxImages } from "../machine/images.ts";
+import { guestImages } from "../machine/guest.ts";
+import type { GuestImages, Module } from "../machine/images.ts";
 import { monotonicNs } from "../native/clock.ts";
 import { openDataPlane } from "../native/index.ts";
 import { probeHost } from "../native/probe.ts";
@@ -42,6 +43,10 @@ function numbers(counters: Counters): Record<string, number> {
   return Object.fromEntries(Object.entries(counters).map(([name, value]) => [name, Number(value)]));
 }
 
+function readModule({ file, text }: { readonly file: Named; readonly text: string }): Module {
+  return { name: file.value, text, bytes: readNamed(file) };
+}
+
 function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[]): GuestImages {
   const nodes = hellos.map(({ cpus, ramPages }) => ({ cpus, ramPages }));
   const { tscKhz } = agreement;
@@ -58,10 +63,12 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
         append: config.append ?? "",
       });
     }
-    const { kernel, initrd } = config.images;
-    return linuxImages({
+    const { kernel, initrd, modules } = config.images;
+    return guestImages({
       kernel: { name: kernel.value, bytes: readNamed(kernel) },
-      initrd: initrd === undefined ? undefined : readNamed(initrd),
+      initrd: initrd === undefined ? undefined : readModule({ file: initrd, text: "" }),
+      modules: modules.map(readModule),
+      commandLine: config.commandLine,
       append: config.append,
       nodes,
       tscKhz,

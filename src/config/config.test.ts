@@ -137,3 +137,32 @@ test("devices and console are on a node that exists", () => {
   expect([config.deviceNode, config.consoleNode]).toEqual([2, 1]);
   expect(() => readRunConfig({ ...peers, "device-node": "3" }, {})).toThrow("from 0 to 2");
 });
+
+function modules(flags: Record<string, string>) {
+  const { images } = readRunConfig({ kernel: "k", ...flags }, {});
+  return images?.modules.map(({ file, text }) => [file.value, text]);
+}
+
+test("modules are files, each with what the kernel is told of it", () => {
+  expect(modules({})).toEqual([]);
+  expect(modules({ modules: "a" })).toEqual([["a", ""]]);
+  const expected = [
+    ["/x/a", "one  two"],
+    ["b", ""],
+  ];
+  expect(modules({ modules: " /x/a  one  two , b" })).toEqual(expected);
+  for (const bad of ["", "a,", ",a", "a,,b"]) {
+    expect(() => modules({ modules: bad })).toThrow(`--modules "${bad}": give FILE or FILE TEXT`);
+  }
+  const folder = mkdtempSync(join(tmpdir(), "giantvm-config-"));
+  try {
+    const path = join(folder, "vm.toml");
+    writeFileSync(path, 'modules = ["/x/a one  two", "b"]\n');
+    expect(modules({ config: path })).toEqual(expected);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  for (const name of ["modules", "initrd", "command-line"]) {
+    expect(() => readRunConfig({ [name]: "x" }, {})).toThrow(`--${name} without --kernel`);
+  }
+});

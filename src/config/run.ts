@@ -19,6 +19,7 @@ export type RunConfig = {
   readonly images: Images;
   readonly append: string | undefined;
   readonly disks: readonly DiskConfig[];
+  readonly commandLine: string | undefined;
   readonly deviceNode: number;
   readonly consoleNode: number;
   readonly silenceMs: number;
@@ -38,7 +39,14 @@ export type RunConfig = {
 };
 
 /** What the guest is made of; undefined for the built-in one. */
-export type Images = { readonly kernel: Named; readonly initrd: Named | undefined } | undefined;
+export type Images =
+  | {
+      readonly kernel: Named;
+      readonly initrd: Named | undefined;
+      /** Further files, each with what the kernel is told of it. */
+      readonly modules: readonly { readonly file: Named; readonly text: string }[];
+    }
+  | undefined;
 
 /** The original's form: --local-cpu 16,start=0,iplist="10.0.0.1 10.0.0.2". */
 function expandOriginal(values: Values): void {
@@ -93,19 +101,37 @@ function imagesOf(values: Values): Images {
       `${builtin.where} and ${kernel.where} are both given: use one of them`,
     );
   }
-  if (initrd !== undefined && kernel === undefined) {
+  const modules = values.get("modules");
+  const orphan = initrd ?? modules ?? values.get("command-line");
+  if (orphan !== undefined && kernel === undefined) {
     throw new Failure(
       exitCode.usage,
-      `${initrd.where} without --kernel: name the kernel it belongs to`,
+      `${orphan.where} without --kernel: name the kernel it belongs to`,
     );
   }
-  return kernel === undefined ? undefined : { kernel, initrd };
+  return kernel === undefined ? undefined : { kernel, initrd, modules: modulesOf(modules) };
+}
+
+/** FILE[ TEXT],...: as QEMU takes them. */
+function modulesOf(entry: Named | undefined): readonly { file: Named; text: string }[] {
+  if (entry === undefined) return [];
+  return entry.value.split(",").map((item) => {
+    const [, value = "", text = ""] = /^\s*(\S*)\s*(.*?)\s*$/s.exec(item) ?? [];
+    if (value === "") {
+      throw new Failure(
+        exitCode.usage,
+        `${entry.where} "${entry.value}": give FILE or FILE TEXT, with commas between`,
+      );
+    }
+    return { file: { value, where: entry.where }, text };
+  });
 }
 
 /** For the node that loads the guest: its files are there. The other nodes need none. */
 export function checkImages(images: Images): void {
   readable(images?.kernel);
   readable(images?.initrd);
+  for (const { file } of images?.modules ?? []) readable(file);
 }
 
 function hiddenFeatures(entry: Named | undefined): readonly string[] {
@@ -146,6 +172,7 @@ export function readRunConfig(
     append: values.get("append")?.value,
     disks: disksOf(values.get("disk"), deviceNode),
     deviceNode,
+    commandLine: values.get("command-line")?.value,
     consoleNode: nodeNumber("console-node"),
     silenceMs: number("silence", 2000, 100, 600_000),
     joinMs: 1000 * number("join-timeout", 60, 1, 86_400),

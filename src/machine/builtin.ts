@@ -11,6 +11,7 @@ import { alignUp } from "./bytes.ts";
 import { MachineError } from "./errors.ts";
 import type { GuestImages } from "./images.ts";
 import {
+  apicTimerKhz,
   boot,
   gpaRanges,
   type NodeShare,
@@ -43,8 +44,6 @@ const info = {
   areaWords: 256,
 } as const;
 
-/** The local APIC's timer counts nanoseconds at divisor 1. */
-const apicTimerKhz = 1_000_000;
 const gigabyte = 1 << 30;
 const megabyte = 1 << 20;
 
@@ -188,6 +187,8 @@ export function builtinImages(input: BuiltinInput): GuestImages {
     boot: {
       mode: "long",
       ripU64: BigInt(layout.image),
+      raxU64: 0n,
+      rbxU64: 0n,
       rsiU64: BigInt(layout.info),
       rspU64: BigInt(boot.stackTop),
       cr3U64: BigInt(layout.pageTables),

@@ -45,11 +45,16 @@ function unpack(packed: Uint8Array<ArrayBuffer>): Uint8Array | undefined {
   }
 }
 
+/** Whether the file says that it follows Linux's boot protocol, whatever it is. */
+export function hasSetupHeader(bytes: Uint8Array): boolean {
+  return bytes.length >= 0x206 && viewOf(bytes).getUint32(0x202, true) === magic;
+}
+
 /** @throws MachineError when it is no bzImage with a 64-bit entry. */
 export function readBzImage(bytes: Uint8Array<ArrayBuffer>, name: string): BzImage {
   const view = viewOf(bytes);
-  if (bytes.length < 0x1000 || view.getUint32(0x202, true) !== magic) {
-    throw new MachineError(`${name} is neither a Linux bzImage nor an ELF kernel`);
+  if (bytes.length < 0x1000 || !hasSetupHeader(bytes)) {
+    throw new MachineError(`${name} is no Linux bzImage, or ends within its head`);
   }
   const version = view.getUint16(0x206, true);
   if (version < 0x20c || (view.getUint16(0x236, true) & canBeLoadedAbove4G) === 0) {

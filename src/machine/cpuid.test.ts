@@ -64,7 +64,34 @@ test("what must never be seen is not", () => {
   for (const leaf of [0x5, 0xa, 0x8000_000a, 0x8000_001e, 0x8000_0022]) {
     expect(find(table, leaf)).toEqual(entry(leaf));
   }
+  // A hypervisor, but none of the features by which a host writes into guest pages.
   expect(find(table, 0x4000_0001)).toEqual(entry(0x4000_0001));
+  const hypervisor = table.filter(({ leaf }) => leaf >>> 28 === 4);
+  expect(hypervisor.map(({ leaf }) => leaf)).toEqual([0x4000_0000, 0x4000_0001, 0x4000_0010]);
+});
+
+test("a leaf that nobody here knows is not shown", () => {
+  const later = [0x14, 0x1f, 0x24, 0x4000_0100, 0x8000_0026, 0x8000_0099, 0xc000_0001];
+  const table = cpuidTable({
+    hosts: [
+      host(
+        {},
+        later.map((leaf) => entry(leaf, { eax: all, ebx: all })),
+      ),
+    ],
+    nodes: oneNode,
+    hide: [],
+  });
+  expect(table.filter(({ leaf }) => later.includes(leaf))).toEqual([]);
+  expect(setIn(find(table, 7, 1).edx, [19])).toEqual([]);
+});
+
+test("the rates told are those of the first node's TSC and of the APIC's timer", () => {
+  const hosts = [host({ tscKhz: 2_494_141 }), host({ tscKhz: 2_494_140 })];
+  const table = cpuidTable({ hosts, nodes: [...oneNode, ...oneNode], hide: [] });
+  expect(find(table, 0x4000_0010)).toEqual(entry(0x4000_0010, { eax: 2_494_141, ebx: 1_000_000 }));
+  expect(find(table, 0x4000_0000).eax).toBe(0x4000_0010);
+  expect(table.some(({ leaf }) => leaf === 0x15 || leaf === 0x16)).toBe(false);
 });
 
 test("what Linux looks for is there", () => {
@@ -172,6 +199,39 @@ test("mixed vendors are refused", () => {
   const hosts = [host(), host({ vendor: "GenuineIntel" })];
   expect(() => cpuidTable({ hosts, nodes: oneNode, hide: [] })).toThrow("one VM needs one vendor");
 });
+
+/** vCPUs per node; each list is a machine. */
+const machines = [[1], [2], [3], [8], [1, 1], [2, 1], [3, 1], [1, 3], [4, 4, 2], [5, 3, 7], [255]];
+
+for (const vendor of ["AuthenticAMD", "GenuineIntel"]) {
+  test(`${vendor}: all leaves tell one topology, and no package spans two nodes`, () => {
+    for (const cpus of machines) {
+      const nodes = cpus.map((count) => ({ cpus: count, ramPages: 1 }));
+      const cache = entry(4, { eax: 0xfc1f_c121, flags: 1 });
+      const hosts = nodes.map(() => host({ vendor }, [cache]));
+      const table = cpuidTable({ hosts, nodes, hide: [] });
+      const width = find(table, 0xb, 1).eax;
+      const nodeOf = cpus.flatMap((count, node) => Array.from({ length: count }, () => node));
+      const packages = new Map<number, number>();
+      for (const [id, node] of nodeOf.entries()) {
+        expect(packages.get(id >> width) ?? node).toBe(node);
+        packages.set(id >> width, node);
+      }
+      // One thread a core; the packages' size; the end of the list.
+      expect([find(table, 0xb).eax, find(table, 0xb).ebx]).toEqual([0, 1]);
+      expect([0, 1, 2].map((index) => find(table, 0xb, index).ecx)).toEqual([0x100, 0x201, 2]);
+      const size = 2 ** width;
+      expect(find(table, 0xb, 1).ebx).toBe(size);
+      expect((find(table, 1).ebx >>> 16) & 0xff).toBe(Math.min(255, size));
+      expect((find(table, 1).edx >>> 28) & 1).toBe(width > 0 ? 1 : 0);
+      // Cores of a package less one, as far as six bits go; each cache is a vCPU's own.
+      expect(find(table, 4).eax >>> 26).toBe(Math.min(63, size - 1));
+      expect((find(table, 4).eax >>> 14) & 0xfff).toBe(0);
+      const extended = find(table, 0x8000_0008).ecx;
+      expect(extended).toBe(vendor === "AuthenticAMD" ? (width << 12) | (size - 1) : 0);
+    }
+  });
+}
 
 test("a package never spans two nodes", () => {
   expect([shift(1), shift(2), shift(3), shift(8)]).toEqual([0, 1, 2, 3]);

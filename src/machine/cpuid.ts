@@ -14,10 +14,11 @@ import {
   type Register,
 } from "./features.ts";
 import { MachineError } from "./errors.ts";
-import type { NodeShare } from "./map.ts";
+import { apicTimerKhz, type NodeShare } from "./map.ts";
 import { packageShift, topologyLeaves } from "./topology.ts";
 
 export type CpuidPolicy = {
+  /** In node order: the VM's TSC rate is the first one's. */
   readonly hosts: readonly HostFacts[];
   readonly nodes: readonly NodeShare[];
   /** Further names to hide: features or groups of features.ts ("xsave"). */
@@ -45,14 +46,18 @@ const masks: readonly {
   { leaf: 0x8000_0021, index: 0, of: ["eax"] },
 ];
 /**
- * Zero on every VM: performance monitoring (0xA, 0x80000022), monitor (5), resource control (0xF,
- * 0x10), SGX (0x12), processor trace (0x14), clock rates (0x15, 0x16), tiles (0x1D, 0x1E), SVM
- * (0x8000000A), IBS (0x8000001B), topology of the host (0x1F, 0x8000001D, 0x8000001E, 0x80000026),
- * memory encryption (0x8000001F), quality of service (0x80000020).
+ * What is told of the hosts: vendor, features, caches (2, 4, 0x80000005, 0x80000006), names, state
+ * (0xD), address sizes, 1 GiB TLB (0x80000019) and hints (0x8000001A, 0x80000021). Not told are
+ * monitor (5), performance monitoring (0xA, 0x80000022), resource control (0xF, 0x10), SGX (0x12),
+ * trace (0x14), rates (0x15, 0x16), tiles (0x1D, 0x1E), SVM (0x8000000A), IBS (0x8000001B),
+ * the host's topology (0xB, 0x1F, 0x8000001D, 0x8000001E, 0x80000026), memory encryption
+ * (0x8000001F), quality of service (0x80000020), and what later processors bring: a leaf that
+ * nobody here knows cannot be intersected.
  */
-const zeroed = new Set([
-  0x5, 0xa, 0xf, 0x10, 0x12, 0x14, 0x15, 0x16, 0x1d, 0x1e, 0x1f, 0x8000_000a, 0x8000_001b,
-  0x8000_001d, 0x8000_001e, 0x8000_001f, 0x8000_0020, 0x8000_0022, 0x8000_0026,
+const shown = new Set([
+  0x0, 0x1, 0x2, 0x4, 0x6, 0x7, 0xd, 0x8000_0000, 0x8000_0001, 0x8000_0002, 0x8000_0003,
+  0x8000_0004, 0x8000_0005, 0x8000_0006, 0x8000_0007, 0x8000_0008, 0x8000_0019, 0x8000_001a,
+  0x8000_0021,
 ]);
 
 function key(entry: { readonly leaf: number; readonly index: number }): string {
@@ -161,12 +166,20 @@ function put(leaves: Map<string, Leaf>, leaf: number, values: Partial<Registers>
  * interrupt remapping is, and skip the test of IRQ 0 (facts measured with Debian's 6.12).
  */
 function hypervisor(leaves: Map<string, Leaf>): void {
-  for (const [name, leaf] of leaves) {
-    if (leaf.leaf >= 0x4000_0000 && leaf.leaf < 0x5000_0000) leaves.delete(name);
-  }
   const [ebx, ecx, edx] = [0x4b4d_564b, 0x564b_4d56, 0x0000_004d];
-  put(leaves, 0x4000_0000, { eax: 0x4000_0001, ebx, ecx, edx });
+  put(leaves, 0x4000_0000, { eax: 0x4000_0010, ebx, ecx, edx });
   put(leaves, 0x4000_0001, {});
+}
+
+/**
+ * The rates of the TSC and of the local APIC's timer in kHz: VMware's leaf, which FreeBSD and
+ * others read under any hypervisor. Intel's 0x15 would have to call the timer's 1 GHz the crystal,
+ * and of
+ * that Linux takes multiples by a product of 32 bits, which leaves an error of 100 ppm at some
+ * rates: too much for a clock that is then believed. Linux gets `tsc_early_khz` instead.
+ */
+function rates(leaves: Map<string, Leaf>, tscKhz: number): void {
+  put(leaves, 0x4000_0010, { eax: tscKhz, ebx: apicTimerKhz });
 }
 
 function applyTopology(leaves: Map<string, Leaf>, policy: CpuidPolicy, amd: boolean): void {
@@ -181,7 +194,8 @@ function applyTopology(leaves: Map<string, Leaf>, policy: CpuidPolicy, amd: bool
   });
   change(leaves, 0x8000_0008, (leaf) => {
     const bits = Math.min(...policy.hosts.map((host) => host.physicalAddressBits));
-    leaf.eax = (leaf.eax & 0xff00) | bits;
+    // Without five-level paging addresses have 48 bits on every host.
+    leaf.eax = (48 << 8) | bits;
     leaf.ecx = amd ? ((shift << 12) | ((1 << shift) - 1)) >>> 0 : 0;
   });
   // No cache is shared between vCPUs, least of all between nodes.
@@ -191,7 +205,6 @@ function applyTopology(leaves: Map<string, Leaf>, policy: CpuidPolicy, amd: bool
   for (const leaf of leaves.values()) {
     if (leaf.leaf === 4) leaf.eax = ((leaf.eax & 0x3fff) | (((1 << shift) - 1) << 26)) >>> 0;
   }
-  for (const [name, leaf] of leaves) if (leaf.leaf === 0xb) leaves.delete(name);
   for (const leaf of topologyLeaves(shift)) leaves.set(key(leaf), { ...leaf });
 }
 
@@ -213,7 +226,7 @@ export function cpuidTable(policy: CpuidPolicy): readonly CpuidEntry[] {
   const noXsave = hidden.includes("xsave");
   for (const [name, leaf] of leaves) {
     if (noXsave && leaf.leaf === 0xd) leaves.delete(name);
-    if (zeroed.has(leaf.leaf)) leaves.delete(name);
+    if (!shown.has(leaf.leaf)) leaves.delete(name);
   }
   change(leaves, 1, (leaf) => {
     leaf.ecx = (leaf.ecx | (1 << 31) | (1 << 21)) >>> 0;
@@ -226,6 +239,7 @@ export function cpuidTable(policy: CpuidPolicy): readonly CpuidEntry[] {
     Object.assign(leaf, { eax: 0, ebx: 0, ecx: 0, edx: 1 << 8 }),
   );
   hypervisor(leaves);
+  rates(leaves, policy.hosts[0]?.tscKhz ?? 0);
   applyTopology(leaves, policy, amd);
   const sorted = [...leaves.values()].toSorted((a, b) => a.leaf - b.leaf || a.index - b.index);
   return withMaxima(sorted);

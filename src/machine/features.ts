@@ -70,6 +70,8 @@ export const features = {
   avxneconvert: at(7, "edx", 5, 1),
   amx_complex: at(7, "edx", 8, 1),
   avxvnniint16: at(7, "edx", 10, 1),
+  // Its leaf, 0x24, is not told.
+  avx10: at(7, "edx", 19, 1),
   svm: at(extended, "ecx", 2),
   ibs: at(extended, "ecx", 10),
   xop: at(extended, "ecx", 11),
@@ -125,6 +127,7 @@ export const groups = {
     "rdt_m",
     "rdt_a",
     "uintr",
+    "avx10",
     "amx_bf16",
     "amx_tile",
     "amx_int8",

@@ -6,43 +6,45 @@
  */
 
 import type { BootState } from "../node/dataplane.ts";
-import { acpiTables } from "./acpi/index.ts";
-import { alignUp } from "./bytes.ts";
 import { type BzImage, readBzImage } from "./bzimage.ts";
 import { e820 } from "./e820.ts";
 import { isElf, readElf } from "./elf.ts";
 import { MachineError } from "./errors.ts";
+import { firmware } from "./firmware.ts";
 import { boot, lowRamEnd, type NodeShare, ramBytes } from "./map.ts";
-import { mpTables } from "./mptables.ts";
 import { bootGdt, identityTables } from "./pagetables.ts";
+import { at, checkPlace, type Placed, placeBehind, placeElf, type Segment } from "./place.ts";
 import { zeroPage } from "./zeropage.ts";
 
-export type Segment = { readonly gpaU64: bigint; readonly bytes: Uint8Array };
 export type GuestImages = {
   readonly segments: readonly Segment[];
   readonly boot: BootState;
   readonly commandLine: string;
 };
 
+/** A file beside the kernel, and what the kernel is told of it. */
+export type Module = { readonly name: string; readonly text: string; readonly bytes: Uint8Array };
+
+/** What kernels of other protocols than Linux's are loaded with. */
+export type GuestInput = {
+  readonly kernel: { readonly name: string; readonly bytes: Uint8Array };
+  readonly modules: readonly Module[];
+  readonly commandLine: string;
+  readonly nodes: readonly NodeShare[];
+  /** Where the PCI devices are. */
+  readonly deviceNode: number;
+};
+
 export type LinuxInput = {
   readonly kernel: { readonly name: string; readonly bytes: Uint8Array<ArrayBuffer> };
   readonly initrd: Uint8Array | undefined;
-  /** undefined: the tuned default of `defaultCommandLine`. */
-  readonly append: string | undefined;
+  readonly commandLine: string;
   readonly nodes: readonly NodeShare[];
-  readonly tscKhz: number;
-  /** Where the PCI devices are; node 0 when nobody says. */
-  readonly deviceNode?: number;
+  /** Where the PCI devices are. */
+  readonly deviceNode: number;
 };
 
-type Kernel = {
-  readonly segments: readonly Segment[];
-  readonly entry: number;
-  readonly first: number;
-  /** First free byte behind all the kernel uses before it knows the memory map. */
-  readonly end: number;
-  readonly header: BzImage | undefined;
-};
+type Kernel = Placed & { readonly entry: number; readonly header: BzImage | undefined };
 
 const megabyte = 1 << 20;
 const memoryMin = 64 * megabyte;
@@ -65,20 +67,10 @@ export function defaultCommandLine(tscKhz: number, nodes: number): string {
 
 function elfKernel(bytes: Uint8Array, name: string, header: BzImage | undefined): Kernel {
   const elf = readElf(bytes, name);
-  const sorted = elf.segments.toSorted((a, b) => (a.gpaU64 < b.gpaU64 ? -1 : 1));
-  let end = 0;
-  for (const { gpaU64, memoryBytes } of sorted) {
-    if (Number(gpaU64) < end) throw new MachineError(`${name} loads two segments to one address`);
-    end = Number(gpaU64) + memoryBytes;
-  }
-  const first = Number(sorted[0]?.gpaU64);
-  return {
-    segments: elf.segments,
-    entry: Number(elf.entryU64),
-    first,
-    end: Math.max(end, first + (header?.initBytes ?? 0)),
-    header,
-  };
+  if (elf.bits !== 64) throw new MachineError(`${name} holds a 32-bit kernel: use a 64-bit one`);
+  const placed = placeElf(elf, name);
+  const end = Math.max(placed.end, placed.first + (header?.initBytes ?? 0));
+  return { ...placed, end, entry: Number(elf.entryU64), header };
 }
 
 function loadKernel(bytes: Uint8Array<ArrayBuffer>, name: string): Kernel {
@@ -95,20 +87,6 @@ function loadKernel(bytes: Uint8Array<ArrayBuffer>, name: string): Kernel {
   };
 }
 
-/** Behind the kernel, page-aligned; everything must lie in RAM below 3 GiB. */
-function placeInitrd(kernel: Kernel, length: number, ram: number): number {
-  const at = alignUp(kernel.end, megabyte);
-  const limit = Math.min(ram, lowRamEnd, (kernel.header?.initrdAddressMax ?? lowRamEnd - 1) + 1);
-  if (at + length > limit) {
-    const mib = (value: number) => Math.ceil(value / megabyte);
-    throw new MachineError(
-      `kernel and initrd need ${mib(at + length)} MiB of low memory and the guest has ` +
-        `${mib(limit)} MiB: raise --local-memory or shrink the initrd`,
-    );
-  }
-  return at;
-}
-
 function commandLineBytes(commandLine: string, header: BzImage | undefined): Uint8Array {
   const bytes = new TextEncoder().encode(`${commandLine}\0`);
   const max = Math.min(commandLineMax, header?.commandLineMax ?? commandLineMax);
@@ -122,15 +100,13 @@ function bootState(kernel: Kernel): BootState {
   return {
     mode: "long",
     ripU64: BigInt(kernel.entry),
+    raxU64: 0n,
+    rbxU64: 0n,
     rsiU64: BigInt(boot.zeroPage),
     rspU64: BigInt(boot.stackTop),
     cr3U64: BigInt(boot.pageTables),
     gdtU64: BigInt(boot.gdt),
   };
-}
-
-function at(gpa: number, bytes: Uint8Array): Segment {
-  return { gpaU64: BigInt(gpa), bytes };
 }
 
 /**
@@ -140,31 +116,31 @@ function at(gpa: number, bytes: Uint8Array): Segment {
 export function linuxImages(input: LinuxInput): GuestImages {
   const ram = ramBytes(input.nodes);
   if (ram < memoryMin) throw new MachineError("a Linux guest needs 64 MiB of memory or more");
-  const kernel = loadKernel(input.kernel.bytes, input.kernel.name);
-  if (kernel.first < megabyte) {
-    throw new MachineError(`${input.kernel.name} loads below 1 MiB, where the boot tables lie`);
-  }
-  const initrdBytes = input.initrd?.length ?? 0;
-  const initrdGpa = placeInitrd(kernel, initrdBytes, ram);
-  const commandLine = input.append ?? defaultCommandLine(input.tscKhz, input.nodes.length);
-  const acpi = acpiTables(input.nodes, input.deviceNode);
+  const { name } = input.kernel;
+  const kernel = loadKernel(input.kernel.bytes, name);
+  checkPlace(kernel, name, ram);
+  const initrds = [input.initrd ?? new Uint8Array()].filter(({ length }) => length > 0);
+  const limit = (kernel.header?.initrdAddressMax ?? lowRamEnd - 1) + 1;
+  const lengths = initrds.map(({ length }) => length);
+  const [initrdGpa = 0] = placeBehind(kernel, lengths, ram, limit);
+  const { commandLine } = input;
+  const tables = firmware(input.nodes, input.deviceNode);
   const page = zeroPage({
     setupHeader: kernel.header?.setupHeader ?? new Uint8Array(0),
     memory: e820(input.nodes),
     commandLineGpa: boot.commandLine,
-    initrdGpa: initrdBytes > 0 ? initrdGpa : 0,
-    initrdBytes,
-    rsdpGpa: acpi.rsdpGpa,
+    initrdGpa,
+    initrdBytes: input.initrd?.length ?? 0,
+    rsdpGpa: tables.rsdpGpa,
   });
   const segments = [
     at(boot.gdt, bootGdt()),
     at(boot.zeroPage, page),
     at(boot.pageTables, identityTables(boot.pageTables)),
     at(boot.commandLine, commandLineBytes(commandLine, kernel.header)),
-    at(acpi.gpa, acpi.bytes),
-    at(boot.mpTables, mpTables(input.nodes)),
-    ...kernel.segments.filter((segment) => segment.bytes.length > 0),
-    ...(input.initrd === undefined ? [] : [at(initrdGpa, input.initrd)]),
+    ...tables.segments,
+    ...kernel.segments,
+    ...initrds.map((bytes) => at(initrdGpa, bytes)),
   ];
   return { segments, boot: bootState(kernel), commandLine };
 }

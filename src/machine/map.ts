@@ -19,6 +19,8 @@ export const pitGsi = 2;
 export const ioApicGpa = 0xfec0_0000;
 export const ioApicPins = 24;
 export const localApicGpa = 0xfee0_0000;
+/** The local APIC's timer counts nanoseconds at divisor 1. */
+export const apicTimerKhz = 1_000_000;
 export const crtcPort = 0x3d4;
 export const debugExitPort = 0xf4;
 /** The test device of the built-in guest. */
@@ -49,6 +51,8 @@ export const boot = {
   zeroPage: 0x7000,
   pageTables: 0x9000,
   commandLine: 0x20000,
+  /** What PVH and multiboot kernels are told, in place of zero page and command line. */
+  startInfo: 0x20000,
   /** End of conventional memory; the kilobyte below 640 KiB stays reserved as on a PC. */
   conventionalEnd: 0x9fc00,
   acpiTables: 0xe0000,

@@ -31,9 +31,18 @@ export function identityTables(gpa: number): Uint8Array {
   return new Uint8Array(tables.buffer);
 }
 
-/** Null, unused, 64-bit code at 0x10, data at 0x18: the selectors the Linux boot protocol names. */
-export function bootGdt(): Uint8Array {
-  const code = 0x00af_9b00_0000_ffffn;
+/** Null, unused, code at 0x10, data at 0x18. */
+function gdtWith(codeU64: bigint): Uint8Array {
   const data = 0x00cf_9300_0000_ffffn;
-  return new Uint8Array(BigUint64Array.from([0n, 0n, code, data]).buffer);
+  return new Uint8Array(BigUint64Array.from([0n, 0n, codeU64, data]).buffer);
+}
+
+/** With 64-bit code: the selectors the Linux boot protocol names. */
+export function bootGdt(): Uint8Array {
+  return gdtWith(0x00af_9b00_0000_ffffn);
+}
+
+/** With 32-bit code: for kernels that load a segment before a table of their own. */
+export function bootGdt32(): Uint8Array {
+  return gdtWith(0x00cf_9b00_0000_ffffn);
 }

@@ -3,7 +3,7 @@
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 
-export const abiHashU64 = 0xf24d3799168d6056n;
+export const abiHashU64 = 0x16e47e7c298d88e3n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -127,6 +127,12 @@ export const counter = {
   diskErrors: 37,
 } as const;
 
+export const bootMode = {
+  real: 0,
+  protected: 1,
+  long: 2,
+} as const;
+
 export type OpenOptions = {
   readonly address: Uint8Array;
 };
@@ -226,8 +232,10 @@ export function wireImageOptions(value: ImageOptions): Wire {
 }
 
 export type Boot = {
-  readonly longMode: boolean;
+  readonly mode: number;
   readonly ripU64: bigint;
+  readonly raxU64: bigint;
+  readonly rbxU64: bigint;
   readonly rsiU64: bigint;
   readonly rspU64: bigint;
   readonly cr3U64: bigint;
@@ -235,5 +243,14 @@ export type Boot = {
 };
 
 export function wireBoot(value: Boot): Wire {
-  return [value.longMode, value.ripU64, value.rsiU64, value.rspU64, value.cr3U64, value.gdtU64];
+  return [
+    value.mode,
+    value.ripU64,
+    value.raxU64,
+    value.rbxU64,
+    value.rsiU64,
+    value.rspU64,
+    value.cr3U64,
+    value.gdtU64,
+  ];
 }

@@ -108,7 +108,7 @@ class NativeDataPlane implements DataPlane {
       (bytes, length) => this.#library.gvm_boot(this.#handle, bytes, length),
       abi.wireBoot({
         ...state,
-        longMode: state.mode === "long",
+        mode: abi.bootMode[state.mode],
       }),
     );
   }

@@ -318,7 +318,9 @@ export class Daemon {
           await dataPlane.load(segment.gpaU64, segment.bytes);
         }
         dataPlane.boot(images.boot);
-        this.#o.log.debug(`guest command line: ${images.commandLine}`);
+        if (images.commandLine !== "") {
+          this.#o.log.info(`guest command line: ${images.commandLine}`);
+        }
       }
       this.#step({ kind: "loaded" });
     } catch (error) {

@@ -66,10 +66,12 @@ export type NodePlan = {
   readonly disks: readonly DiskPlan[];
 };
 
-/** How the boot processor starts; long mode with the page tables at cr3, or real mode. */
+/** How the boot processor starts: abi.zig's BootMode and Boot say what each mode takes. */
 export type BootState = {
-  readonly mode: "long" | "real";
+  readonly mode: "long" | "protected" | "real";
   readonly ripU64: bigint;
+  readonly raxU64: bigint;
+  readonly rbxU64: bigint;
   readonly rsiU64: bigint;
   readonly rspU64: bigint;
   readonly cr3U64: bigint;

@@ -48,7 +48,13 @@ const cases: readonly {
     code: 2,
     says: "--initrd /etc: is a folder",
   },
-  { args: ["run", "--kernel", "/etc/passwd"], code: 2, says: "neither a Linux bzImage nor an ELF" },
+  { args: ["run", "--kernel", "/etc/passwd"], code: 2, says: "is no kernel known here: give a" },
+  {
+    args: ["run", "--kernel", "/etc/passwd", "--modules", "/no/such/module text"],
+    code: 2,
+    says: "--modules /no/such/module: there is no such file",
+  },
+  { args: ["run", "--command-line", "x"], code: 2, says: "--command-line without --kernel" },
   { args: ["run", "--builtin", "--kernel", "/etc/passwd"], code: 2, says: "use one of them" },
   { args: ["run", "--disk", "disk.img"], code: 2, says: "give path=FILE first" },
   {

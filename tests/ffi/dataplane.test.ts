@@ -44,6 +44,8 @@ async function guest(code: readonly number[]) {
   dataPlane.boot({
     mode: "real",
     ripU64: 0x1000n,
+    raxU64: 0n,
+    rbxU64: 0n,
     rsiU64: 0n,
     rspU64: 0n,
     cr3U64: 0n,

@@ -5,8 +5,9 @@
 
 import { viewOf } from "../../src/machine/bytes.ts";
 import { MachineError } from "../../src/machine/errors.ts";
-import { linuxImages } from "../../src/machine/images.ts";
+import { guestImages } from "../../src/machine/guest.ts";
 import type { Random } from "../../src/sim/random.ts";
+import { multibootElf, multibootFlat, pvhElf } from "../kernels.ts";
 import { bzImageOf, elfOf } from "../machine-images.ts";
 import { changedBytes, pick, some } from "./mutate.ts";
 
@@ -58,20 +59,42 @@ function changedHead(
   return out;
 }
 
-export function imagesTarget(random: Random): void {
+/** Heads of kernels with a 32-bit entry: every word of them is one that a loader may look at. */
+function otherKernel(random: Random): Uint8Array<ArrayBuffer> {
+  const bits = random.chance(50) ? 32 : 64;
+  const kind = random.below(3);
+  if (kind === 0) return pvhElf(bits);
+  return kind === 1 ? multibootElf(bits) : multibootFlat();
+}
+
+function linuxKernel(random: Random): Uint8Array<ArrayBuffer> {
   const content = new Uint8Array(64 + random.below(5000)).fill(0x90);
   let elf = elfOf(16 * mib, content, content.length + random.below(9000));
   if (random.chance(60)) elf = some(elf, random, (b, r) => changedHead(b, elfFields, r));
-  let bytes = elf;
-  if (random.chance(50)) {
-    bytes = bzImageOf(random.chance(50) ? Bun.gzipSync(elf) : changedBytes(elf, random));
-    if (random.chance(60)) bytes = some(bytes, random, (b, r) => changedHead(b, bzFields, r));
+  if (random.chance(50)) return elf;
+  const bytes = bzImageOf(random.chance(50) ? Bun.gzipSync(elf) : changedBytes(elf, random));
+  return random.chance(60) ? some(bytes, random, (b, r) => changedHead(b, bzFields, r)) : bytes;
+}
+
+export function imagesTarget(random: Random): void {
+  let bytes: Uint8Array<ArrayBuffer>;
+  if (random.chance(50)) bytes = linuxKernel(random);
+  else {
+    const words = Array.from({ length: 64 }, (_, i) => [4 * i, 4] as const);
+    bytes = some(otherKernel(random), random, (b, r) => changedHead(b, words, r));
   }
   if (random.chance(20)) bytes = Uint8Array.from(changedBytes(bytes, random));
-  const initrd = random.chance(50) ? new Uint8Array(3 * 4096) : undefined;
   const kernel = { name: "k", bytes };
+  const other = { name: "m", text: "", bytes: new Uint8Array(3 * 4096) };
+  const files = {
+    kernel,
+    initrd: random.chance(50) ? other : undefined,
+    modules: random.chance(20) ? [other, other] : [],
+    commandLine: undefined,
+    append: "x",
+  };
   try {
-    const { segments } = linuxImages({ kernel, initrd, append: "x", nodes, tscKhz: 2_000_000 });
+    const { segments } = guestImages({ ...files, nodes, deviceNode: 0, tscKhz: 2_000_000 });
     check(segments);
   } catch (error) {
     if (!(error instanceof MachineError)) throw error;

@@ -92,6 +92,21 @@ if (behaviour === "slow") {
       },
     },
   });
+} else if (behaviour.startsWith("watched")) {
+  await Bun.connect({
+    unix: path,
+    socket: {
+      open: (socket) => {
+        socket.write("\x1b[1;1Hone\x1b[2;1H");
+        if (behaviour === "watched") socket.write("two");
+      },
+      data: (_socket, bytes) => {
+        if (!bytes.toString().startsWith("\x01x")) return;
+        log("LAB-EXIT 0");
+        process.exit(0);
+      },
+    },
+  });
 } else if (behaviour === "hangs") {
   process.on("SIGTERM", () => {});
   setInterval(() => {}, 1000);

@@ -37,9 +37,9 @@ test.skipIf(found === undefined)(
     const images = linuxImages({
       kernel: { name: vmlinuz, bytes: new Uint8Array(readFileSync(vmlinuz)) },
       initrd: guestArchive({ vmlinuz, qemu, ...rest }),
-      append: defaultCommandLine(khz, nodes.length).replace("quiet", "loglevel=7"),
+      commandLine: defaultCommandLine(khz, nodes.length).replace("quiet", "loglevel=7"),
       nodes,
-      tscKhz: khz,
+      deviceNode: 0,
     });
     const folder = mkdtempSync(join(tmpdir(), "gvm-"));
     const machine = "-accel tcg -cpu max -smp 2 -m 256 -nodefaults -display none -serial stdio";

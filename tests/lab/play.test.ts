@@ -164,6 +164,16 @@ test("the built-in guest needs no questions, and its verdict counts", async () =
   expect(outcome.reason).toBe("the guest did not pass: check lock fail 0.00 us - lost");
 });
 
+test("a guest without a shell is watched, then ended from the console", async () => {
+  const shown = ["one", "two"].map((word) => ({ pattern: RegExp(word), meaning: word }));
+  const watched = { commandLine: "quiet", shows: () => shown };
+  const scenario: Scenario = { ...short, guest: "watched", watched, questions: [] };
+  expect(hostCommand(scenario, 0)).toContain("--kernel /images/vmlinuz --command-line 'quiet'");
+  expect((await withFake("watched", scenario)).outcome).toMatchObject({ ok: true, reason: "" });
+  const { outcome } = await withFake("watched-in-part", scenario);
+  expect(outcome.reason).toBe("the console does not show that two within 2 s");
+});
+
 test("native threads on two hosts: what they saw counts, on clocks that differ", async () => {
   const guest = { seed: 1, operationsPerThread: 1, pauseUs: 0 };
   const pair: Scenario = { ...short, guest, nodes: [...short.nodes, ...short.nodes] };

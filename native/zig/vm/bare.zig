@@ -75,16 +75,20 @@ pub const Bare = struct {
         for (entries) |entry| {
             std.mem.writeInt(u64, self.memory[@intCast(entry[0])..][0..8], entry[1], .little);
         }
-        const boot: abi.Boot = .{
-            .long_mode = true,
+        const boot = std.mem.zeroInit(abi.Boot, .{
             .rip = code_address,
-            .rsi = 0,
             .rsp = 0x8000,
             .cr3 = root,
-            .gdt = 0,
-        };
+        });
         try self.vcpu.setSregs(&state.longMode(&boot, bsp_apic_base));
-        try self.vcpu.setRegs(&state.longModeRegs(&boot));
+        try self.vcpu.setRegs(&state.flatRegs(&boot));
+    }
+
+    /// The same code in 32-bit protected mode without paging.
+    pub fn protectedMode(self: *Bare, eax: u32, ebx: u32) !void {
+        const boot = std.mem.zeroInit(abi.Boot, .{ .rip = code_address, .rax = eax, .rbx = ebx });
+        try self.vcpu.setSregs(&state.protectedMode(&boot, bsp_apic_base));
+        try self.vcpu.setRegs(&state.flatRegs(&boot));
     }
 
     pub fn step(self: *Bare) !exits.Exit {

@@ -1,10 +1,10 @@
-//! The agreed CPUID table with what differs per vCPU: APIC ids and the number of threads.
+//! The agreed CPUID table with what differs per vCPU: its APIC id.
 
 const std = @import("std");
 const abi = @import("../abi.zig");
 const kvm = @import("../sys/kvm.zig");
 
-pub fn fill(out: *kvm.Cpuid, entries: []const abi.CpuidEntry, apic_id: u32, total: usize) void {
+pub fn fill(out: *kvm.Cpuid, entries: []const abi.CpuidEntry, apic_id: u32) void {
     std.debug.assert(entries.len <= kvm.cpuid_entries_max);
     out.count = @intCast(entries.len);
     out.padding = 0;
@@ -18,15 +18,13 @@ pub fn fill(out: *kvm.Cpuid, entries: []const abi.CpuidEntry, apic_id: u32, tota
             .ecx = from.ecx,
             .edx = from.edx,
         };
-        patch(to, apic_id, total);
+        patch(to, apic_id);
     }
 }
 
-fn patch(entry: *kvm.CpuidEntry, apic_id: u32, total: usize) void {
-    const threads: u32 = @intCast(@min(total, 255));
+fn patch(entry: *kvm.CpuidEntry, apic_id: u32) void {
     switch (entry.function) {
-        // Initial APIC id and logical processor count.
-        1 => entry.ebx = (entry.ebx & 0xffff) | threads << 16 | (apic_id & 0xff) << 24,
+        1 => entry.ebx = (entry.ebx & 0x00ff_ffff) | (apic_id & 0xff) << 24,
         0xb, 0x1f => entry.edx = apic_id,
         0x8000_001e => entry.eax = apic_id,
         else => {},
@@ -39,12 +37,12 @@ test "the APIC id lands where the manuals say" {
         .index = 0,
         .flags = 0,
         .eax = 7,
-        .ebx = 0x55aa_1234,
+        .ebx = 0x5502_1234,
         .ecx = 0,
         .edx = 0,
     };
     var out: kvm.Cpuid = .{ .entries = undefined };
-    fill(&out, &.{one}, 3, 4);
-    try std.testing.expectEqual(0x0304_1234, out.entries[0].ebx);
+    fill(&out, &.{one}, 3);
+    try std.testing.expectEqual(0x0302_1234, out.entries[0].ebx);
     try std.testing.expectEqual(7, out.entries[0].eax);
 }

@@ -127,7 +127,7 @@ pub const Machine = struct {
     fn setUp(self: *Machine, vcpu: *Vcpu, plan: *const abi.Plan) !void {
         const table = try self.allocator.create(kvm.Cpuid);
         defer self.allocator.destroy(table);
-        cpuid.fill(table, plan.cpuid, vcpu.index, self.states.count);
+        cpuid.fill(table, plan.cpuid, vcpu.index);
         try vcpu.kvm.setCpuid(table);
         // The nodes agreed on rates so close that KVM need not scale.
         try vcpu.kvm.setTscKhz(plan.tsc_khz);
@@ -163,14 +163,22 @@ pub const Machine = struct {
     /// Start state of vCPU 0; before run.
     pub fn boot(self: *Machine, b: *const abi.Boot) !void {
         const vcpu = self.local(0) orelse return error.OutOfRange;
-        if (b.long_mode) {
-            try vcpu.kvm.setSregs(&state.longMode(b, vcpu.apic.baseRegister()));
-            try vcpu.kvm.setRegs(&state.longModeRegs(b));
-        } else {
-            const page = std.math.cast(u8, b.rip >> 12) orelse return error.OutOfRange;
-            try vcpu.kvm.setSregs(&state.realMode(page, vcpu.apic.baseRegister()));
-            try vcpu.kvm.setRegs(&state.realModeRegs());
-        }
+        const mode = std.enums.fromInt(abi.BootMode, b.mode) orelse return error.OutOfRange;
+        const base = vcpu.apic.baseRegister();
+        const sregs = switch (mode) {
+            .real => real: {
+                const page = std.math.cast(u8, b.rip >> 12) orelse return error.OutOfRange;
+                break :real state.realMode(page, base);
+            },
+            .protected => protected: {
+                if (b.rip > std.math.maxInt(u32)) return error.OutOfRange;
+                break :protected state.protectedMode(b, base);
+            },
+            .long => state.longMode(b, base),
+        };
+        const regs = if (mode == .real) state.realModeRegs() else state.flatRegs(b);
+        try vcpu.kvm.setSregs(&sregs);
+        try vcpu.kvm.setRegs(&regs);
         vcpu.activity = .running;
     }
 

@@ -151,8 +151,10 @@ pub const Rig = struct {
         };
         for (entries) |entry| self.put(@intCast(entry[0]), std.mem.asBytes(&entry[1]));
         try self.node.boot(.{
-            .long_mode = true,
+            .mode = @intFromEnum(abi.BootMode.long),
             .rip = start,
+            .rax = 0,
+            .rbx = 0,
             .rsi = 0,
             .rsp = 0xa000,
             .cr3 = 0x2000,

@@ -1,5 +1,6 @@
-//! Architectural start states of a vCPU (Intel SDM vol. 3A 10.1.1 and 9.4; Linux
-//! Documentation/arch/x86/boot.rst, 64-bit protocol).
+//! Architectural start states of a vCPU (Intel SDM vol. 3A 10.1.1 and 9.4), and of the boot
+//! processor what the boot protocols ask for: Linux Documentation/arch/x86/boot.rst (64-bit), Xen
+//! docs/misc/pvh.pandoc and Multiboot 0.6.96 section 3.2 (32-bit).
 
 const std = @import("std");
 const abi = @import("../abi.zig");
@@ -71,10 +72,10 @@ pub fn realModeRegs() kvm.Regs {
     return .{ .rdx = 0x600 };
 }
 
-/// Long mode with the given page tables: selectors 0x10 (code) and 0x18 (data), interrupts off.
-pub fn longMode(boot: *const abi.Boot, apic_base: u64) kvm.Sregs {
+/// Selectors 0x10 (code) and 0x18 (data) over all of memory, no interrupt table.
+fn flat(boot: *const abi.Boot, apic_base: u64, long: bool) kvm.Sregs {
     var s = realMode(0, apic_base);
-    s.cs = segment(0x10, 0, code_type, true);
+    s.cs = segment(0x10, 0, code_type, long);
     const data = segment(0x18, 0, data_type, false);
     s.ds = data;
     s.es = data;
@@ -83,6 +84,23 @@ pub fn longMode(boot: *const abi.Boot, apic_base: u64) kvm.Sregs {
     s.ss = data;
     s.gdt = .{ .base = boot.gdt, .limit = 0x1f };
     s.idt = .{ .base = 0, .limit = 0 };
+    return s;
+}
+
+/// 32-bit protected mode, paging off, interrupts off: of the control registers only CR0.PE is set
+/// (and CR0.ET, which is always). The task segment is PVH's: base 0, limit 0x67.
+pub fn protectedMode(boot: *const abi.Boot, apic_base: u64) kvm.Sregs {
+    std.debug.assert(boot.rip <= std.math.maxInt(u32));
+    var s = flat(boot, apic_base, false);
+    s.tr.limit = 0x67;
+    const pe_et = 0x11;
+    s.cr0 = pe_et;
+    return s;
+}
+
+/// 64-bit mode with the given page tables, interrupts off.
+pub fn longMode(boot: *const abi.Boot, apic_base: u64) kvm.Sregs {
+    var s = flat(boot, apic_base, true);
     const pe_mp_et_ne_wp_pg = 0x8005_0033 & ~@as(u64, 0x4_0000);
     s.cr0 = pe_mp_et_ne_wp_pg;
     s.cr3 = boot.cr3;
@@ -93,8 +111,15 @@ pub fn longMode(boot: *const abi.Boot, apic_base: u64) kvm.Sregs {
     return s;
 }
 
-pub fn longModeRegs(boot: *const abi.Boot) kvm.Regs {
-    return .{ .rip = boot.rip, .rsi = boot.rsi, .rsp = boot.rsp };
+/// For protected and long mode.
+pub fn flatRegs(boot: *const abi.Boot) kvm.Regs {
+    return .{
+        .rip = boot.rip,
+        .rax = boot.rax,
+        .rbx = boot.rbx,
+        .rsi = boot.rsi,
+        .rsp = boot.rsp,
+    };
 }
 
 /// One line per group, for crash reports and `registers`.

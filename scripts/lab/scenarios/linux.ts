@@ -46,6 +46,7 @@ export const linux: readonly Scenario[] = [
   linuxScenario("trio", "Debian's kernel over three hosts, 1 vCPU each", [1, 1, 1]),
   kernel("single-6.1", "cloud-6.1", [2]),
   kernel("single-generic", "generic-6.12", [2]),
+  kernel("single-vmlinux", "cloud-6.12-vmlinux", [2]),
   kernel("pair-6.1", "cloud-6.1", [1, 1]),
   kernel("pair-generic", "generic-6.12", [1, 1]),
 ];

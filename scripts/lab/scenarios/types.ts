@@ -36,6 +36,19 @@ export type NativeThreads = {
   readonly guardOff?: string;
 };
 
+/** A kernel without a shell: it is looked at, and ended from the console when all has been seen. */
+export type Watched = {
+  readonly commandLine: string;
+  /** What the console shows on a machine of so many vCPUs, one behind the other. */
+  readonly shows: (cpus: number) => readonly Shown[];
+};
+
+export type Shown = {
+  readonly pattern: RegExp;
+  /** Says for people what that showed, and what did not come. */
+  readonly meaning: string;
+};
+
 /** Programs that the Linux guest has beside busybox (programs.ts). */
 export type GuestProgram = "cross" | "stress-ng" | "stressapptest" | "memtester";
 
@@ -43,13 +56,15 @@ export type Scenario = {
   readonly name: string;
   readonly title: string;
   /** Debian's kernel, which is asked questions, or the built-in guest, which passes or fails. */
-  readonly guest: "linux" | "builtin" | NativeThreads;
+  readonly guest: "linux" | "builtin" | "watched" | NativeThreads;
+  /** Where the guest is one. */
+  readonly watched?: Watched;
   readonly network: BadNetwork | undefined;
   /** One emulated host and one giantvm node each; native threads have their own size. */
   readonly nodes: readonly Node[];
   /** CPUs of each emulated host; 1 when left out: with more the emulation itself fails at times. */
   readonly hostCpus?: number;
-  /** Of the Linux guest: a name of kernels.ts, or a file; cloud-6.12 when left out. */
+  /** A name of kernels.ts, or a file; cloud-6.12 when left out. */
   readonly kernel?: string;
   /** The Linux guest has the ext4 disk of disk.ts, whose file the first host has. */
   readonly disk?: boolean;
@@ -60,7 +75,7 @@ export type Scenario = {
   readonly questions: readonly Asked[];
   /** How often the Linux guest starts anew once it has answered; not at all when left out. */
   readonly reboots?: number;
-  /** Limits of the watchdog outside: for the boot (or the threads), and for each answer. */
+  /** Limits of the watchdog outside: for the boot (threads, each thing shown), each answer. */
   readonly bootSeconds: number;
   readonly answerSeconds: number;
   /** All limits are so many times longer, for a machine that is busy otherwise; 1 when left out. */

@@ -1,0 +1,22 @@
+/** @module Kernels that are not Linux on giantvm, in emulated hosts: memtest86+ on all vCPUs. */
+
+import { expect, test } from "bun:test";
+import { attemptSeconds, play } from "../../scripts/lab/play.ts";
+import { summaryOf, transcriptOf } from "../../scripts/lab/report.ts";
+import { scenarios } from "../../scripts/lab/scenarios.ts";
+import { findWholeLab, ready, say } from "./find.ts";
+
+const lab = await findWholeLab();
+
+for (const scenario of [...scenarios.values()].filter((each) => each.guest === "watched")) {
+  test.skipIf(lab === undefined || !ready(scenario))(
+    `${scenario.name}: ${scenario.title}`,
+    async () => {
+      const outcome = await play(lab!, scenario, { say, console: () => {}, log: () => {} });
+      if (!outcome.ok) console.error(transcriptOf(outcome));
+      console.log(summaryOf(outcome));
+      expect(outcome.reason).toBe("");
+    },
+    2 * attemptSeconds(scenario) * 1000,
+  );
+}
