@@ -1,6 +1,6 @@
 /** @module Debian's stress programs, which compare what they wrote, pinned to CPUs of all hosts. */
 
-import { linuxScenario } from "./linux.ts";
+import { linuxNodes, linuxScenario } from "./linux.ts";
 import { clock, cpus, cross, dmesg, numa, spread } from "./questions.ts";
 import type { Asked, GuestProgram, Scenario } from "./types.ts";
 
@@ -31,7 +31,7 @@ function stressNg(seconds: number): Asked {
 function stressAppTest(seconds: number): Asked {
   return (nodes) => ({
     command:
-      `stressapptest -M 8 -s ${seconds} -m 2 -i 1 --cc_test --cc_line_count 2 ` +
+      `stressapptest -M 4 -p 65536 -s ${seconds} -m 2 -i 1 --cc_test --cc_line_count 2 ` +
       "--cc_inc_count 100 --pause_delay 10000 2>&1",
     answer: /^Status: PASS/m,
     meaning: `stressapptest for ${seconds} s: 0 hardware incidents, 0 errors`,
@@ -62,6 +62,9 @@ function memTester(megabytes: number, seconds: number): Asked {
 
 const programs: readonly GuestProgram[] = ["cross", "stress-ng", "stressapptest", "memtester"];
 
+/** The initramfs with these programs is 38 MB, and for a while it is there twice. */
+const nodeMb = 256;
+
 /** @param minutes In all; a minute leaves memtester out, whose one pass takes longer. */
 function stress(
   name: string,
@@ -73,12 +76,13 @@ function stress(
   const seconds = bounded ? { ng: 40, copies: 20 } : { ng: 360, copies: 180 };
   return {
     ...linuxScenario(name, `stress programs, ${minutes} min, ${where}`, nodeCpus),
+    nodes: linuxNodes(nodeCpus, nodeMb),
     programs: bounded ? programs.filter((each) => each !== "memtester") : programs,
     questions: [
       cpus,
       numa,
       clock,
-      cross(2000),
+      cross(bounded ? 1000 : 5000),
       stressNg(seconds.ng),
       stressAppTest(seconds.copies),
       ...(bounded ? [] : [memTester(2, 60)]),
