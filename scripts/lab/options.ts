@@ -100,10 +100,11 @@ function readNodes({ values }: Words, scenario: Scenario): readonly number[] | u
 
 /** The scenario on other hosts. */
 function onNodes(scenario: Scenario, nodeCpus: readonly number[]): Scenario {
+  const memory = scenario.nodes[0]?.memory ?? "128M";
   if (scenario.guest === "linux") {
-    return { ...scenario, nodes: linuxNodes(nodeCpus), ...linuxSeconds(nodeCpus.length) };
+    const nodes = linuxNodes(nodeCpus, Number.parseInt(memory));
+    return { ...scenario, nodes, ...linuxSeconds(nodeCpus.length) };
   }
-  const memory = scenario.nodes[0]?.memory ?? "64M";
   return { ...scenario, nodes: nodeCpus.map((cpus) => ({ cpus, memory })) };
 }
 

@@ -72,7 +72,7 @@ static void *store_always(void *argument) {
 }
 
 static void protect_often(void) {
-  for (uint32_t round = 1; round <= rounds(10); round++) {
+  for (uint32_t round = 1; round <= rounds(20); round++) {
     uint32_t before = *target.page;
     while (*target.page == before) sched_yield();
     if (!broken() && mprotect((void *)target.page, page_bytes, PROT_READ) != 0) fail("mprotect");
@@ -87,7 +87,7 @@ static void protect_often(void) {
 /* One CPU stores all the time; once another has made the page read-only, no store lands. */
 long check_mprotect(void) {
   run_beside(store_always, protect_often);
-  return rounds(10);
+  return rounds(20);
 }
 
 static void *load_always(void *argument) {
@@ -110,7 +110,7 @@ static void *load_always(void *argument) {
 
 static void unmap_often(void) {
   const int fixed = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
-  for (uint32_t round = 1; round <= rounds(10); round++) {
+  for (uint32_t round = 1; round <= rounds(20); round++) {
     if (!broken()) munmap((void *)target.page, page_bytes);
     await(&target.faults, round);
     void *again = mmap((void *)target.page, page_bytes, PROT_READ | PROT_WRITE, fixed, -1, 0);
@@ -123,7 +123,7 @@ static void unmap_often(void) {
 /* One CPU loads all the time; once another has unmapped the page, the old one is never seen. */
 long check_munmap(void) {
   run_beside(load_always, unmap_often);
-  return rounds(10);
+  return rounds(20);
 }
 
 enum { file_pages = 4, page_words = page_bytes / 4 };

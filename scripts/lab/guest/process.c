@@ -93,7 +93,7 @@ static void send_value(pid_t to, int signal, int value) {
 
 static void answer_signals(int worker) {
   (void)worker;
-  for (int round = 0; round < rounds(2); round++) {
+  for (int round = 0; round < rounds(4); round++) {
     int value = next_value(SIGRTMIN);
     if (value != round) fail("signal %d brought %d", round, value);
     send_value(getppid(), SIGRTMIN + 1, value);
@@ -113,20 +113,20 @@ long check_signals(void) {
   sigprocmask(SIG_BLOCK, &queued, NULL);
   spinner = shared(sizeof *spinner);
   pid_t child = start(1, answer_signals);
-  for (int round = 0; round < rounds(2); round++) {
+  for (int round = 0; round < rounds(4); round++) {
     send_value(child, SIGRTMIN, broken() ? round + 1 : round);
     int value = next_value(SIGRTMIN + 1);
     if (value != round) fail("the answer to signal %d brought %d", round, value);
   }
   await(&spinner->ready, 1);
-  for (uint32_t round = 1; round <= rounds(4); round++) {
+  for (uint32_t round = 1; round <= rounds(20); round++) {
     if (kill(child, SIGUSR1) != 0) fail("kill: %s", strerror(errno));
     await(&spinner->interrupted, round);
   }
   set(&spinner->over, 1);
   join(child);
   sigprocmask(SIG_UNBLOCK, &queued, NULL);
-  return 2 * rounds(2) + rounds(4);
+  return 2 * rounds(4) + rounds(20);
 }
 
 /* Leaves a code that is not what the parent gave when it sees anything else than it should. */

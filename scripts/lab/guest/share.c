@@ -50,7 +50,7 @@ static struct {
 
 static void read_messages(int worker) {
   (void)worker;
-  for (uint32_t round = 1; round <= rounds(2); round++) {
+  for (uint32_t round = 1; round <= rounds(10); round++) {
     while (atomic_load_explicit(&mail->sent, memory_order_acquire) != round) sched_yield();
     for (uint32_t i = 0; i < message_words; i++) {
       if (mail->words[i] != round * message_words + i) {
@@ -65,14 +65,14 @@ static void read_messages(int worker) {
 long check_messages(void) {
   mail = shared(sizeof *mail);
   pid_t child = start(1, read_messages);
-  for (uint32_t round = 1; round <= rounds(2); round++) {
+  for (uint32_t round = 1; round <= rounds(10); round++) {
     for (uint32_t i = 0; i < message_words; i++) mail->words[i] = round * message_words + i;
     if (broken()) mail->words[7] = 0;
     atomic_store_explicit(&mail->sent, round, memory_order_release);
     while (atomic_load_explicit(&mail->read, memory_order_acquire) != round) sched_yield();
   }
   join(child);
-  return rounds(2) * message_words;
+  return rounds(10) * message_words;
 }
 
 static struct {
@@ -88,7 +88,7 @@ static uint64_t now_ns(void) {
 
 /* Takes every second turn: who was told a time never reads an earlier one. */
 static void tell_times(int worker) {
-  for (uint32_t turn = (uint32_t)worker; turn < 2 * rounds(2); turn += 2) {
+  for (uint32_t turn = (uint32_t)worker; turn < 2 * rounds(4); turn += 2) {
     await(&times->turn, turn);
     uint64_t told = times->last_ns, now = now_ns();
     if (broken() && turn == 1) now -= 1000000000u;
@@ -103,7 +103,7 @@ long check_clock(void) {
   pid_t child = start(1, tell_times);
   tell_times(0);
   join(child);
-  return 2 * rounds(2);
+  return 2 * rounds(4);
 }
 
 static struct {
@@ -113,7 +113,7 @@ static struct {
 
 static void hear_bell(int worker) {
   (void)worker;
-  for (uint32_t round = 1; round <= rounds(2); round++) {
+  for (uint32_t round = 1; round <= rounds(4); round++) {
     await(&bell->generation, round);
     if (atomic_fetch_add(&bell->answers, 1) + 1 == (uint32_t)(workers - 1) * round) {
       futex_wake(&bell->answers, INT_MAX);
@@ -126,12 +126,12 @@ long check_futex(void) {
   pid_t children[workers_max];
   bell = shared(sizeof *bell);
   for (int i = 1; i < workers; i++) children[i] = start(i, hear_bell);
-  for (uint32_t round = 1; round <= rounds(2); round++) {
+  for (uint32_t round = 1; round <= rounds(4); round++) {
     set(&bell->generation, broken() ? 0 : round);
     await(&bell->answers, (uint32_t)(workers - 1) * round);
   }
   for (int i = 1; i < workers; i++) join(children[i]);
-  return rounds(2) * workers;
+  return rounds(4) * workers;
 }
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;

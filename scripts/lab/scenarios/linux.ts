@@ -6,8 +6,9 @@ import type { Node, Scenario } from "./types.ts";
 const guestMb = 256;
 const nodeMbLeast = 128;
 
-export function linuxNodes(nodeCpus: readonly number[]): readonly Node[] {
-  const memory = `${Math.max(nodeMbLeast, guestMb / nodeCpus.length)}M`;
+/** @param leastMb Of each node, where a scenario needs more than to boot. */
+export function linuxNodes(nodeCpus: readonly number[], leastMb = nodeMbLeast): readonly Node[] {
+  const memory = `${Math.max(leastMb, guestMb / nodeCpus.length)}M`;
   return nodeCpus.map((count) => ({ cpus: count, memory }));
 }
 
@@ -27,7 +28,7 @@ export function linuxScenario(name: string, title: string, nodeCpus: readonly nu
     nodes: linuxNodes(nodeCpus),
     append: undefined,
     programs: ["cross"],
-    questions: [cpus, numa, busy, clock, bridge, cross(2000), dmesg],
+    questions: [cpus, numa, busy, clock, bridge, cross(1000), dmesg],
     ...linuxSeconds(nodeCpus.length),
   };
 }

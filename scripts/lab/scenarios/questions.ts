@@ -91,14 +91,14 @@ export function cross(rounds: number): Asked {
     const list = spread(nodes).slice(0, 16);
     if (list.length < 2) return undefined;
     const some = nodes.length === 1 ? rounds : Math.ceil(rounds / 10);
-    const limit = nodes.length === 1 ? 120 : 240;
+    const limit = nodes.length === 1 ? 300 : 600;
     return {
       command: `cross ${list.join(",")} ${some} limit=${limit}`,
       answer: new RegExp(`^cross: all checks held on ${list.length} CPUs$`, "m"),
       meaning:
         "atomics, futexes, pipes, signals, fork, shoot-downs and files hold between " +
         `CPUs ${list.join(" and ")}`,
-      seconds: nodes.length === 1 ? 300 : 600,
+      seconds: nodes.length === 1 ? 600 : 1200,
     };
   };
 }
