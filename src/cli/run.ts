@@ -9,6 +9,7 @@ import { builtinImages } from "../machine/builtin.ts";
 import { cpuidTable } from "../machine/cpuid.ts";
 import { MachineError } from "../machine/errors.ts";
 import { type GuestImages, linuxImages } from "../machine/images.ts";
+import { openControl } from "../control/server.ts";
 import { openDataPlane } from "../native/index.ts";
 import { probeHost } from "../native/probe.ts";
 import { findSelf, resolvePeers, type ResolvedPeer } from "../net/addresses.ts";
@@ -254,11 +255,13 @@ function watch(daemon: Daemon): void {
 
 async function runNode(config: RunConfig, log: Log): Promise<number> {
   const { daemon, close } = await start(config, log);
+  const control = await openControl(config.control, daemon.questions);
   watch(daemon);
   const terminal = openConsole(daemon, config.consoleNode);
   breakDown(config.fault, () => Number(daemon.counters()["exits"] ?? 0));
   const outcome = await daemon.run();
   terminal.close();
+  control?.close();
   close();
   log.info(`counters ${JSON.stringify(numbers(outcome.counters))}`);
   report(config.report, daemon.node, outcome, log);

@@ -7,8 +7,12 @@ import type {
   DataEvent,
   DataPlane,
   HostFacts,
+  GuestDebug,
+  HotPages,
   NodePlan,
+  PageState,
   PortRange,
+  VcpuState,
 } from "../node/dataplane.ts";
 import { decode, encode, type Wire } from "../protocol/cbor.ts";
 import * as abi from "./abi.ts";
@@ -20,6 +24,14 @@ import { type Library, library } from "./library.ts";
 const eventsPerRead = 256;
 const factsBytesMax = 64 * 1024;
 const registersBytesMax = 4096;
+const vcpuBytesMax = 4096;
+const hotBytesMax = 64 * 1024;
+const question = { page: 0, memory: 1 } as const;
+/** How the engine answered (abi.zig, EventKind.answer). */
+const answered = 0;
+const stopped = 2;
+/** The engine gives up after 5 s; one that hangs answers nothing at all. */
+const engineHangsMs = 7000;
 
 function bytesOf(text: string): Uint8Array {
   return new TextEncoder().encode(text);
@@ -56,6 +68,7 @@ class NativeDataPlane implements DataPlane {
   #handler: ((event: DataEvent) => void) | undefined;
   #stopped: (() => void)[] = [];
   #nextTag = 1;
+  readonly #questions = new Map<number, (status: number, data: Uint8Array) => void>();
 
   constructor(address: string) {
     this.#library = library();
@@ -160,6 +173,73 @@ class NativeDataPlane implements DataPlane {
     return new TextDecoder().decode(out.subarray(0, length));
   }
 
+  vcpu(vcpu: number): VcpuState {
+    const out = new Uint8Array(vcpuBytesMax);
+    const length = check(
+      "gvm_vcpu",
+      this.#library.gvm_vcpu(this.#handle, vcpu, ptr(out), BigInt(out.length)),
+    );
+    return abi.readVcpuState(decode(out.subarray(0, length)));
+  }
+
+  hot(): HotPages {
+    const out = new Uint8Array(hotBytesMax);
+    const length = check(
+      "gvm_hot",
+      this.#library.gvm_hot(this.#handle, ptr(out), BigInt(out.length)),
+    );
+    return abi.readHotPages(decode(out.subarray(0, length)));
+  }
+
+  async page(gpaU64: bigint): Promise<PageState> {
+    return abi.readPageState(decode(await this.#ask(question.page, gpaU64, 1)));
+  }
+
+  memory(gpaU64: bigint, length: number): Promise<Uint8Array> {
+    return this.#ask(question.memory, gpaU64, length);
+  }
+
+  /** Resolves with the engine's answer; rejects with a sentence when there is none. */
+  #ask(what: number, gpaU64: bigint, length: number): Promise<Uint8Array> {
+    const id = this.#nextTag;
+    this.#nextTag += 1;
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+    check("gvm_ask", this.#library.gvm_ask(this.#handle, BigInt(id), what, gpaU64, length));
+    const timer = setTimeout(() => {
+      this.#questions.delete(id);
+      reject(new Error(`the engine has not answered for ${engineHangsMs / 1000} s: it hangs`));
+    }, engineHangsMs);
+    this.#questions.set(id, (status, data) => {
+      clearTimeout(timer);
+      this.#questions.delete(id);
+      if (status === answered) return resolve(data);
+      const at = `0x${gpaU64.toString(16)}`;
+      const late = `the page at ${at} did not come within 5 s: ask for page ${at}`;
+      reject(new Error(status === stopped ? "the memory engine has stopped" : late));
+    });
+    return promise;
+  }
+
+  pause(hold: boolean): void {
+    check("gvm_pause", this.#library.gvm_pause(this.#handle, hold ? 1 : 0));
+  }
+
+  guestDebug(vcpu: number, wanted: GuestDebug): void {
+    this.#call(
+      "gvm_guest_debug",
+      (bytes, length) => this.#library.gvm_guest_debug(this.#handle, vcpu, bytes, length),
+      abi.wireGuestDebug(wanted),
+    );
+  }
+
+  setRegisters(vcpu: number, valuesU64: readonly bigint[]): void {
+    this.#call(
+      "gvm_set_registers",
+      (bytes, length) => this.#library.gvm_set_registers(this.#handle, vcpu, bytes, length),
+      abi.wireGeneralRegisters({ values: valuesU64 }),
+    );
+  }
+
   onEvent(handler: (event: DataEvent) => void): void {
     this.#handler = handler;
     for (const event of this.#early.splice(0)) handler(event);
@@ -206,6 +286,10 @@ class NativeDataPlane implements DataPlane {
     if (event.kind === "loaded") {
       this.#loads.get(event.tag)?.();
       this.#loads.delete(event.tag);
+      return;
+    }
+    if (event.kind === "answer") {
+      this.#questions.get(event.id)?.(event.status, event.data);
       return;
     }
     if (event.kind === "stopped") for (const resolve of this.#stopped.splice(0)) resolve();

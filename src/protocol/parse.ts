@@ -183,6 +183,13 @@ export function fromWire(value: Wire): ControlMessage | ForeignHello | undefined
         if (!f.ok) return undefined;
         return { kind: number === kinds.console ? "console" : "input", bytes };
       }
+      case kinds.ask:
+      case kinds.answer: {
+        const f = new Fields(items, 2);
+        const [id, text] = [f.u32(), f.text()];
+        if (!f.ok) return undefined;
+        return { kind: number === kinds.ask ? "ask" : "answer", id, text };
+      }
       case kinds.alive:
         return items.length === 0 ? { kind: "alive" } : undefined;
       case kinds.power:

@@ -12,6 +12,7 @@
 //! Long because the order of events in one loop is the point, and is read in one piece.
 
 const std = @import("std");
+const abi = @import("../abi.zig");
 const apic_access = @import("apic_access.zig");
 const kvm = @import("../sys/kvm.zig");
 const limits = @import("../limits.zig");
@@ -219,6 +220,7 @@ pub const Vcpu = struct {
             .read_msr => |index| apic_access.readMsr(self, index),
             .write_msr => |w| apic_access.writeMsr(self, w.index, w.value),
             .halt => try self.halt(),
+            .debug => |stop| self.debugStop(stop.rip, stop.dr6),
             .window, .set_tpr, .interrupted => {},
             .shutdown => {
                 self.crash("triple fault", .{});
@@ -247,6 +249,22 @@ pub const Vcpu = struct {
             },
         }
         return true;
+    }
+
+    /// Holds itself until the debugger lets it go; the control plane holds the others.
+    fn debugStop(self: *Vcpu, rip: u64, dr6: u64) void {
+        const running = @intFromEnum(mailbox_room.Command.run);
+        const pause = @intFromEnum(mailbox_room.Command.pause);
+        // A stop of the VM goes first.
+        _ = self.mailbox.command.cmpxchgStrong(running, pause, .acq_rel, .acquire);
+        _ = self.machine.events.push(.{
+            .kind = @intFromEnum(abi.EventKind.debug_stop),
+            .length = 0,
+            .node = self.machine.node,
+            .a = self.index,
+            .b = rip,
+            .c = dr6,
+        }, &.{});
     }
 
     fn halt(self: *Vcpu) kvm.Error!void {
