@@ -28,9 +28,9 @@ test("what is not understood is refused with what to do", () => {
   const cases: readonly (readonly [readonly string[], string])[] = [
     [[], "say what: registers, "],
     [["counters", "--colour"], "no such option"],
-    [["counters", "1"], "takes 0 words"],
-    [["page"], "takes 1 words"],
-    [["memory", "0x0", "1", "2"], "takes 1 or 2 words"],
+    [["counters", "1"], "1 words given, 0 wanted"],
+    [["page"], "0 words given, 1 wanted"],
+    [["memory", "0x0", "1", "2"], "3 words given, 1 or 2 wanted"],
     [["hot", "--top"], "--top: give a value"],
     [["hot", "--top", "many"], "give a number up to"],
     [["gdb", "--listen", "0.0.0.0:1234"], "an address of the loopback"],

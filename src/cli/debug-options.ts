@@ -73,7 +73,8 @@ export function parseDebug(argv: readonly string[], control: string | undefined)
   const [least, most] = wordsOf[verb] ?? [0, Number.POSITIVE_INFINITY];
   if (verb === "") fail(`debug: say what: ${Object.keys(wordsOf).join(", ")}`);
   if (rest.length > most || rest.length < least) {
-    fail(`debug ${verb}: takes ${least === most ? least : `${least} or ${most}`} words behind it`);
+    const wanted = least === most ? least : `${least} or ${most}`;
+    fail(`debug ${verb}: ${rest.length} words given, ${wanted} wanted; see giantvm help debug`);
   }
   return {
     verb,

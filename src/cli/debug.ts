@@ -204,7 +204,7 @@ export async function debug(argv: readonly string[]): Promise<number> {
     return await run({ print, control, guest: new Guest(control), arguments: given });
   } finally {
     // Whole, before the process ends: a pipe takes long output in pieces.
-    await Bun.write(Bun.stdout, text);
+    await new Promise<void>((done) => void process.stdout.write(text, () => done()));
     control.close();
   }
 }

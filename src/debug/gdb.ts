@@ -55,6 +55,8 @@ class Connection {
   readonly #session: Session;
   readonly #reader = new PacketReader();
   #work: Promise<void> = Promise.resolve();
+  /** The VM has ended. */
+  #gone = false;
 
   constructor(
     readonly socket: Socket,
@@ -83,17 +85,26 @@ class Connection {
   /** gdb has gone, with or without a word. */
   async end(): Promise<void> {
     await this.#work;
-    if (!this.#session.over) await this.#session.end();
+    if (!this.#session.over && !this.#gone) await this.#session.end();
+  }
+
+  #over(): void {
+    this.#gone = true;
+    this.socket.end();
   }
 
   #queue(action: () => Promise<string | undefined | void>): void {
     this.#work = this.#work.then(async () => {
+      if (this.#gone) return;
       try {
         const answer = await action();
         if (typeof answer === "string") this.socket.write(packetOf(answer));
       } catch (error) {
         say(error instanceof Error ? error.message : String(error));
-        this.socket.write(packetOf("E01"));
+        const gone = error instanceof Failure && error.code === exitCode.lost;
+        // W: the process has exited.
+        this.socket.write(packetOf(gone ? "W00" : "E01"));
+        if (gone) this.#over();
       }
     });
   }

@@ -53,7 +53,7 @@ function apicLine({ apic }: VcpuView): string {
 }
 
 function ageText({ exitAgoMs }: VcpuView): string {
-  return exitAgoMs === null ? "never left the guest" : `registers of ${duration(exitAgoMs)} ago`;
+  return exitAgoMs === null ? "has not run yet" : `registers of ${duration(exitAgoMs)} ago`;
 }
 
 export function registerLines(view: VcpuView, symbols: Symbols | undefined): readonly string[] {

@@ -127,6 +127,7 @@ pub fn guestDebug(machine: *Machine, index: u32, wanted: *const abi.GuestDebug) 
         request.registers[7] |= fields << @intCast(16 + 4 * i) | @as(u64, 2) << @intCast(2 * i);
     }
     try vcpu.kvm.setGuestDebug(&request);
+    vcpu.stepping.store(wanted.single_step, .release);
 }
 
 /// General registers of a held vCPU.

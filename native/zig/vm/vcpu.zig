@@ -56,6 +56,9 @@ pub const Vcpu = struct {
     activity: Activity = .wait_for_sipi,
     /// KVM was given an NMI that may not have come to the guest yet; the vCPU's own.
     nmi_given: bool = false,
+    /// A debugger steps it: an interrupt would push the flag that makes a processor step, and the
+    /// guest would trap when it returns. Written while the vCPU is held.
+    stepping: std.atomic.Value(bool) = .init(false),
     answer: Answer = .{},
     /// Which destination state was published last, and who has still to acknowledge it.
     acks: interrupts.Acks = .{},
@@ -137,7 +140,8 @@ pub const Vcpu = struct {
         }
         const deadline = self.apic.deadline();
         if (self.activity != .running) return deadline;
-        if (run_page.ready_for_interrupt_injection != 0 and run_page.if_flag != 0) {
+        const takes = !self.stepping.load(.acquire);
+        if (takes and run_page.ready_for_interrupt_injection != 0 and run_page.if_flag != 0) {
             if (self.apic.deliverable()) |vector| {
                 try self.kvm.interrupt(vector);
                 self.apic.acknowledge(vector);
@@ -145,7 +149,8 @@ pub const Vcpu = struct {
                 self.machine.counters.add(.interrupts_injected, 1);
             }
         }
-        run_page.request_interrupt_window = @intFromBool(self.apic.deliverable() != null);
+        const wants = takes and self.apic.deliverable() != null;
+        run_page.request_interrupt_window = @intFromBool(wants);
         run_page.cr8 = self.apic.cr8();
         // No signal for a tick that would change nothing: it would throw a vCPU that waits in a
         // page fault out of it, only to fault again.
