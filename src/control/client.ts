@@ -1,4 +1,4 @@
-/** @module The other end of a node's control socket: one connection, questions and their answers. */
+/** @module The other end of a control socket: one connection, questions and their answers. */
 
 import type { Socket } from "bun";
 import { exitCode, Failure } from "../cli/failure.ts";
@@ -46,7 +46,7 @@ export class ControlClient {
     return client;
   }
 
-  /** Answers of all nodes the question is for. Throws Failure when it is refused or the node ends. */
+  /** Answers of all nodes the question is for. Rejects when it is refused or the node ends. */
   ask(question: Question): Promise<readonly NodeAnswer[]> {
     const socket = this.#socket;
     if (socket === undefined) return Promise.reject(this.#gone());

@@ -1,6 +1,6 @@
 /**
- * @module Where a Linux kernel has put itself: how far its image was moved (KASLR), where its direct
- * map and its per-CPU areas are, and so what a page of physical memory is to it
+ * @module Where a Linux kernel has put itself: how far its image was moved (KASLR), where its
+ * direct map and its per-CPU areas are, and so what a page of physical memory is to it
  * (Documentation/arch/x86/x86_64/mm.rst). Pure but for the reader it is given.
  */
 

@@ -58,7 +58,7 @@ test("threads are vCPUs, with their registers and what they wait for", async () 
   expect(part.length).toBe(0x21);
 });
 
-test("memory that is not mapped is an error, unknown packets are answered with nothing", async () => {
+test("memory that is not mapped is an error, unknown packets get an empty answer", async () => {
   const { session } = made();
   await session.start();
   expect(await session.packet("m1000,4")).toBe("abababab");

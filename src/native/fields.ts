@@ -1,4 +1,4 @@
-/** @module Reads the fields of an answer of the native library in order; abi.ts is made of these. */
+/** @module Reads the fields of an answer of the native library in order, for abi.ts. */
 
 import type { Wire } from "../protocol/cbor.ts";
 

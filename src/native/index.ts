@@ -16,6 +16,7 @@ import type {
 } from "../node/dataplane.ts";
 import { decode, encode, type Wire } from "../protocol/cbor.ts";
 import * as abi from "./abi.ts";
+import { EngineAnswers } from "./answers.ts";
 import { check } from "./errors.ts";
 import { EventDecoder, eventBytes } from "./events.ts";
 import { readFacts } from "./facts.ts";
@@ -27,11 +28,6 @@ const registersBytesMax = 4096;
 const vcpuBytesMax = 4096;
 const hotBytesMax = 64 * 1024;
 const question = { page: 0, memory: 1 } as const;
-/** How the engine answered (abi.zig, EventKind.answer). */
-const answered = 0;
-const stopped = 2;
-/** The engine gives up after 5 s; one that hangs answers nothing at all. */
-const engineHangsMs = 7000;
 
 function bytesOf(text: string): Uint8Array {
   return new TextEncoder().encode(text);
@@ -68,7 +64,7 @@ class NativeDataPlane implements DataPlane {
   #handler: ((event: DataEvent) => void) | undefined;
   #stopped: (() => void)[] = [];
   #nextTag = 1;
-  readonly #questions = new Map<number, (status: number, data: Uint8Array) => void>();
+  readonly #answers = new EngineAnswers();
 
   constructor(address: string) {
     this.#library = library();
@@ -199,25 +195,11 @@ class NativeDataPlane implements DataPlane {
     return this.#ask(question.memory, gpaU64, length);
   }
 
-  /** Resolves with the engine's answer; rejects with a sentence when there is none. */
   #ask(what: number, gpaU64: bigint, length: number): Promise<Uint8Array> {
     const id = this.#nextTag;
     this.#nextTag += 1;
-    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
     check("gvm_ask", this.#library.gvm_ask(this.#handle, BigInt(id), what, gpaU64, length));
-    const timer = setTimeout(() => {
-      this.#questions.delete(id);
-      reject(new Error(`the engine has not answered for ${engineHangsMs / 1000} s: it hangs`));
-    }, engineHangsMs);
-    this.#questions.set(id, (status, data) => {
-      clearTimeout(timer);
-      this.#questions.delete(id);
-      if (status === answered) return resolve(data);
-      const at = `0x${gpaU64.toString(16)}`;
-      const late = `the page at ${at} did not come within 5 s: ask for page ${at}`;
-      reject(new Error(status === stopped ? "the memory engine has stopped" : late));
-    });
-    return promise;
+    return this.#answers.of(id, gpaU64);
   }
 
   pause(hold: boolean): void {
@@ -289,7 +271,7 @@ class NativeDataPlane implements DataPlane {
       return;
     }
     if (event.kind === "answer") {
-      this.#questions.get(event.id)?.(event.status, event.data);
+      this.#answers.came(event.id, event.status, event.data);
       return;
     }
     if (event.kind === "stopped") for (const resolve of this.#stopped.splice(0)) resolve();

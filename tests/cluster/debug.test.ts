@@ -190,7 +190,7 @@ describe.skipIf(missing !== undefined)("a control socket", () => {
     expect(statSync(path, { throwIfNoEntry: false })).toBeUndefined();
   });
 
-  test("a page that does not come and a node that stands still are told, not waited for", async () => {
+  test("a page that does not come and a node that stands still are told", async () => {
     const vm = await startVm();
     const [, other] = vm.nodes;
     // Home of node 1's memory.

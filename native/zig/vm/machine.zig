@@ -120,9 +120,7 @@ pub const Machine = struct {
         try vcpu.kvm.setTscKhz(plan.tsc_khz);
         vcpu.kvm.run.apic_base = vcpu.apic.baseRegister();
         const sregs = state.realMode(0xf0, vcpu.apic.baseRegister());
-        try vcpu.kvm.setSregs(&sregs);
-        try vcpu.kvm.setRegs(&state.realModeRegs());
-        vcpu.last_sregs = sregs;
+        try vcpu.start(&sregs, &state.realModeRegs());
     }
 
     /// No vCPU thread may be left.
@@ -150,12 +148,12 @@ pub const Machine = struct {
     pub fn boot(self: *Machine, b: *const abi.Boot) !void {
         const vcpu = self.local(0) orelse return error.OutOfRange;
         if (b.long_mode) {
-            try vcpu.kvm.setSregs(&state.longMode(b, vcpu.apic.baseRegister()));
-            try vcpu.kvm.setRegs(&state.longModeRegs(b));
+            const sregs = state.longMode(b, vcpu.apic.baseRegister());
+            try vcpu.start(&sregs, &state.longModeRegs(b));
         } else {
             const page = std.math.cast(u8, b.rip >> 12) orelse return error.OutOfRange;
-            try vcpu.kvm.setSregs(&state.realMode(page, vcpu.apic.baseRegister()));
-            try vcpu.kvm.setRegs(&state.realModeRegs());
+            const sregs = state.realMode(page, vcpu.apic.baseRegister());
+            try vcpu.start(&sregs, &state.realModeRegs());
         }
         vcpu.activity = .running;
     }

@@ -1,7 +1,7 @@
-//! What the control plane sees of vCPUs, and what a debugger does to them. A running vCPU shows what
-//! its last exit brought along (KVM_CAP_SYNC_REGS), never what it is asked for now: KVM's ioctls
-//! would wait as long as a vCPU waits for a page. Only one that is held outside the guest is
-//! touched.
+//! What the control plane sees of vCPUs, and what a debugger does to them. A running vCPU shows
+//! what its last exit brought along (KVM_CAP_SYNC_REGS), never what it is asked for now: KVM's
+//! ioctls would wait as long as a vCPU waits for a page. Only one that is held outside the guest
+//! is touched.
 
 const std = @import("std");
 const abi = @import("../abi.zig");
@@ -13,11 +13,14 @@ const Machine = @import("machine.zig").Machine;
 const Vcpu = @import("vcpu.zig").Vcpu;
 const assert = std.debug.assert;
 
-pub const breakpoints_max = 4;
+pub const Error = error{ OutOfRange, NoBufferSpace };
+
+/// Debug registers of a processor that hold addresses.
+const breakpoints_max = 4;
 
 /// State of a local vCPU into `out`; returns bytes. Asks for a newer exit, which a later call
 /// shows.
-pub fn vcpuState(machine: *Machine, index: u32, out: []u8) error{ OutOfRange, NoBufferSpace }!usize {
+pub fn vcpuState(machine: *Machine, index: u32, out: []u8) Error!usize {
     const vcpu = machine.local(index) orelse return error.OutOfRange;
     var lists: Lists = .{};
     vcpu.lock.lock();

@@ -1,5 +1,5 @@
-//! What is seen of vCPUs, and what a debugger does to one: on a scripted KVM the stop itself, on the
-//! real one a vCPU that is held, changed and let go.
+//! What is seen of vCPUs, and what a debugger does to one: on a scripted KVM the stop itself, on
+//! the real one a vCPU that is held, changed and let go.
 
 const std = @import("std");
 const abi = @import("../abi.zig");

@@ -116,6 +116,15 @@ pub const Vcpu = struct {
         }
     }
 
+    /// Registers of a vCPU that is not in the guest, which it shows until its next exit. Under the
+    /// lock, or before its thread begins.
+    pub fn start(self: *Vcpu, sregs: *const kvm.Sregs, regs: *const kvm.Regs) kvm.Error!void {
+        try self.kvm.setSregs(sregs);
+        try self.kvm.setRegs(regs);
+        self.last_sregs = sregs.*;
+        self.last_regs = regs.*;
+    }
+
     /// Events before entry. Returns when the timer fires.
     fn prepare(self: *Vcpu, alarm: *mailbox_room.Alarm) kvm.Error!?u64 {
         const now_ns = linux.nowNs();
@@ -124,8 +133,8 @@ pub const Vcpu = struct {
         self.apic.tick(now_ns);
         if (self.activity == .wait_for_sipi) {
             const page = self.apic.takeSipi() orelse return null;
-            try self.kvm.setSregs(&state.realMode(page, self.apic.baseRegister()));
-            try self.kvm.setRegs(&state.realModeRegs());
+            const sregs = state.realMode(page, self.apic.baseRegister());
+            try self.start(&sregs, &state.realModeRegs());
             self.activity = .running;
         } else _ = self.apic.takeSipi();
         if (self.apic.takeNmi()) {
