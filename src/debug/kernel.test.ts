@@ -32,3 +32,10 @@ test("image, per-CPU areas and the rest are told apart", async () => {
   expect(kernel.describe(area + 0x2000n)).toBeUndefined();
   expect(kernel.describe(0x1000n)).toBeUndefined();
 });
+
+test("of a vCPU that has not begun to page nothing is known", async () => {
+  const memory = new GuestMemory();
+  const kernel = await findKernel({ ...longMode, cr0: 1n, efer: 0n }, memory.read, symbols, 1);
+  expect(kernel.symbols).toBe(symbols);
+  expect(kernel.describe(image)).toBeUndefined();
+});

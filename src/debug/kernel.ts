@@ -4,7 +4,7 @@
  * (Documentation/arch/x86/x86_64/mm.rst). Pure but for the reader it is given.
  */
 
-import { type Paging, type ReadPhysical, readVirtual, translate } from "./paging.ts";
+import { isPaged, type Paging, type ReadPhysical, readVirtual, translate } from "./paging.ts";
 import type { Symbols } from "./symbols.ts";
 
 const imageFirst = 0xffff_ffff_8000_0000n;
@@ -23,7 +23,8 @@ export type Kernel = {
 /** How far the image lies from where its symbols say. */
 async function movedBy(paging: Paging, read: ReadPhysical, symbols: Symbols): Promise<bigint> {
   const text = symbols.addressOf("_text") ?? symbols.addressOf("_stext");
-  if (text === undefined) return 0n;
+  // Before the kernel maps itself nothing can be told.
+  if (text === undefined || !isPaged(paging)) return 0n;
   for (let at = imageFirst; at < imageEnd; at += largePage) {
     const found = await translate(paging, read, at);
     if ("missing" in found) continue;
@@ -39,9 +40,14 @@ async function wordAt(
   address: bigint | undefined,
 ): Promise<bigint | undefined> {
   if (address === undefined) return undefined;
-  const bytes = await readVirtual(paging, read, address, 8);
-  if (bytes.length < 8) return undefined;
-  return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+  try {
+    const bytes = await readVirtual(paging, read, address, 8);
+    if (bytes.length < 8) return undefined;
+    return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+  } catch {
+    // No RAM there, or a page that does not come: what depends on it stays unknown.
+    return undefined;
+  }
 }
 
 function listed(names: readonly string[]): string {
@@ -58,7 +64,8 @@ export async function findKernel(
 ): Promise<Kernel> {
   const symbols = unmoved.moved(await movedBy(paging, read, unmoved));
   const [text, end] = [symbols.addressOf("_text"), symbols.addressOf("_end")];
-  const image = text === undefined ? undefined : await translate(paging, read, text);
+  const known = text !== undefined && isPaged(paging);
+  const image = known ? await translate(paging, read, text) : undefined;
   const imageGpa = image !== undefined && "gpa" in image ? image.gpa : undefined;
   const baseAt = symbols.addressOf("page_offset_base");
   const directMap = (await wordAt(paging, read, baseAt)) ?? directMapDefault;

@@ -28,6 +28,11 @@ const addressMask = 0x000f_ffff_ffff_f000n;
 const tableBytes = 4096;
 const entryBytes = 8;
 
+/** Addresses are translated by tables of 64 bits. */
+export function isPaged(paging: Paging): boolean {
+  return (paging.cr0 & paged) !== 0n && (paging.efer & longMode) !== 0n;
+}
+
 function levelsOf(paging: Paging): number {
   return (paging.cr4 & fiveLevels) === 0n ? 4 : 5;
 }
@@ -97,7 +102,7 @@ export async function tablePages(
   most: number,
 ): Promise<ReadonlyMap<bigint, number>> {
   const found = new Map<bigint, number>();
-  if ((paging.cr0 & paged) === 0n || (paging.efer & longMode) === 0n) return found;
+  if (!isPaged(paging)) return found;
   const queue: [bigint, number][] = [[paging.cr3 & addressMask, levelsOf(paging)]];
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
     const [gpa, level] = next;
