@@ -27,6 +27,8 @@ const large = 1n << 7n;
 const addressMask = 0x000f_ffff_ffff_f000n;
 const tableBytes = 4096;
 const entryBytes = 8;
+/** Fewer than a node lets wait (native/zig/limits.zig, questions_max). */
+const tablesAtOnce = 8;
 
 /** Addresses are translated by tables of 64 bits. */
 export function isPaged(paging: Paging): boolean {
@@ -92,6 +94,24 @@ export async function readVirtual(
   return out.subarray(0, done);
 }
 
+/** The tables that one of a level above 1 names. */
+async function tablesBelow(
+  read: ReadPhysical,
+  gpa: bigint,
+  level: number,
+): Promise<readonly (readonly [bigint, number])[]> {
+  let table: Uint8Array;
+  try {
+    table = await read(gpa, tableBytes);
+  } catch {
+    // A table that does not come, or an entry that points nowhere: what is below stays unknown.
+    return [];
+  }
+  return Array.from({ length: tableBytes / entryBytes }, (_, index) => entryAt(table, index))
+    .filter((entry) => (entry & present) !== 0n && (level > 3 || (entry & large) === 0n))
+    .map((entry) => [entry & addressMask, level - 1] as const);
+}
+
 /**
  * Every table page below a CR3 with its level, the lowest being 1, at most `most` of them. Tables
  * of level 1 are not read: the entries above name them.
@@ -103,24 +123,15 @@ export async function tablePages(
 ): Promise<ReadonlyMap<bigint, number>> {
   const found = new Map<bigint, number>();
   if (!isPaged(paging)) return found;
-  const queue: [bigint, number][] = [[paging.cr3 & addressMask, levelsOf(paging)]];
-  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-    const [gpa, level] = next;
-    if (found.has(gpa) || found.size >= most) continue;
-    found.set(gpa, level);
-    if (level === 1) continue;
-    let table: Uint8Array;
-    try {
-      table = await read(gpa, tableBytes);
-    } catch {
-      // A table that does not come, or an entry that points nowhere: what is below stays unknown.
-      continue;
-    }
-    for (let index = 0; index < tableBytes / entryBytes; index += 1) {
-      const entry = entryAt(table, index);
-      const leaf = level <= 3 && (entry & large) !== 0n;
-      if ((entry & present) !== 0n && !leaf) queue.push([entry & addressMask, level - 1]);
-    }
+  const queue: (readonly [bigint, number])[] = [[paging.cr3 & addressMask, levelsOf(paging)]];
+  while (queue.length > 0) {
+    const batch = queue.splice(0, tablesAtOnce).filter(([gpa, level]) => {
+      if (found.has(gpa) || found.size >= most) return false;
+      found.set(gpa, level);
+      return level > 1;
+    });
+    const below = await Promise.all(batch.map(([gpa, level]) => tablesBelow(read, gpa, level)));
+    queue.push(...below.flat());
   }
   return found;
 }
