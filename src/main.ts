@@ -60,6 +60,24 @@ function addBench(cli: CAC, argv: readonly string[]): void {
   }
 }
 
+function addDebug(cli: CAC, argv: readonly string[]): void {
+  cli
+    .command("debug [...words]", "Ask a running VM: registers, backtrace, page, memory, ...")
+    .usage(
+      "debug registers [VCPU] | backtrace [VCPU] | page GPA | memory GPA [LENGTH] | counters | gdb",
+    )
+    .option("--control <PATH>", "The socket of any node: giantvm run --control")
+    .option("--symbols <FILE>", "System.map, vmlinux or kallsyms of the guest's kernel")
+    .option("--listen <PORT>", "Where gdb connects (127.0.0.1:1234)")
+    .action(async () => (await import("./cli/debug.ts")).debug(argv.slice(1)));
+  cli
+    .command("hot", "The pages that move most between the nodes of a running VM")
+    .option("--control <PATH>", "The socket of any node: giantvm run --control")
+    .option("--symbols <FILE>", "System.map, vmlinux or kallsyms of the guest's kernel")
+    .option("--top <N>", "How many (20)")
+    .action(async () => (await import("./cli/debug.ts")).debug(argv));
+}
+
 function addTexts(cli: CAC): void {
   cli.command("version", "Version and build").action(() => {
     process.stdout.write(`giantvm ${version} (${buildId})\n`);
@@ -83,6 +101,7 @@ function makeCli(argv: readonly string[]): CAC {
   addDemo(cli, argv);
   addDoctor(cli);
   addBench(cli, argv);
+  addDebug(cli, argv);
   addTexts(cli);
   return cli;
 }
@@ -103,7 +122,7 @@ async function main(argv: readonly string[]): Promise<number> {
     cli.globalCommand.outputHelp();
     return exitCode.usage;
   }
-  if (cli.args.length > 0 && !["help", "bench"].includes(cli.matchedCommandName ?? "")) {
+  if (cli.args.length > 0 && !["help", "bench", "debug"].includes(cli.matchedCommandName ?? "")) {
     throw new Failure(exitCode.usage, `"${cli.args.join(" ")}": not understood; see giantvm help`);
   }
   const result: unknown = await cli.runMatchedCommand();

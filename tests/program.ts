@@ -21,8 +21,8 @@ export type Finished = {
 export type Started = {
   readonly process: Bun.Subprocess<"ignore" | "pipe", "pipe", "pipe">;
   readonly finished: Promise<Finished>;
-  /** Resolves when the log (stderr) contains the text; rejects when it ends without. */
-  logged(text: string): Promise<void>;
+  /** Resolves to the log (stderr) when it contains the text; rejects when it ends without. */
+  logged(text: string): Promise<string>;
 };
 
 /** A folder that is gone with the test. */
@@ -56,7 +56,11 @@ export function start(args: readonly string[], options: StartOptions = {}): Star
     ]);
     return { code: child.exitCode, signal: child.signalCode, stdout, stderr: log.text };
   })();
-  return { process: child, finished, logged: (text) => log.contains(text) };
+  const logged = async (text: string) => {
+    await log.contains(text);
+    return log.text;
+  };
+  return { process: child, finished, logged };
 }
 
 /** Text of a stream as it comes, with a way to wait for words in it. */

@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0x16e47e7c298d88e3)
+#define GVM_ABI UINT64_C(0xa92308b67c8378fb)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);
@@ -41,6 +41,18 @@ int32_t gvm_power_button(uint64_t);
 int32_t gvm_counters(uint64_t, uint8_t *, uint32_t);
 /* Text of a local vCPU's registers, or why it cannot answer; returns bytes. */
 int32_t gvm_registers(uint64_t, uint32_t, uint8_t *, uint64_t);
+/* VcpuState of a local vCPU; asks for a newer exit, which a later call shows. */
+int32_t gvm_vcpu(uint64_t, uint32_t, uint8_t *, uint64_t);
+/* Id, what (0 PageState, 1 bytes), gpa, bytes within its page -> event `answer`. */
+int32_t gvm_ask(uint64_t, uint64_t, uint32_t, uint64_t, uint32_t);
+/* HotPages of this node; returns bytes. Reads a table of all pages. */
+int32_t gvm_hot(uint64_t, uint8_t *, uint64_t);
+/* Holds the local vCPUs outside the guest (1), or lets them go on (0). */
+int32_t gvm_pause(uint64_t, uint32_t);
+/* GuestDebug for a local vCPU that is held; -EBUSY for another. */
+int32_t gvm_guest_debug(uint64_t, uint32_t, const uint8_t *, uint64_t);
+/* GeneralRegisters of a local vCPU that is held; -EBUSY for another. */
+int32_t gvm_set_registers(uint64_t, uint32_t, const uint8_t *, uint64_t);
 /* Frees everything; the vCPUs must have stopped (else -EBUSY). */
 int32_t gvm_close(uint64_t);
 /* ImageOptions -> descriptor and bytes (two u64 in out). -EAGAIN: locked. */

@@ -28,6 +28,7 @@ fn typescript() []const u8 {
         \\
         \\import { FFIType } from "bun:ffi";
         \\import type { Wire } from "../protocol/cbor.ts";
+        \\import { Fields, u64Of } from "./fields.ts";
         \\
         \\
     ;
@@ -38,6 +39,7 @@ fn typescript() []const u8 {
     out = out ++ enumeration("EventKind", abi.EventKind) ++ enumeration("Counter", abi.Counter);
     out = out ++ enumeration("BootMode", abi.BootMode);
     for (abi.configurations) |C| out = out ++ configuration(C);
+    for (abi.observations) |C| out = out ++ observation(C);
     return out;
 }
 
@@ -93,13 +95,55 @@ fn configuration(C: type) []const u8 {
     , .{ name, fields, name, name, items });
 }
 
+/// The type of an answer, and what reads it.
+fn observation(C: type) []const u8 {
+    const name = shortName(C);
+    const list = @typeInfo(C).@"struct".fields;
+    var types: []const u8 = "";
+    var reads: []const u8 = "";
+    for (list) |field| {
+        const key = camel(field.name) ++ if (field.type == u64) "U64" else "";
+        types = types ++ print("  readonly {s}: {s};\n", .{ key, tsType(field.type) });
+        reads = reads ++ print("    {s}: {s},\n", .{ key, tsRead(field.type) });
+    }
+    return print(
+        \\
+        \\export type {s} = {{
+        \\{s}}};
+        \\
+        \\export function read{s}(value: Wire): {s} {{
+        \\  const fields = new Fields(value, {d}, "{s}");
+        \\  return {{
+        \\{s}  }};
+        \\}}
+        \\
+    , .{ name, types, name, name, list.len, name, reads });
+}
+
+fn tsRead(T: type) []const u8 {
+    return switch (T) {
+        u64 => "fields.u64()",
+        bool => "fields.boolean()",
+        []const u8 => "fields.bytes()",
+        []const u64 => "fields.list(u64Of)",
+        else => switch (@typeInfo(T)) {
+            .int => "fields.number()",
+            .pointer => |p| "fields.list(read" ++ shortName(p.child) ++ ")",
+            .@"struct" => "read" ++ shortName(T) ++ "(fields.next())",
+            else => @compileError("no reader for " ++ @typeName(T)),
+        },
+    };
+}
+
 fn tsType(T: type) []const u8 {
     return switch (T) {
         u64 => "bigint",
         bool => "boolean",
         []const u8 => "Uint8Array",
+        []const u64 => "readonly bigint[]",
         else => switch (@typeInfo(T)) {
             .int => "number",
+            .@"struct" => shortName(T),
             .pointer => |p| "readonly " ++ shortName(p.child) ++ "[]",
             else => @compileError("no TypeScript type for " ++ @typeName(T)),
         },
@@ -107,7 +151,7 @@ fn tsType(T: type) []const u8 {
 }
 
 fn tsValue(path: []const u8, T: type) []const u8 {
-    if (T == []const u8) return path;
+    if (T == []const u8 or T == []const u64) return path;
     return switch (@typeInfo(T)) {
         .pointer => |p| path ++ ".map(wire" ++ shortName(p.child) ++ ")",
         else => path,

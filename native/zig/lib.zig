@@ -142,6 +142,42 @@ const exports = struct {
         return count(node(handle).registers(vcpu, out[0..length]));
     }
 
+    fn gvm_vcpu(handle: abi.Handle, vcpu: u32, out: abi.Out, length: u64) callconv(.c) i32 {
+        return count(node(handle).vcpuState(vcpu, out[0..length]));
+    }
+
+    fn gvm_ask(handle: abi.Handle, id: u64, what: u32, gpa: u64, length: u32) callconv(.c) i32 {
+        return result(node(handle).ask(id, what, gpa, length));
+    }
+
+    fn gvm_hot(handle: abi.Handle, out: abi.Out, length: u64) callconv(.c) i32 {
+        return count(node(handle).hot(out[0..length]));
+    }
+
+    fn gvm_pause(handle: abi.Handle, hold: u32) callconv(.c) i32 {
+        return result(node(handle).pause(hold != 0));
+    }
+
+    fn gvm_guest_debug(
+        handle: abi.Handle,
+        vcpu: u32,
+        bytes: abi.Bytes,
+        length: u64,
+    ) callconv(.c) i32 {
+        const target: Node.Target = .{ .node = node(handle), .vcpu = vcpu };
+        return result(with(abi.GuestDebug, bytes, length, target, Node.guestDebug));
+    }
+
+    fn gvm_set_registers(
+        handle: abi.Handle,
+        vcpu: u32,
+        bytes: abi.Bytes,
+        length: u64,
+    ) callconv(.c) i32 {
+        const target: Node.Target = .{ .node = node(handle), .vcpu = vcpu };
+        return result(with(abi.GeneralRegisters, bytes, length, target, Node.setRegisters));
+    }
+
     fn gvm_close(handle: abi.Handle) callconv(.c) i32 {
         return result(node(handle).close());
     }

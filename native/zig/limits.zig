@@ -65,3 +65,12 @@ pub const inbox_max = 1024;
 pub const parked_max = 4 * threads_max;
 /// MSI-X vectors of one PCI function.
 pub const msix_vectors_max = 64;
+
+/// Page events a node remembers, 32 bytes each: a second or more of the busiest node.
+pub const page_events = 1 << 16;
+/// Questions of the control plane that wait for the engine, and as many for their page.
+pub const questions_max = 16;
+/// A page that has not come to a reader by then is said not to come.
+pub const question_patience_ns = 5_000 * ns_per_ms;
+/// Pages in one answer about the hottest.
+pub const hot_pages_max = 512;

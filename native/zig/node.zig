@@ -4,10 +4,14 @@
 
 const std = @import("std");
 const abi = @import("abi.zig");
+const codec = @import("wire/codec.zig");
+const desk = @import("engine/desk.zig");
+const heat = @import("engine/heat.zig");
 const kvm = @import("sys/kvm.zig");
 const limits = @import("limits.zig");
 const linux = @import("sys/linux.zig");
 const memory = @import("engine/memory.zig");
+const observe = @import("vm/observe.zig");
 const panics = @import("panic.zig");
 const udp = @import("sys/udp.zig");
 const Counters = @import("engine/counters.zig").Counters;
@@ -148,6 +152,67 @@ pub const Node = struct {
 
     pub fn counters(self: *Node, out: []align(1) u64) anyerror!usize {
         return self.count.read(out);
+    }
+
+    pub fn vcpuState(self: *Node, index: u32, out: []u8) anyerror!usize {
+        const machine = self.machine orelse return error.BadState;
+        return observe.vcpuState(machine, index, out);
+    }
+
+    /// `length` bytes within one page; the answer is an event.
+    pub fn ask(self: *Node, id: u64, what: u32, gpa: u64, length: u32) anyerror!void {
+        const engine = self.engine orelse return error.BadState;
+        const kind = std.enums.fromInt(desk.What, what) orelse return error.OutOfRange;
+        const at = memory.offsetOf(gpa, engine.memory.ram_bytes) orelse return error.OutOfRange;
+        const within = at % memory.page_size;
+        if (within + length > memory.page_size) return error.OutOfRange;
+        try engine.ask(.{
+            .id = id,
+            .what = kind,
+            .page = @intCast(at / memory.page_size),
+            .offset = @intCast(within),
+            .length = @intCast(length),
+            .until_ns = linux.nowNs() + limits.question_patience_ns,
+        });
+    }
+
+    pub fn hot(self: *Node, out: []u8) anyerror!usize {
+        const engine = self.engine orelse return error.BadState;
+        var found: [limits.hot_pages_max]heat.Hot = undefined;
+        var pages: [limits.hot_pages_max]abi.HotPage = undefined;
+        var totals: heat.Totals = .{};
+        const list = engine.heat.top(&found, &totals);
+        for (list, pages[0..list.len]) |*from, *to| to.* = .{
+            .gpa = memory.gpaOf(@as(u64, from.page) * memory.page_size),
+            .transfers = from.transfers,
+            .writes = from.writes,
+        };
+        const answer: abi.HotPages = .{
+            .transfers = totals.transfers,
+            .writes = totals.writes,
+            .pages = pages[0..list.len],
+        };
+        const bytes = codec.encodeStruct(abi.HotPages, &answer, out) orelse
+            return error.NoBufferSpace;
+        return bytes.len;
+    }
+
+    pub fn pause(self: *Node, hold: bool) anyerror!void {
+        const machine = self.machine orelse return error.BadState;
+        if (machine.stopping.load(.acquire)) return error.BadState;
+        machine.pause(hold);
+    }
+
+    pub const Target = struct { node: *Node, vcpu: u32 };
+
+    pub fn guestDebug(target: Target, wanted: abi.GuestDebug) anyerror!void {
+        const machine = target.node.machine orelse return error.BadState;
+        try observe.guestDebug(machine, target.vcpu, &wanted);
+    }
+
+    pub fn setRegisters(target: Target, wanted: abi.GeneralRegisters) anyerror!void {
+        const machine = target.node.machine orelse return error.BadState;
+        try observe.setRegisters(machine, target.vcpu, wanted.values);
     }
 
     pub fn registers(self: *Node, vcpu: u32, out: []u8) anyerror!usize {

@@ -7,6 +7,7 @@ comptime {
     _ = @import("sys/udp.zig");
     _ = @import("engine/memory.zig");
     _ = @import("engine/memory_script_test.zig");
+    _ = @import("engine/desk.zig");
     _ = @import("engine/events.zig");
     _ = @import("engine/fabric.zig");
     _ = @import("engine/gate.zig");
@@ -14,6 +15,9 @@ comptime {
     _ = @import("engine/fault_script_test.zig");
     _ = @import("engine/sleep_script_test.zig");
     _ = @import("engine/socket_script_test.zig");
+    _ = @import("engine/heat.zig");
+    _ = @import("engine/history.zig");
+    _ = @import("engine/inspect_script_test.zig");
     _ = @import("engine/rests.zig");
     _ = @import("engine/spin.zig");
     _ = @import("engine/waits.zig");

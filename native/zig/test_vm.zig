@@ -11,6 +11,7 @@ comptime {
     _ = @import("vm/pci_test.zig");
     _ = @import("vm/clock_script_test.zig");
     _ = @import("vm/interrupts.zig");
+    _ = @import("vm/observe_test.zig");
     _ = @import("vm/setup_script_test.zig");
     _ = @import("vm/vcpu_script_test.zig");
     _ = @import("vm/cpuid.zig");

@@ -12,6 +12,7 @@ import { MachineError } from "../machine/errors.ts";
 import { guestImages } from "../machine/guest.ts";
 import type { GuestImages, Module } from "../machine/images.ts";
 import { monotonicNs } from "../native/clock.ts";
+import { openControl } from "../control/server.ts";
 import { openDataPlane } from "../native/index.ts";
 import { probeHost } from "../native/probe.ts";
 import { findSelf, resolvePeers, type ResolvedPeer } from "../net/addresses.ts";
@@ -268,11 +269,13 @@ function watch(daemon: Daemon): void {
 
 async function runNode(config: RunConfig, log: Log): Promise<number> {
   const { daemon, close } = await start(config, log);
+  const control = await openControl(config.control, daemon.questions);
   watch(daemon);
   const terminal = openConsole(daemon, config.consoleNode);
   breakDown(config.fault, () => Number(daemon.counters()["exits"] ?? 0));
   const outcome = await daemon.run();
   terminal.close();
+  control?.close();
   close(outcome.clean);
   log.info(`counters ${JSON.stringify(numbers(outcome.counters))}`);
   report(config.report, daemon.node, outcome, log);

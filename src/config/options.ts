@@ -36,6 +36,7 @@ export const runOptions: readonly RunOption[] = [
   { name: "join-timeout", value: "S", help: "how long to wait for the peers at start (60)" },
   { name: "spin", value: "US", help: "how long the engine polls before it sleeps (0)" },
   { name: "hide-cpu", value: "NAMES", help: "processor features to hide, e.g. xsave" },
+  { name: "control", value: "PATH", help: "a socket for giantvm debug and giantvm hot" },
   { name: "report", value: "FILE", help: "write counters and the outcome as JSON at the end" },
   { name: "config", value: "FILE", help: "options from a TOML or JSON file" },
   { name: "verbose", short: "v", help: "say on stderr what happens" },

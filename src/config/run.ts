@@ -26,6 +26,7 @@ export type RunConfig = {
   readonly joinMs: number;
   readonly spinUs: number;
   readonly hide: readonly string[];
+  readonly control: string | undefined;
   readonly report: string | undefined;
   readonly verbose: boolean;
   readonly json: boolean;
@@ -178,6 +179,7 @@ export function readRunConfig(
     joinMs: 1000 * number("join-timeout", 60, 1, 86_400),
     spinUs: number("spin", 0, 0, 1_000_000),
     hide: hiddenFeatures(values.get("hide-cpu")),
+    control: values.get("control")?.value,
     report: writable(values.get("report")),
     verbose: verbose !== undefined && yesNo(verbose.where, verbose.value),
     json: choice("log-format", ["text", "json"]) === "json",

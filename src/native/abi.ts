@@ -2,8 +2,9 @@
 
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
+import { Fields, u64Of } from "./fields.ts";
 
-export const abiHashU64 = 0x16e47e7c298d88e3n;
+export const abiHashU64 = 0xa92308b67c8378fbn;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -51,6 +52,27 @@ export const symbols = {
     args: [FFIType.u64, FFIType.u32, FFIType.ptr, FFIType.u64],
     returns: FFIType.i32,
   },
+  /** VcpuState of a local vCPU; asks for a newer exit, which a later call shows. */
+  gvm_vcpu: { args: [FFIType.u64, FFIType.u32, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
+  /** Id, what (0 PageState, 1 bytes), gpa, bytes within its page -> event `answer`. */
+  gvm_ask: {
+    args: [FFIType.u64, FFIType.u64, FFIType.u32, FFIType.u64, FFIType.u32],
+    returns: FFIType.i32,
+  },
+  /** HotPages of this node; returns bytes. Reads a table of all pages. */
+  gvm_hot: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
+  /** Holds the local vCPUs outside the guest (1), or lets them go on (0). */
+  gvm_pause: { args: [FFIType.u64, FFIType.u32], returns: FFIType.i32 },
+  /** GuestDebug for a local vCPU that is held; -EBUSY for another. */
+  gvm_guest_debug: {
+    args: [FFIType.u64, FFIType.u32, FFIType.ptr, FFIType.u64],
+    returns: FFIType.i32,
+  },
+  /** GeneralRegisters of a local vCPU that is held; -EBUSY for another. */
+  gvm_set_registers: {
+    args: [FFIType.u64, FFIType.u32, FFIType.ptr, FFIType.u64],
+    returns: FFIType.i32,
+  },
   /** Frees everything; the vCPUs must have stopped (else -EBUSY). */
   gvm_close: { args: [FFIType.u64], returns: FFIType.i32 },
   /** ImageOptions -> descriptor and bytes (two u64 in out). -EAGAIN: locked. */
@@ -84,6 +106,8 @@ export const eventKind = {
   io: 11,
   text: 12,
   disk: 13,
+  answer: 14,
+  debugStop: 15,
 } as const;
 
 export const counter = {
@@ -253,4 +277,268 @@ export function wireBoot(value: Boot): Wire {
     value.cr3U64,
     value.gdtU64,
   ];
+}
+
+export type Breakpoint = {
+  readonly addressU64: bigint;
+  readonly kind: number;
+  readonly size: number;
+};
+
+export function wireBreakpoint(value: Breakpoint): Wire {
+  return [value.addressU64, value.kind, value.size];
+}
+
+export type GuestDebug = {
+  readonly singleStep: boolean;
+  readonly breakpoints: readonly Breakpoint[];
+};
+
+export function wireGuestDebug(value: GuestDebug): Wire {
+  return [value.singleStep, value.breakpoints.map(wireBreakpoint)];
+}
+
+export type GeneralRegisters = {
+  readonly values: readonly bigint[];
+};
+
+export function wireGeneralRegisters(value: GeneralRegisters): Wire {
+  return [value.values];
+}
+
+export type SegmentState = {
+  readonly selector: number;
+  readonly baseU64: bigint;
+  readonly limit: number;
+  readonly access: number;
+};
+
+export function readSegmentState(value: Wire): SegmentState {
+  const fields = new Fields(value, 4, "SegmentState");
+  return {
+    selector: fields.number(),
+    baseU64: fields.u64(),
+    limit: fields.number(),
+    access: fields.number(),
+  };
+}
+
+export type VcpuState = {
+  readonly vcpu: number;
+  readonly activity: number;
+  readonly held: boolean;
+  readonly inside: boolean;
+  readonly nowNsU64: bigint;
+  readonly exitNsU64: bigint;
+  readonly waitNsU64: bigint;
+  readonly waitGpaU64: bigint;
+  readonly general: readonly bigint[];
+  readonly segments: readonly SegmentState[];
+  readonly system: readonly bigint[];
+  readonly apicId: number;
+  readonly apicBaseU64: bigint;
+  readonly tpr: number;
+  readonly svr: number;
+  readonly lvtTimer: number;
+  readonly timerNsU64: bigint;
+  readonly irr: Uint8Array;
+  readonly isr: Uint8Array;
+};
+
+export function readVcpuState(value: Wire): VcpuState {
+  const fields = new Fields(value, 19, "VcpuState");
+  return {
+    vcpu: fields.number(),
+    activity: fields.number(),
+    held: fields.boolean(),
+    inside: fields.boolean(),
+    nowNsU64: fields.u64(),
+    exitNsU64: fields.u64(),
+    waitNsU64: fields.u64(),
+    waitGpaU64: fields.u64(),
+    general: fields.list(u64Of),
+    segments: fields.list(readSegmentState),
+    system: fields.list(u64Of),
+    apicId: fields.number(),
+    apicBaseU64: fields.u64(),
+    tpr: fields.number(),
+    svr: fields.number(),
+    lvtTimer: fields.number(),
+    timerNsU64: fields.u64(),
+    irr: fields.bytes(),
+    isr: fields.bytes(),
+  };
+}
+
+export type PageEvent = {
+  readonly atNsU64: bigint;
+  readonly what: number;
+  readonly kind: number;
+  readonly peer: number;
+  readonly txU64: bigint;
+  readonly versionU64: bigint;
+};
+
+export function readPageEvent(value: Wire): PageEvent {
+  const fields = new Fields(value, 6, "PageEvent");
+  return {
+    atNsU64: fields.u64(),
+    what: fields.number(),
+    kind: fields.number(),
+    peer: fields.number(),
+    txU64: fields.u64(),
+    versionU64: fields.u64(),
+  };
+}
+
+export type PagePending = {
+  readonly txU64: bigint;
+  readonly write: boolean;
+  readonly startNsU64: bigint;
+  readonly haveData: boolean;
+  readonly acksWantedU64: bigint;
+  readonly acksU64: bigint;
+  readonly threads: Uint8Array;
+};
+
+export function readPagePending(value: Wire): PagePending {
+  const fields = new Fields(value, 7, "PagePending");
+  return {
+    txU64: fields.u64(),
+    write: fields.boolean(),
+    startNsU64: fields.u64(),
+    haveData: fields.boolean(),
+    acksWantedU64: fields.u64(),
+    acksU64: fields.u64(),
+    threads: fields.bytes(),
+  };
+}
+
+export type PageDeferred = {
+  readonly thread: number;
+  readonly requester: number;
+  readonly sinceNsU64: bigint;
+};
+
+export function readPageDeferred(value: Wire): PageDeferred {
+  const fields = new Fields(value, 3, "PageDeferred");
+  return {
+    thread: fields.number(),
+    requester: fields.number(),
+    sinceNsU64: fields.u64(),
+  };
+}
+
+export type PageEntry = {
+  readonly owner: number;
+  readonly sharersU64: bigint;
+  readonly versionU64: bigint;
+};
+
+export function readPageEntry(value: Wire): PageEntry {
+  const fields = new Fields(value, 3, "PageEntry");
+  return {
+    owner: fields.number(),
+    sharersU64: fields.u64(),
+    versionU64: fields.u64(),
+  };
+}
+
+export type PageWaiter = {
+  readonly txU64: bigint;
+  readonly requester: number;
+  readonly write: boolean;
+};
+
+export function readPageWaiter(value: Wire): PageWaiter {
+  const fields = new Fields(value, 3, "PageWaiter");
+  return {
+    txU64: fields.u64(),
+    requester: fields.number(),
+    write: fields.boolean(),
+  };
+}
+
+export type PageBusy = {
+  readonly current: PageWaiter;
+  readonly holdersU64: bigint;
+  readonly waitDone: boolean;
+  readonly waitWriteBack: boolean;
+  readonly queue: readonly PageWaiter[];
+};
+
+export function readPageBusy(value: Wire): PageBusy {
+  const fields = new Fields(value, 5, "PageBusy");
+  return {
+    current: readPageWaiter(fields.next()),
+    holdersU64: fields.u64(),
+    waitDone: fields.boolean(),
+    waitWriteBack: fields.boolean(),
+    queue: fields.list(readPageWaiter),
+  };
+}
+
+export type PageState = {
+  readonly nowNsU64: bigint;
+  readonly page: number;
+  readonly home: number;
+  readonly state: number;
+  readonly versionU64: bigint;
+  readonly lost: boolean;
+  readonly parked: boolean;
+  readonly evicting: boolean;
+  readonly pending: readonly PagePending[];
+  readonly deferred: readonly PageDeferred[];
+  readonly entry: readonly PageEntry[];
+  readonly busy: readonly PageBusy[];
+  readonly events: readonly PageEvent[];
+};
+
+export function readPageState(value: Wire): PageState {
+  const fields = new Fields(value, 13, "PageState");
+  return {
+    nowNsU64: fields.u64(),
+    page: fields.number(),
+    home: fields.number(),
+    state: fields.number(),
+    versionU64: fields.u64(),
+    lost: fields.boolean(),
+    parked: fields.boolean(),
+    evicting: fields.boolean(),
+    pending: fields.list(readPagePending),
+    deferred: fields.list(readPageDeferred),
+    entry: fields.list(readPageEntry),
+    busy: fields.list(readPageBusy),
+    events: fields.list(readPageEvent),
+  };
+}
+
+export type HotPage = {
+  readonly gpaU64: bigint;
+  readonly transfers: number;
+  readonly writes: number;
+};
+
+export function readHotPage(value: Wire): HotPage {
+  const fields = new Fields(value, 3, "HotPage");
+  return {
+    gpaU64: fields.u64(),
+    transfers: fields.number(),
+    writes: fields.number(),
+  };
+}
+
+export type HotPages = {
+  readonly transfersU64: bigint;
+  readonly writesU64: bigint;
+  readonly pages: readonly HotPage[];
+};
+
+export function readHotPages(value: Wire): HotPages {
+  const fields = new Fields(value, 3, "HotPages");
+  return {
+    transfersU64: fields.u64(),
+    writesU64: fields.u64(),
+    pages: fields.list(readHotPage),
+  };
 }

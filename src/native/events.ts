@@ -80,6 +80,10 @@ function toEvent(head: Record, data: Uint8Array): DataEvent | undefined {
       return { kind: "engine-error", reason: text(data) };
     case eventKind.disk:
       return { kind: "disk", disk: Number(head.a), reason: text(data) };
+    case eventKind.answer:
+      return { kind: "answer", id: Number(head.a), status: Number(head.b), data };
+    case eventKind.debugStop:
+      return { kind: "debug-stop", vcpu: Number(head.a), ripU64: head.b, dr6U64: head.c };
     case eventKind.io:
       return {
         kind: "io",

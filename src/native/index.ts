@@ -7,11 +7,16 @@ import type {
   DataEvent,
   DataPlane,
   HostFacts,
+  GuestDebug,
+  HotPages,
   NodePlan,
+  PageState,
   PortRange,
+  VcpuState,
 } from "../node/dataplane.ts";
 import { decode, encode, type Wire } from "../protocol/cbor.ts";
 import * as abi from "./abi.ts";
+import { EngineAnswers } from "./answers.ts";
 import { check } from "./errors.ts";
 import { EventDecoder, eventBytes } from "./events.ts";
 import { readFacts } from "./facts.ts";
@@ -20,6 +25,9 @@ import { type Library, library } from "./library.ts";
 const eventsPerRead = 256;
 const factsBytesMax = 64 * 1024;
 const registersBytesMax = 4096;
+const vcpuBytesMax = 4096;
+const hotBytesMax = 64 * 1024;
+const question = { page: 0, memory: 1 } as const;
 
 function bytesOf(text: string): Uint8Array {
   return new TextEncoder().encode(text);
@@ -56,6 +64,7 @@ class NativeDataPlane implements DataPlane {
   #handler: ((event: DataEvent) => void) | undefined;
   #stopped: (() => void)[] = [];
   #nextTag = 1;
+  readonly #answers = new EngineAnswers();
 
   constructor(address: string) {
     this.#library = library();
@@ -160,6 +169,59 @@ class NativeDataPlane implements DataPlane {
     return new TextDecoder().decode(out.subarray(0, length));
   }
 
+  vcpu(vcpu: number): VcpuState {
+    const out = new Uint8Array(vcpuBytesMax);
+    const length = check(
+      "gvm_vcpu",
+      this.#library.gvm_vcpu(this.#handle, vcpu, ptr(out), BigInt(out.length)),
+    );
+    return abi.readVcpuState(decode(out.subarray(0, length)));
+  }
+
+  hot(): HotPages {
+    const out = new Uint8Array(hotBytesMax);
+    const length = check(
+      "gvm_hot",
+      this.#library.gvm_hot(this.#handle, ptr(out), BigInt(out.length)),
+    );
+    return abi.readHotPages(decode(out.subarray(0, length)));
+  }
+
+  async page(gpaU64: bigint): Promise<PageState> {
+    return abi.readPageState(decode(await this.#ask(question.page, gpaU64, 1)));
+  }
+
+  memory(gpaU64: bigint, length: number): Promise<Uint8Array> {
+    return this.#ask(question.memory, gpaU64, length);
+  }
+
+  #ask(what: number, gpaU64: bigint, length: number): Promise<Uint8Array> {
+    const id = this.#nextTag;
+    this.#nextTag += 1;
+    check("gvm_ask", this.#library.gvm_ask(this.#handle, BigInt(id), what, gpaU64, length));
+    return this.#answers.of(id, gpaU64);
+  }
+
+  pause(hold: boolean): void {
+    check("gvm_pause", this.#library.gvm_pause(this.#handle, hold ? 1 : 0));
+  }
+
+  guestDebug(vcpu: number, wanted: GuestDebug): void {
+    this.#call(
+      "gvm_guest_debug",
+      (bytes, length) => this.#library.gvm_guest_debug(this.#handle, vcpu, bytes, length),
+      abi.wireGuestDebug(wanted),
+    );
+  }
+
+  setRegisters(vcpu: number, valuesU64: readonly bigint[]): void {
+    this.#call(
+      "gvm_set_registers",
+      (bytes, length) => this.#library.gvm_set_registers(this.#handle, vcpu, bytes, length),
+      abi.wireGeneralRegisters({ values: valuesU64 }),
+    );
+  }
+
   onEvent(handler: (event: DataEvent) => void): void {
     this.#handler = handler;
     for (const event of this.#early.splice(0)) handler(event);
@@ -206,6 +268,10 @@ class NativeDataPlane implements DataPlane {
     if (event.kind === "loaded") {
       this.#loads.get(event.tag)?.();
       this.#loads.delete(event.tag);
+      return;
+    }
+    if (event.kind === "answer") {
+      this.#answers.came(event.id, event.status, event.data);
       return;
     }
     if (event.kind === "stopped") for (const resolve of this.#stopped.splice(0)) resolve();

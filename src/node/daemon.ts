@@ -13,6 +13,7 @@ import { ConsoleOutput } from "./output.ts";
 import { type HostEffect, Member } from "../protocol/member.ts";
 import type { ControlMessage, Hello } from "../protocol/messages.ts";
 import type { Counters, DataEvent, DataPlane, NodePlan } from "./dataplane.ts";
+import { Questions } from "./questions.ts";
 import type { GuestImages } from "../machine/images.ts";
 import type { Agreement } from "../protocol/agreement.ts";
 import type { CpuidEntry } from "./dataplane.ts";
@@ -78,6 +79,8 @@ export class Daemon {
   readonly #output = new ConsoleOutput();
   /** Slow devices outlive a reset, accesses to them do not. */
   #forwarder: Forwarder;
+  /** What a debugger may ask. */
+  readonly questions: Questions;
   #epoch = 1;
   /** undefined until it is open, and between two epochs. */
   #dataPlane: DataPlane | undefined;
@@ -101,6 +104,14 @@ export class Daemon {
       this.#o.nowNs(),
     );
     this.#forwarder = this.#newForwarder();
+    this.questions = new Questions({
+      node: options.node,
+      names: options.peers.map((peer) => peer.name),
+      dataPlane: () => this.#dataPlane,
+      vcpus: () => this.#vcpus,
+      counters: () => this.counters(),
+      send: (to, message) => this.#send(to, message),
+    });
   }
 
   /** Runs until the VM has ended. */
@@ -266,6 +277,11 @@ export class Daemon {
         return;
       case "power":
         return this.powerButton();
+      case "ask":
+        void this.questions.asked(effect.from, effect.id, effect.text);
+        return;
+      case "answer":
+        return this.questions.answered(effect.from, effect.id, effect.text);
       case "greeted":
         return this.#o.log.info(`${effect.name} greets`);
       case "restart":
@@ -430,6 +446,9 @@ export class Daemon {
         });
       case "io":
         return this.#forward(this.#forwarder, { ...event, kind: "access", access: event });
+      case "debug-stop":
+        return this.questions.debugStop(event.vcpu, event.ripU64);
+      case "answer":
       case "loaded":
       case "stopped":
         return;

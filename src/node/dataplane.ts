@@ -3,6 +3,10 @@
  * what it hears back. src/native implements it over bun:ffi; simulators and tests script it.
  */
 
+import type { GuestDebug, HotPages, PageState, VcpuState } from "../native/abi.ts";
+
+export type { GuestDebug, HotPages, PageState, VcpuState };
+
 export type CpuidEntry = {
   readonly leaf: number;
   readonly index: number;
@@ -91,6 +95,19 @@ export type DataEvent =
   | { readonly kind: "engine-error"; readonly reason: string }
   /** Something is wrong with a disk; the VM goes on. */
   | { readonly kind: "disk"; readonly disk: number; readonly reason: string }
+  /** To a question for the engine; seen by src/native only. */
+  | {
+      readonly kind: "answer";
+      readonly id: number;
+      readonly status: number;
+      readonly data: Uint8Array;
+    }
+  | {
+      readonly kind: "debug-stop";
+      readonly vcpu: number;
+      readonly ripU64: bigint;
+      readonly dr6U64: bigint;
+    }
   | {
       readonly kind: "io";
       readonly id: number;
@@ -133,6 +150,20 @@ export interface DataPlane {
   counters(): Counters;
   /** Human-readable registers of a local vCPU, or why it cannot answer. */
   registers(vcpu: number): string;
+  /** A local vCPU as of its last exit; asks for a newer one, which a later call shows. */
+  vcpu(vcpu: number): VcpuState;
+  /** The pages that came to this node most often. */
+  hot(): HotPages;
+  /** What this node knows of a page of guest memory. Rejects when its engine hangs. */
+  page(gpaU64: bigint): Promise<PageState>;
+  /** Bytes within one page, as a vCPU would read them. Rejects when the page does not come. */
+  memory(gpaU64: bigint, length: number): Promise<Uint8Array>;
+  /** Holds the local vCPUs outside the guest or lets them go on; does not wait. */
+  pause(hold: boolean): void;
+  /** Breakpoints and single step of a vCPU that is held; event `debug-stop`. */
+  guestDebug(vcpu: number, wanted: GuestDebug): void;
+  /** General registers of a vCPU that is held, in the order of VcpuState.general. */
+  setRegisters(vcpu: number, valuesU64: readonly bigint[]): void;
   onEvent(handler: (event: DataEvent) => void): void;
   close(): Promise<void>;
 }

@@ -85,6 +85,13 @@ export type Effect =
   | { readonly kind: "console"; readonly bytes: Uint8Array }
   | { readonly kind: "input"; readonly bytes: Uint8Array }
   | { readonly kind: "power" }
+  /** Another node asks for this one's part of the VM, or answers. */
+  | {
+      readonly kind: "ask" | "answer";
+      readonly from: number;
+      readonly id: number;
+      readonly text: string;
+    }
   /** For the log: a node has come. */
   | { readonly kind: "greeted"; readonly name: string }
   | { readonly kind: "restart"; readonly epoch: number }
@@ -252,6 +259,10 @@ export class Cluster {
         return;
       case "power":
         this.#effects.push({ kind: "power" });
+        return;
+      case "ask":
+      case "answer":
+        this.#effects.push({ ...message, from });
         return;
       case "alive":
         return;

@@ -10,7 +10,7 @@ import type { Wire } from "./cbor.ts";
  * Raised with every change of a message or of its meaning, in either plane. What two versions need
  * to tell each other that they differ is frozen: docs/wire.cddl.
  */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 
 export type EndCause = "poweroff" | "reset" | "verdict" | "crash" | "signal" | "lost" | "failed";
 export const causes: readonly EndCause[] = [
@@ -70,13 +70,28 @@ export type ConsoleBytes = { readonly kind: "console"; readonly bytes: Uint8Arra
 export type InputBytes = { readonly kind: "input"; readonly bytes: Uint8Array };
 /** Somebody pressed the guest's power button, for the node that has it. */
 export type Power = { readonly kind: "power" };
+/** A question for this node's part of the VM (docs/debugging.md), and its answer; JSON. */
+export type Ask = { readonly kind: "ask"; readonly id: number; readonly text: string };
+export type Answer = { readonly kind: "answer"; readonly id: number; readonly text: string };
 export type Alive = { readonly kind: "alive" };
 
 /** An End for a node that is no part of the VM, whichever epoch it is in. */
 export const epochAny = 0;
 
 export type ControlMessage =
-  Hello | Ready | Start | Ping | Pong | End | Ended | ConsoleBytes | InputBytes | Alive | Power;
+  | Hello
+  | Ready
+  | Start
+  | Ping
+  | Pong
+  | End
+  | Ended
+  | ConsoleBytes
+  | InputBytes
+  | Alive
+  | Power
+  | Ask
+  | Answer;
 
 export const kinds = {
   hello: 64,
@@ -90,6 +105,8 @@ export const kinds = {
   input: 72,
   alive: 73,
   power: 74,
+  ask: 80,
+  answer: 81,
 } as const;
 
 export function toWire(message: ControlMessage): Wire {
@@ -128,6 +145,9 @@ export function toWire(message: ControlMessage): Wire {
     case "alive":
     case "power":
       return [kind];
+    case "ask":
+    case "answer":
+      return [kind, message.id, message.text];
     default:
       return message satisfies never;
   }

@@ -4,11 +4,15 @@
 import type { CpuidEntry, HostFacts } from "../node/dataplane.ts";
 import type { Wire } from "./cbor.ts";
 import {
+  type Answer,
+  type Ask,
   causes,
+  type ConsoleBytes,
   type ControlMessage,
   type Ended,
   type ForeignHello,
   type Hello,
+  type InputBytes,
   kinds,
   type Ping,
   type Pong,
@@ -134,6 +138,20 @@ function readOwnHello(items: readonly Wire[], build: string): Hello | undefined 
   return fields.ok ? hello : undefined;
 }
 
+type Keys = ConsoleBytes | InputBytes;
+
+function readBytes(kind: Keys["kind"], items: readonly Wire[]): Keys | undefined {
+  const fields = new Fields(items, 1);
+  const bytes = fields.bytes();
+  return fields.ok ? { kind, bytes } : undefined;
+}
+
+function readQuestion(kind: "ask" | "answer", items: readonly Wire[]): Ask | Answer | undefined {
+  const fields = new Fields(items, 2);
+  const [id, text] = [fields.u32(), fields.text()];
+  return fields.ok ? { kind, id, text } : undefined;
+}
+
 /** undefined when malformed or of an unknown kind. */
 export function fromWire(value: Wire): ControlMessage | ForeignHello | undefined {
   if (!Array.isArray(value)) return undefined;
@@ -177,12 +195,13 @@ export function fromWire(value: Wire): ControlMessage | ForeignHello | undefined
         return f.ok ? ended : undefined;
       }
       case kinds.console:
-      case kinds.input: {
-        const f = new Fields(items, 1);
-        const bytes = f.bytes();
-        if (!f.ok) return undefined;
-        return { kind: number === kinds.console ? "console" : "input", bytes };
-      }
+        return readBytes("console", items);
+      case kinds.input:
+        return readBytes("input", items);
+      case kinds.ask:
+        return readQuestion("ask", items);
+      case kinds.answer:
+        return readQuestion("answer", items);
       case kinds.alive:
         return items.length === 0 ? { kind: "alive" } : undefined;
       case kinds.power:

@@ -1,6 +1,7 @@
 /** @module Seeds of the cluster simulator: every life begins together and ends together. */
 
 import { describe, expect, test } from "bun:test";
+import { protocolVersion } from "../protocol/messages.ts";
 import { ClusterSim } from "./cluster.ts";
 import type { NodeLog, Plan } from "./node.ts";
 
@@ -111,7 +112,7 @@ describe("nodes that cannot become one machine", () => {
   seeds(
     "another protocol",
     { trouble: "protocol" },
-    refused(4, /speaks protocol 3 \(build same\)/),
+    refused(4, new RegExp(`speaks protocol ${protocolVersion + 1} \\(build same\\)`)),
   );
   seeds(
     "datagrams of another version",

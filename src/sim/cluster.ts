@@ -253,6 +253,8 @@ export class ClusterSim {
         case "console":
         case "input":
         case "power":
+        case "ask":
+        case "answer":
         case "greeted":
           break;
         default:

@@ -16,7 +16,7 @@ test("every exit code of the program is in the table, and no other", () => {
 });
 
 test("every option it names is one of some command", async () => {
-  const commands = ["run", "demo", "doctor", "bench"];
+  const commands = ["run", "demo", "doctor", "bench", "debug", "hot"];
   const helps = await Promise.all(commands.map((name) => run([name, "--help"])));
   const known = new Set(helps.flatMap(({ stdout }) => stdout.match(/--[a-z-]+/g) ?? []));
   // Of the scripts, not of the program.

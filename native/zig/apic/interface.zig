@@ -19,6 +19,7 @@ fn checked(comptime T: type) type {
     expect(T, "baseRegister", fn (*const T) u64);
     expect(T, "setBase", fn (*T, u64, *Effects) void);
     expect(T, "state", fn (*const T) destination.State);
+    expect(T, "summary", fn (*const T) local.Summary);
     expect(T, "x2apic", fn (*const T) bool);
     // Arrivals, from any thread under the vCPU's lock.
     expect(T, "receives", fn (*const T) bool);

@@ -24,6 +24,19 @@ pub const Effects = struct {
 
 const Vectors = std.StaticBitSet(256);
 
+/// For a person who looks for an interrupt that is missing.
+pub const Summary = struct {
+    id: u32,
+    base: u64,
+    tpr: u8,
+    svr: u32,
+    lvt_timer: u32,
+    /// When the timer fires next.
+    timer_ns: ?u64,
+    irr: Vectors,
+    isr: Vectors,
+};
+
 const reg_id = 0x020;
 const reg_version = 0x030;
 const reg_tpr = 0x080;
@@ -119,6 +132,19 @@ pub const Local = struct {
             .x2apic = self.x2apic(),
             .enabled = self.enabled(),
             .software_enabled = self.softwareEnabled(),
+        };
+    }
+
+    pub fn summary(self: *const Local) Summary {
+        return .{
+            .id = self.id,
+            .base = self.base,
+            .tpr = self.tpr,
+            .svr = self.svr,
+            .lvt_timer = self.lvt[0],
+            .timer_ns = self.timer.deadline(),
+            .irr = self.irr,
+            .isr = self.isr,
         };
     }
 
@@ -410,6 +436,10 @@ test "higher priority first, nested, and EOI of a level interrupt is told" {
     apic.mmioWrite(reg_eoi, 0, 0, &effects);
     try testing.expectEqual(0x61, effects.eoi.?);
     try testing.expectEqual(0x41, apic.deliverable().?);
+    const summary = apic.summary();
+    try testing.expect(summary.irr.isSet(0x41) and summary.irr.count() == 1);
+    try testing.expectEqual(0, summary.isr.count());
+    try testing.expectEqual(null, summary.timer_ns);
     apic.tpr = 0x40;
     try testing.expectEqual(null, apic.deliverable());
 }

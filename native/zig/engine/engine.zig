@@ -10,6 +10,7 @@
 const std = @import("std");
 const codec = @import("../wire/codec.zig");
 const dsm_room = @import("../dsm/dsm.zig");
+const inspect = @import("inspect.zig");
 const kernel = @import("../sys/kernel.zig");
 const limits = @import("../limits.zig");
 const linux = @import("../sys/linux.zig");
@@ -17,12 +18,17 @@ const m = @import("../wire/message.zig");
 const udp = @import("../sys/udp.zig");
 const uffd = @import("../sys/uffd.zig");
 const Counters = @import("counters.zig").Counters;
+const Desk = @import("desk.zig").Desk;
 const Events = @import("events.zig").Events;
 const Fabric = @import("fabric.zig").Fabric;
+const history_room = @import("history.zig");
 const Gate = @import("gate.zig").Gate;
+const Heat = @import("heat.zig").Heat;
+const History = history_room.History;
 const Item = @import("fabric.zig").Item;
 const Link = @import("../transport/link.zig").Link;
 const Memory = @import("memory.zig").Memory;
+const Question = @import("desk.zig").Question;
 const Rests = @import("rests.zig").Rests;
 const Spin = @import("spin.zig").Spin;
 const Trace = @import("trace.zig").Trace;
@@ -69,6 +75,13 @@ pub const Engine = struct {
     counters: *Counters,
     handler: ?Handler = null,
     trace: Trace = .{},
+    history: History,
+    heat: Heat,
+    /// Requests that were fulfilled before the last mapping (map()).
+    completed: u64 = 0,
+    desk: Desk = .{},
+    /// When each thread raised the fault that `waits` has of it.
+    wait_since_ns: [limits.threads_max]std.atomic.Value(u64) = @splat(.init(0)),
     thread: ?std.Thread = null,
     stopping: std.atomic.Value(bool) = .init(false),
     tid: std.atomic.Value(u32) = .init(0),
@@ -115,6 +128,10 @@ pub const Engine = struct {
         errdefer allocator.free(addresses);
         const buffer = try allocator.alloc(u8, limits.datagram_bytes_max);
         errdefer allocator.free(buffer);
+        var history: History = try .init();
+        errdefer history.deinit();
+        var heat: Heat = try .init(pages);
+        errdefer heat.deinit();
         var fabric: Fabric = try .init();
         errdefer fabric.deinit();
         const epoll = try linux.fdOf(kernel.call(.epoll_create1, .{os.EPOLL.CLOEXEC}));
@@ -132,6 +149,8 @@ pub const Engine = struct {
             .fabric = fabric,
             .events = events,
             .counters = counters,
+            .history = history,
+            .heat = heat,
             .now_ns = linux.nowNs(),
             .buffer = buffer,
         };
@@ -183,6 +202,8 @@ pub const Engine = struct {
         self.fabric.deinit();
         self.memory.deinit();
         self.dsm.deinit(self.allocator);
+        self.history.deinit();
+        self.heat.deinit();
         for (self.links) |*link| if (link.*) |*l| l.deinit(self.allocator);
         self.allocator.free(self.links);
         self.allocator.free(self.addresses);
@@ -245,6 +266,7 @@ pub const Engine = struct {
         var busy = self.takeFaults();
         if (self.takeDatagrams()) busy = true;
         if (self.fabric.drain(self, forward)) busy = true;
+        if (inspect.turn(self)) busy = true;
         if (self.dsm.deadline()) |at| if (at <= self.now_ns) {
             self.dsm.tick(self, self.now_ns);
             busy = true;
@@ -276,7 +298,11 @@ pub const Engine = struct {
             self.counters.add(if (write) .faults_write else .faults_read, 1);
             const page = self.memory.pageAt(fault.address);
             const slot = self.slotOf(fault.thread);
+            if (self.waits.pageOf(slot) != page) {
+                self.wait_since_ns[slot].store(self.now_ns, .monotonic);
+            }
             self.waits.began(slot, page);
+            self.note(page, if (write) .write_fault else .read_fault, slot);
             self.dsm.fault(self, page, if (write) .write else .read, slot, self.now_ns);
             // The request leaves before the next event is looked at.
             self.pollDirty();
@@ -350,6 +376,7 @@ pub const Engine = struct {
     /// Peers that are gone: a refused port at once, silence after the limit.
     fn watch(self: *Engine) void {
         self.next_watch_ns = self.now_ns + @min(self.config.silence_ns / 8, limits.watch_ns);
+        inspect.expire(self);
         self.takeErrors();
         for (self.links, 0..) |*link, peer| if (link.*) |*l| {
             if (l.stats.datagrams_received == 0) continue;
@@ -432,6 +459,7 @@ pub const Engine = struct {
     pub fn send(self: *Engine, to: m.NodeId, message: m.Message) void {
         var encoded: [codec.message_bytes_max]u8 = undefined;
         self.trace.add(self.now_ns, true, to, &message);
+        self.history.message(self.now_ns, true, to, &message);
         self.enqueue(to, message.classOf(), message.orderKey(), codec.encode(&message, &encoded));
     }
 
@@ -450,6 +478,21 @@ pub const Engine = struct {
     pub fn map(self: *Engine, page: m.Page, state: dsm_room.State) void {
         self.memory.map(page, state) catch |err| return self.broken("map", err);
         self.waits.ended(self.vcpu_slots.load(.acquire), page, self, kickSlot);
+        self.note(page, if (state == .modified) .modified else .shared, 0);
+        // A mapping that ends a request, unlike one of memory that nobody else uses.
+        if (self.completed != self.dsm.stats.completed) self.heat.add(page, state == .modified);
+        self.completed = self.dsm.stats.completed;
+        inspect.mapped(self, page);
+    }
+
+    fn note(self: *Engine, page: m.Page, what: history_room.What, slot: u8) void {
+        self.history.add(.{ .at_ns = self.now_ns, .page = page, .what = what, .peer = slot });
+    }
+
+    /// Any thread: the answer is an event with this id, or never comes from an engine that hangs.
+    pub fn ask(self: *Engine, question: Question) error{Busy}!void {
+        try self.desk.ask(question);
+        self.fabric.wake();
     }
 
     fn kickSlot(self: *Engine, slot: usize) void {
@@ -459,10 +502,12 @@ pub const Engine = struct {
 
     pub fn protect(self: *Engine, page: m.Page) void {
         self.memory.protect(page) catch |err| self.broken("protect", err);
+        self.note(page, .protected, 0);
     }
 
     pub fn drop(self: *Engine, page: m.Page) void {
         self.memory.drop(page) catch |err| self.broken("drop", err);
+        self.note(page, .dropped, 0);
     }
 
     fn broken(self: *Engine, what: []const u8, err: linux.Error) void {
@@ -491,6 +536,7 @@ const Receiver = struct {
         const message = codec.decode(encoded) catch
             return engine.fatal("a peer sent a message that cannot be read");
         engine.trace.add(engine.now_ns, false, self.from, &message);
+        engine.history.message(engine.now_ns, false, self.from, &message);
         if (message.isCoherence()) {
             engine.dsm.receive(engine, self.from, message, engine.now_ns);
         } else if (engine.handler) |handler| {

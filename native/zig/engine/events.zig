@@ -73,9 +73,11 @@ pub const Events = struct {
     fn keptFrom(kind: abi.EventKind) usize {
         return switch (kind) {
             .console => reserved,
-            .io, .poweroff, .reset, .debug_exit, .disk => reserved_own,
+            .io, .poweroff, .reset, .debug_exit, .disk, .answer => reserved_own,
             // Each at most once for a load, a vCPU, a peer or the node.
             .loaded, .crash, .stopped, .peer_refused, .peer_silent, .engine_error, .text => 0,
+            // Once until the debugger lets the vCPU go on.
+            .debug_stop => 0,
         };
     }
 

@@ -30,7 +30,7 @@ const Peer = struct {
     /// What Data brought.
     word: ?u64 = null,
 
-    fn say(self: *Peer, message: m.Message) !void {
+    pub fn say(self: *Peer, message: m.Message) !void {
         var encoded: [codec.message_bytes_max]u8 = undefined;
         const bytes = codec.encode(&message, &encoded);
         const now_ns = linux.nowNs();

@@ -28,6 +28,7 @@ pub const Run = extern struct {
         io: extern struct { direction: u8, size: u8, port: u16, count: u32, data_offset: u64 },
         mmio: extern struct { address: u64, data: [8]u8, length: u32, is_write: u8 },
         msr: extern struct { failed: u8, padding: [7]u8, reason: u32, index: u32, data: u64 },
+        debug: extern struct { exception: u32, padding: u32, pc: u64, dr6: u64, dr7: u64 },
         internal: extern struct { suberror: u32, ndata: u32, data: [16]u64 },
         emulation: extern struct {
             suberror: u32,
@@ -132,6 +133,12 @@ const DebugRegs = extern struct {
     flags: u64 = 0,
     reserved: [9]u64 = @splat(0),
 };
+/// struct kvm_guest_debug; `registers` = DR0 to DR7.
+pub const GuestDebug = extern struct {
+    control: u32 = 0,
+    padding: u32 = 0,
+    registers: [8]u64 = @splat(0),
+};
 const MsrEntry = extern struct { index: u32, reserved: u32 = 0, data: u64 };
 pub const Msrs = extern struct { count: u32 = 1, padding: u32 = 0, entry: MsrEntry };
 pub const DeviceAttr = extern struct { flags: u32 = 0, group: u32, attr: u64, address: u64 };
@@ -184,6 +191,7 @@ comptime {
     assert(ioctl_set_sregs == 0x4138ae84);
     assert(ioctl_enable_cap == 0x4068aea3);
     assert(set_debugregs == 0x4080aea2);
+    assert(set_guest_debug == 0x4048ae9b);
 }
 
 pub const get_api_version = os.IOCTL.IO(0xae, 0x00);
@@ -208,6 +216,7 @@ pub const set_cpuid2: u32 = 0x4008ae90;
 pub const set_vcpu_events = os.IOCTL.IOW(0xae, 0xa0, VcpuEvents);
 pub const get_vcpu_events = os.IOCTL.IOR(0xae, 0x9f, VcpuEvents);
 pub const inject_nmi = os.IOCTL.IO(0xae, 0x9a);
+pub const set_guest_debug = os.IOCTL.IOW(0xae, 0x9b, GuestDebug);
 pub const set_debugregs = os.IOCTL.IOW(0xae, 0xa2, DebugRegs);
 pub const get_tsc_khz = os.IOCTL.IO(0xae, 0xa3);
 pub const set_tsc_khz = os.IOCTL.IO(0xae, 0xa2);
@@ -221,6 +230,9 @@ const cap_enforce_pv_feature_cpuid = 190;
 const api_version_wanted = 12;
 const msr_tsc = 0x10;
 
+pub const debug_enable = 1;
+pub const debug_single_step = 2;
+pub const debug_hardware = 0x20000;
 const sync_regs = 1;
 const sync_sregs = 2;
 pub const exit_shutdown = 8;
@@ -409,6 +421,11 @@ pub const Vcpu = struct {
         events = std.mem.zeroes(VcpuEvents);
         events.flags = nmi_pending_valid | shadow_valid;
         _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_vcpu_events, &events }));
+    }
+
+    /// Breakpoints and steps of a debugger, which the guest does not see.
+    pub fn setGuestDebug(self: Vcpu, wanted: *const GuestDebug) Error!void {
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_guest_debug, wanted }));
     }
 
     pub fn resetDebugRegisters(self: Vcpu) Error!void {

@@ -10,6 +10,8 @@ pub const Exit = union(enum) {
     read_msr: u32,
     write_msr: struct { index: u32, value: u64 },
     halt,
+    /// A breakpoint of the debugger's, or the end of a step.
+    debug: struct { rip: u64, dr6: u64 },
     window,
     set_tpr,
     interrupted,
@@ -30,6 +32,7 @@ pub fn decode(run: *const kvm.Run) Exit {
             .size = run.exit.io.size,
             .count = run.exit.io.count,
         } },
+        4 => .{ .debug = .{ .rip = run.exit.debug.pc, .dr6 = run.exit.debug.dr6 } },
         5 => .halt,
         6 => .{ .mmio = .{
             .write = run.exit.mmio.is_write != 0,
@@ -93,6 +96,15 @@ test "MSR accesses from byte images" {
     try testing.expectEqual(
         Exit{ .write_msr = .{ .index = 0x830, .value = 0x0000_0007_0000_4500 } },
         image(30, &head ++ reason_and_index ++ "\x00\x45\x00\x00\x07\x00\x00\x00"),
+    );
+}
+
+test "a stop for the debugger" {
+    const exception = "\x01\x00\x00\x00\x00\x00\x00\x00";
+    const rip = "\x34\x12\x00\x00\x00\x00\x00\x00";
+    try testing.expectEqual(
+        Exit{ .debug = .{ .rip = 0x1234, .dr6 = 2 } },
+        image(4, exception ++ rip ++ "\x02"),
     );
 }
 

@@ -133,9 +133,7 @@ pub const Machine = struct {
         try vcpu.kvm.setTscKhz(plan.tsc_khz);
         vcpu.kvm.run.apic_base = vcpu.apic.baseRegister();
         const sregs = state.realMode(0xf0, vcpu.apic.baseRegister());
-        try vcpu.kvm.setSregs(&sregs);
-        try vcpu.kvm.setRegs(&state.realModeRegs());
-        vcpu.last_sregs = sregs;
+        try vcpu.start(&sregs, &state.realModeRegs());
     }
 
     /// No vCPU thread may be left.
@@ -177,8 +175,7 @@ pub const Machine = struct {
             .long => state.longMode(b, base),
         };
         const regs = if (mode == .real) state.realModeRegs() else state.flatRegs(b);
-        try vcpu.kvm.setSregs(&sregs);
-        try vcpu.kvm.setRegs(&regs);
+        try vcpu.start(&sregs, &regs);
         vcpu.activity = .running;
     }
 

@@ -12,6 +12,7 @@
 //! Long because the order of events in one loop is the point, and is read in one piece.
 
 const std = @import("std");
+const abi = @import("../abi.zig");
 const apic_access = @import("apic_access.zig");
 const kvm = @import("../sys/kvm.zig");
 const limits = @import("../limits.zig");
@@ -56,6 +57,9 @@ pub const Vcpu = struct {
     activity: Activity = .wait_for_sipi,
     /// KVM was given an NMI that may not have come to the guest yet; the vCPU's own.
     nmi_given: bool = false,
+    /// A debugger steps it: an interrupt would push the flag that makes a processor step, and the
+    /// guest would trap when it returns. Written while the vCPU is held.
+    stepping: std.atomic.Value(bool) = .init(false),
     answer: Answer = .{},
     /// Which destination state was published last, and who has still to acknowledge it.
     acks: interrupts.Acks = .{},
@@ -114,6 +118,15 @@ pub const Vcpu = struct {
         }
     }
 
+    /// Registers of a vCPU that is not in the guest, which it shows until its next exit. Under the
+    /// lock, or before its thread begins.
+    pub fn start(self: *Vcpu, sregs: *const kvm.Sregs, regs: *const kvm.Regs) kvm.Error!void {
+        try self.kvm.setSregs(sregs);
+        try self.kvm.setRegs(regs);
+        self.last_sregs = sregs.*;
+        self.last_regs = regs.*;
+    }
+
     /// Events before entry. Returns when the timer fires.
     fn prepare(self: *Vcpu, alarm: *mailbox_room.Alarm, may_inject: bool) kvm.Error!?u64 {
         const now_ns = linux.nowNs();
@@ -122,8 +135,8 @@ pub const Vcpu = struct {
         self.apic.tick(now_ns);
         if (self.activity == .wait_for_sipi) {
             const page = self.apic.takeSipi() orelse return null;
-            try self.kvm.setSregs(&state.realMode(page, self.apic.baseRegister()));
-            try self.kvm.setRegs(&state.realModeRegs());
+            const sregs = state.realMode(page, self.apic.baseRegister());
+            try self.start(&sregs, &state.realModeRegs());
             self.activity = .running;
         } else _ = self.apic.takeSipi();
         if (self.apic.takeNmi()) {
@@ -138,7 +151,8 @@ pub const Vcpu = struct {
         }
         const deadline = self.apic.deadline();
         if (self.activity != .running) return deadline;
-        if (may_inject and run_page.ready_for_interrupt_injection != 0 and open) {
+        const takes = may_inject and !self.stepping.load(.acquire);
+        if (takes and run_page.ready_for_interrupt_injection != 0 and open) {
             if (self.apic.deliverable()) |vector| {
                 try self.kvm.interrupt(vector);
                 self.apic.acknowledge(vector);
@@ -146,7 +160,8 @@ pub const Vcpu = struct {
                 self.machine.counters.add(.interrupts_injected, 1);
             }
         }
-        run_page.request_interrupt_window = @intFromBool(self.apic.deliverable() != null);
+        const wants = takes and self.apic.deliverable() != null;
+        run_page.request_interrupt_window = @intFromBool(wants);
         run_page.cr8 = self.apic.cr8();
         // No signal for a tick that would change nothing: it would throw a vCPU that waits in a
         // page fault out of it, only to fault again.
@@ -230,6 +245,7 @@ pub const Vcpu = struct {
             .read_msr => |index| apic_access.readMsr(self, index),
             .write_msr => |w| apic_access.writeMsr(self, w.index, w.value),
             .halt => try self.halt(),
+            .debug => |stop| self.debugStop(stop.rip, stop.dr6),
             .window, .set_tpr, .interrupted => {},
             .shutdown => {
                 self.crash("triple fault", .{});
@@ -258,6 +274,22 @@ pub const Vcpu = struct {
             },
         }
         return true;
+    }
+
+    /// Holds itself until the debugger lets it go; the control plane holds the others.
+    fn debugStop(self: *Vcpu, rip: u64, dr6: u64) void {
+        const running = @intFromEnum(mailbox_room.Command.run);
+        const pause = @intFromEnum(mailbox_room.Command.pause);
+        // A stop of the VM goes first.
+        _ = self.mailbox.command.cmpxchgStrong(running, pause, .acq_rel, .acquire);
+        _ = self.machine.events.push(.{
+            .kind = @intFromEnum(abi.EventKind.debug_stop),
+            .length = 0,
+            .node = self.machine.node,
+            .a = self.index,
+            .b = rip,
+            .c = dr6,
+        }, &.{});
     }
 
     fn halt(self: *Vcpu) kvm.Error!void {

@@ -1,0 +1,106 @@
+/**
+ * @module The control socket of a running node: a Unix socket that only its user may open. Each
+ * line is a question (question.ts) with an "id", each answer a line with the same id; questions of
+ * one connection are answered as their answers come.
+ */
+
+import { lstatSync, rmSync, unlinkSync } from "node:fs";
+import type { Socket, SocketHandler } from "bun";
+import { exitCode, Failure } from "../cli/failure.ts";
+import type { Questions } from "../node/questions.ts";
+import { LineReader, Outgoing } from "./lines.ts";
+import { QuestionError, questionMax, questionOf, toJson } from "./question.ts";
+
+/** sun_path of sockaddr_un, with its end (unix(7)). */
+const pathBytesMax = 107;
+/** Only the user that runs the node. */
+const privateMask = 0o177;
+
+type Connection = { readonly lines: LineReader; readonly out: Outgoing };
+
+export type ControlServer = { close(): void };
+
+function refuse(path: string, why: string): never {
+  throw new Failure(exitCode.usage, `--control ${path}: ${why}`);
+}
+
+/** Whether somebody listens at the path. */
+async function alive(path: string): Promise<boolean> {
+  try {
+    const socket = await Bun.connect({ unix: path, socket: { data() {} } });
+    socket.end();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A socket that a node left behind gives way; anything else stays. */
+async function makeRoom(path: string): Promise<void> {
+  if (Buffer.byteLength(path) > pathBytesMax) {
+    refuse(path, `is longer than ${pathBytesMax} bytes; name a shorter path`);
+  }
+  const there = lstatSync(path, { throwIfNoEntry: false });
+  if (there === undefined) return;
+  if (!there.isSocket()) refuse(path, "is there and no socket; name another path");
+  if (await alive(path)) refuse(path, "another giantvm listens there; name another path");
+  unlinkSync(path);
+}
+
+/** What a line asks for, answered in one line. Never rejects. */
+async function answerTo(line: string, questions: Questions): Promise<string> {
+  let id: unknown = null;
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value === "object" && value !== null && "id" in value) ({ id } = value);
+    return toJson({ id, answers: await questions.ask(questionOf(value)) });
+  } catch (error) {
+    const known = error instanceof QuestionError;
+    return toJson({ id, error: known ? error.message : "a question is one JSON object in a line" });
+  }
+}
+
+function handlers(questions: Questions): SocketHandler<Connection> {
+  const answer = async (socket: Socket<Connection>, line: string) => {
+    const text = await answerTo(line, questions);
+    socket.data.out.push(socket, `${text}\n`);
+  };
+  return {
+    open(socket) {
+      socket.data = { lines: new LineReader(questionMax), out: new Outgoing() };
+    },
+    data(socket, bytes) {
+      const lines = socket.data.lines.take(bytes);
+      if (lines === undefined) return void socket.end();
+      for (const line of lines) void answer(socket, line);
+    },
+    drain(socket) {
+      socket.data.out.flush(socket);
+    },
+    error() {},
+  };
+}
+
+/** Listens at the path; undefined without one. Throws Failure for a path that cannot be used. */
+export async function openControl(
+  path: string | undefined,
+  questions: Questions,
+): Promise<ControlServer | undefined> {
+  if (path === undefined) return undefined;
+  await makeRoom(path);
+  const before = process.umask(privateMask);
+  try {
+    const server = Bun.listen<Connection>({ unix: path, socket: handlers(questions) });
+    return {
+      close() {
+        server.stop(true);
+        rmSync(path, { force: true });
+      },
+    };
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    return refuse(path, `cannot be made (${code}); name a path in a folder this user may write`);
+  } finally {
+    process.umask(before);
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * @module Answers a debugger's questions on a running node: the own part from the data plane, the
+ * others' over the control plane. Every question ends: a node that does not answer is a sentence in
+ * the answer.
+ */
+
+import {
+  type NodeAnswer,
+  type Question,
+  QuestionError,
+  questionOf,
+  toJson,
+  wireQuestion,
+} from "../control/question.ts";
+import { hotView, pageView, vcpuView, type VcpuView } from "../control/views.ts";
+import { nameOf } from "../protocol/agreement.ts";
+import type { ControlMessage } from "../protocol/messages.ts";
+import type { Counters, DataPlane } from "./dataplane.ts";
+
+/** Longer than an engine that hangs is waited for, so that the sentence comes from there. */
+const peerPatienceMs = 10_000;
+/** Questions of other nodes that are answered at the same time. */
+const servedMax = 64;
+/** A running vCPU is asked for newer registers; so often and so long is waited for them. */
+const exitTries = 5;
+const exitPauseMs = 10;
+const answerBytesMax = 512 * 1024;
+
+export type QuestionsOptions = {
+  readonly node: number;
+  readonly names: readonly string[];
+  /** undefined while there is no machine: before the agreement, and between two epochs. */
+  readonly dataPlane: () => DataPlane | undefined;
+  /** This node's, by their number in the cluster. */
+  readonly vcpus: () => readonly number[];
+  readonly counters: () => Counters;
+  readonly send: (to: number, message: ControlMessage) => void;
+};
+
+type Waiting = { readonly from: number; readonly answered: (text: string) => void };
+
+export class Questions {
+  readonly #o: QuestionsOptions;
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = 1;
+  #served = 0;
+  #stops: { readonly vcpu: number; readonly rip: string }[] = [];
+
+  constructor(options: QuestionsOptions) {
+    this.#o = options;
+  }
+
+  /** The answers of all nodes the question is for, in node order. */
+  ask(question: Question): Promise<readonly NodeAnswer[]> {
+    const { names, node } = this.#o;
+    const alone = question.ask === "memory";
+    const nodes = names.flatMap((_, index) => (index === node || !alone ? [index] : []));
+    return Promise.all(nodes.map((index) => this.#askNode(index, question)));
+  }
+
+  /** A vCPU of this node stopped for the debugger: the others of the node stop, too. */
+  debugStop(vcpu: number, ripU64: bigint): void {
+    this.#stops.push({ vcpu, rip: `0x${ripU64.toString(16)}` });
+    this.#o.dataPlane()?.pause(true);
+  }
+
+  /** Another node's question, to be answered by a message. */
+  async asked(from: number, id: number, text: string): Promise<void> {
+    const reply = (answer: unknown) => {
+      const json = toJson(answer);
+      const long = json.length > answerBytesMax;
+      const fits = long ? toJson({ error: "the answer is too long" }) : json;
+      this.#o.send(from, { kind: "answer", id, text: fits });
+    };
+    if (this.#served >= servedMax) return reply({ error: "too many questions at once" });
+    this.#served += 1;
+    reply(await outcomeOf(async () => this.#own(questionOf(parsed(text)))));
+    this.#served -= 1;
+  }
+
+  /** An answer; one that nobody waits for is dropped. */
+  answered(from: number, id: number, text: string): void {
+    const waiting = this.#waiting.get(id);
+    if (waiting?.from === from) waiting.answered(text);
+  }
+
+  async #askNode(node: number, question: Question): Promise<NodeAnswer> {
+    const name = nameOf(this.#o.names, node);
+    const outcome =
+      node === this.#o.node
+        ? await outcomeOf(() => this.#own(question))
+        : await this.#askPeer(node, question);
+    return { node, name, ...outcome };
+  }
+
+  #askPeer(node: number, question: Question): Promise<Outcome> {
+    const id = this.#nextId;
+    this.#nextId = (this.#nextId % 0xffff_ffff) + 1;
+    const { promise, resolve } = Promise.withResolvers<Outcome>();
+    const done = (outcome: Outcome) => {
+      clearTimeout(timer);
+      this.#waiting.delete(id);
+      resolve(outcome);
+    };
+    const timer = setTimeout(
+      () => done({ error: `it has not answered within ${peerPatienceMs / 1000} s` }),
+      peerPatienceMs,
+    );
+    this.#waiting.set(id, { from: node, answered: (text) => done(readOutcome(text)) });
+    this.#o.send(node, { kind: "ask", id, text: toJson(wireQuestion(question)) });
+    return promise;
+  }
+
+  async #own(question: Question): Promise<unknown> {
+    if (question.ask === "counters") {
+      const all = Object.entries(this.#o.counters());
+      return Object.fromEntries(all.map(([name, value]) => [name, Number(value)]));
+    }
+    const dataPlane = this.#o.dataPlane();
+    if (dataPlane === undefined || this.#o.vcpus().length === 0) {
+      throw new Error("there is no machine yet: the nodes greet, or the guest restarts");
+    }
+    switch (question.ask) {
+      case "registers":
+        return this.#registers(dataPlane, question.vcpu);
+      case "page":
+        return pageView(question.gpaU64, await dataPlane.page(question.gpaU64));
+      case "memory": {
+        const bytes = await dataPlane.memory(question.gpaU64, question.length);
+        return { bytes: Buffer.from(bytes).toString("hex") };
+      }
+      case "hot":
+        return hotView(dataPlane.hot());
+      case "pause":
+        if (!question.hold) this.#stops = [];
+        dataPlane.pause(question.hold);
+        return {};
+      case "stops":
+        return { stops: this.#stops };
+      case "guest-debug":
+      case "set-registers":
+        return this.#change(dataPlane, question);
+      default:
+        return question satisfies never;
+    }
+  }
+
+  #change(
+    dataPlane: DataPlane,
+    question: Extract<Question, { ask: "guest-debug" | "set-registers" }>,
+  ): unknown {
+    if (!this.#o.vcpus().includes(question.vcpu)) return {};
+    if (question.ask === "set-registers") {
+      dataPlane.setRegisters(question.vcpu, question.valuesU64);
+    } else {
+      const { step, breakpoints } = question;
+      dataPlane.guestDebug(question.vcpu, { singleStep: step, breakpoints });
+    }
+    return {};
+  }
+
+  async #registers(dataPlane: DataPlane, wanted: number | undefined): Promise<unknown> {
+    const vcpus = this.#o.vcpus().filter((vcpu) => wanted === undefined || vcpu === wanted);
+    const before = vcpus.map((vcpu) => dataPlane.vcpu(vcpu));
+    let views: readonly VcpuView[] = before.map(vcpuView);
+    for (let tries = 0; tries < exitTries; tries += 1) {
+      const old = views.some(
+        ({ activity, waits, inside, exitAgoMs }) =>
+          activity === "running" && waits === null && inside && (exitAgoMs ?? 1e9) > exitPauseMs,
+      );
+      if (!old) break;
+      await Bun.sleep(exitPauseMs);
+      // The machine may have gone meanwhile.
+      if (this.#o.dataPlane() !== dataPlane) break;
+      views = vcpus.map((vcpu) => vcpuView(dataPlane.vcpu(vcpu)));
+    }
+    return { vcpus: views };
+  }
+}
+
+type Outcome = { readonly value: unknown } | { readonly error: string };
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new QuestionError("a question is one JSON object");
+  }
+}
+
+function readOutcome(text: string): Outcome {
+  try {
+    const outcome: unknown = JSON.parse(text);
+    if (typeof outcome === "object" && outcome !== null) {
+      if ("error" in outcome) return { error: String(outcome.error) };
+      if ("value" in outcome) return { value: outcome.value };
+    }
+  } catch {
+    // Told below, as any answer that is none.
+  }
+  return { error: "its answer cannot be read" };
+}
+
+const sentences: readonly (readonly [RegExp, string])[] = [
+  [/: ERANGE$/, "there is no such vCPU, or no RAM at this address"],
+  [/: EBUSY$/, "it is not held, or too many questions wait for its engine"],
+  [/: EALREADY$/, "there is no machine, or it stops"],
+];
+
+/** A value, or the sentence of what was thrown. */
+async function outcomeOf(answer: () => Promise<unknown>): Promise<Outcome> {
+  try {
+    return { value: (await answer()) ?? {} };
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    return { error: sentences.find(([pattern]) => pattern.test(text))?.[1] ?? text };
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * @module A VM of two nodes that stays up, asked over the control socket of either node: what each
+ * vCPU does, what is known of a page, memory through coherence, and gdb.
+ */
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import {
+  executable,
+  freePorts,
+  kvmMissing,
+  run,
+  type Started,
+  start,
+  temporaryFolder,
+} from "../program.ts";
+import { toolMissing } from "../tools.ts";
+
+const missing = kvmMissing();
+if (missing !== undefined) console.warn(`SKIPPED: debugging over two nodes: ${missing}`);
+const noGdb = missing ?? toolMissing("gdb", "gdb");
+if (noGdb !== undefined) console.warn(`SKIPPED: gdb on a VM of two nodes: ${noGdb}`);
+
+const infoGpa = "0x10000";
+const imageGpa = 0x10_0000;
+
+type Vm = {
+  readonly nodes: readonly Started[];
+  readonly controls: readonly string[];
+  readonly folder: ReturnType<typeof temporaryFolder>;
+};
+
+async function startVm(): Promise<Vm> {
+  const folder = temporaryFolder();
+  const peers = (await freePorts(2)).map((port) => `127.0.0.1:${port}`);
+  const controls = peers.map((_, node) => join(folder.path, `control-${node}`));
+  const nodes = peers.map((self, node) => {
+    const own = ["--self", self, "--control", controls[node]!];
+    // The checks are long, so that the guest is busy as long as anybody asks.
+    const common = ["-v", "--local-memory", "64M", "--silence", "60000", "--scale", "10000"];
+    return start(["run", ...common, "--peers", peers.join(","), ...own]);
+  });
+  for (const node of nodes) await node.logged("the VM runs");
+  return { nodes, controls, folder };
+}
+
+async function stopVm({ nodes, folder }: Vm): Promise<void> {
+  nodes[0]!.process.kill("SIGTERM");
+  await Promise.all(nodes.map((node) => node.finished));
+  folder[Symbol.dispose]();
+}
+
+describe.skipIf(missing !== undefined)("a VM of two nodes is asked", () => {
+  let vm: Vm;
+  beforeAll(async () => {
+    vm = await startVm();
+  });
+  afterAll(() => stopVm(vm));
+
+  const ask = async (node: number, ...words: readonly string[]) => {
+    const { code, stdout, stderr } = await run([
+      ...(words[0] === "hot" ? [] : ["debug"]),
+      ...words,
+      "--control",
+      vm.controls[node]!,
+    ]);
+    expect({ words, code, stderr }).toEqual({ words, code: 0, stderr: "" });
+    return stdout;
+  };
+
+  test("the socket is its user's alone, and a second node does not take it", async () => {
+    const path = vm.controls[0]!;
+    expect(statSync(path).isSocket()).toBe(true);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    const second = await run(["run", "--local-memory", "64M", "--control", path]);
+    expect(second.code).toBe(2);
+    expect(second.stderr).toContain("another giantvm listens there");
+  });
+
+  test("for the registers of every vCPU, from either node", async () => {
+    for (const node of [0, 1]) {
+      const text = await ask(node, "registers");
+      expect(text).toMatch(/^node 0 \(.*\):\nvCPU 0: [^]*\nnode 1 \(.*\):\nvCPU 1: /);
+      // The built-in guest's tables, on both.
+      expect(text.match(/cr3=0x200000 /g)?.length).toBe(2);
+      expect(text).toMatch(/APIC id 1 x2?APIC enabled/);
+    }
+    const one = await ask(0, "registers", "1");
+    expect(one).toContain("vCPU 1: ");
+    expect(one).not.toContain("vCPU 0: ");
+    const { code, stderr } = await run(["debug", "registers", "7", "--control", vm.controls[0]!]);
+    expect([code, stderr]).toEqual([2, "giantvm: vCPU 7: this VM has none of that number\n"]);
+  });
+
+  test("for counters, side by side", async () => {
+    const text = await ask(1, "counters");
+    expect(text).toMatch(/^ +node 0 +node 1\n/);
+    const [, first, second] = /^exits +(\d+) +(\d+)$/m.exec(text)!;
+    expect([Number(first) > 0, Number(second) > 0]).toEqual([true, true]);
+  });
+
+  test("for memory, which comes to the node that is asked", async () => {
+    const image = readFileSync(join(executable, "../guest.bin")).subarray(0, 64);
+    for (const node of [0, 1]) {
+      expect(await ask(node, "memory", infoGpa, "16")).toContain("  GVMGUEST");
+      const dump = await ask(node, "memory", `0x${imageGpa.toString(16)}`, "64");
+      const digits = dump
+        .match(/(?<=^\w{16} {2}).{47}/gm)!
+        .join("")
+        .replaceAll(" ", "");
+      expect(digits).toBe(image.toString("hex"));
+    }
+    const outside = await run(["debug", "memory", "0xfee00000", "--control", vm.controls[0]!]);
+    expect(outside.code).toBe(4);
+    expect(outside.stderr).toContain("no RAM at this address");
+  });
+
+  test("for the pages that move most, and for the story of one of them", async () => {
+    const hot = await ask(0, "hot", "--top", "3");
+    const rows = [...hot.matchAll(/^ +(\d+) +(\d+) {2}(0x\w+) +([\d: ]+?) {2,}(.*)$/gm)];
+    expect(rows.length).toBe(3);
+    const counts = rows.map((row) => Number(row[1]));
+    expect(counts).toEqual(counts.toSorted((a, b) => b - a));
+    expect(hot).toContain("tables of the address spaces in use now: ");
+    const [, , , gpa = ""] = rows[0]!;
+    const page = await ask(1, "page", gpa);
+    expect(page).toStartWith(`page ${Number(gpa) / 4096} at ${gpa}, home node `);
+    // Only the home has the directory; both have seen the page come and go.
+    expect(page.match(/directory: owner/g)?.length).toBe(1);
+    expect(page).toMatch(/Data (from|to) node/);
+    expect(page).toMatch(/(read|write) fault of thread 0/);
+  });
+
+  test.skipIf(noGdb !== undefined)(
+    "by gdb: threads of both nodes, memory, then it runs on",
+    async () => {
+      const server = start(["debug", "gdb", "--listen", "0", "--control", vm.controls[1]!]);
+      const said = await server.logged("waits for gdb");
+      const port = /127\.0\.0\.1:(\d+)/.exec(said)![1]!;
+      const commands = [
+        `target remote 127.0.0.1:${port}`,
+        "info threads",
+        "thread 2",
+        "p/x $cr3",
+        `x/s ${infoGpa}`,
+        "detach",
+      ];
+      const gdb = Bun.spawnSync([
+        "gdb",
+        "-nx",
+        "-batch",
+        ...commands.flatMap((command) => ["-ex", command]),
+      ]);
+      const shown = gdb.stdout.toString() + gdb.stderr.toString();
+      for (const part of ["vCPU 0", "vCPU 1", "= 0x200000", "GVMGUEST"]) {
+        expect(shown).toContain(part);
+      }
+      expect((await server.finished).code).toBe(0);
+      // The guest goes on: its pages move again.
+      const moved = /^\d+ transfers/m;
+      const before = moved.exec(await ask(0, "hot"))![0];
+      while (moved.exec(await ask(0, "hot"))![0] === before);
+    },
+    60_000,
+  );
+});
+
+describe.skipIf(missing !== undefined)("a control socket", () => {
+  test("goes with its node; what a dead one left gives way to the next", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "control");
+    const boot = () => {
+      const common = ["run", "-v", "--local-memory", "64M", "--scale", "10000"];
+      return start([...common, "--control", path], { cwd: folder.path });
+    };
+    const first = boot();
+    await first.logged("the VM runs");
+    first.process.kill("SIGKILL");
+    await first.finished;
+    expect(statSync(path).isSocket()).toBe(true);
+    const nobody = await run(["debug", "counters", "--control", path]);
+    expect(nobody.code).toBe(2);
+    expect(nobody.stderr).toContain("no node listens there");
+    const second = boot();
+    await second.logged("the VM runs");
+    expect((await run(["debug", "counters"], { env: { GIANTVM_CONTROL: path } })).code).toBe(0);
+    second.process.kill("SIGTERM");
+    expect((await second.finished).code).toBe(143);
+    expect(statSync(path, { throwIfNoEntry: false })).toBeUndefined();
+  });
+
+  test("a page that does not come and a node that stands still are told", async () => {
+    const vm = await startVm();
+    const [, other] = vm.nodes;
+    // Home of node 1's memory.
+    const remote = "0x5000000";
+    try {
+      other!.process.kill("SIGSTOP");
+      const control = ["--control", vm.controls[0]!];
+      const memory = await run(["debug", "memory", remote, "16", ...control]);
+      expect(memory.code).toBe(4);
+      expect(memory.stderr).toContain(`the page at ${remote} did not come within 5 s`);
+      const page = await run(["debug", "page", remote, ...control]);
+      expect(page.code).toBe(4);
+      expect(page.stdout).toContain("asked for to read since ");
+      expect(page.stderr).toMatch(/node 1 \(.*\): it has not answered within 10 s/);
+    } finally {
+      other!.process.kill("SIGCONT");
+      await stopVm(vm);
+    }
+  }, 60_000);
+});
