@@ -27,6 +27,7 @@ SAME(KVM_SET_DEBUGREGS, 0x4080aea2);
 SAME(offsetof(struct kvm_debugregs, dr7), 40);
 SAME(KVM_ENABLE_CAP, 0x4068aea3);
 SAME(KVM_SET_DEVICE_ATTR, 0x4018aee1);
+SAME(KVM_GET_DEVICE_ATTR, 0x4018aee2);
 SAME(sizeof(struct kvm_regs), 144);
 SAME(sizeof(struct kvm_sregs), 312);
 SAME(sizeof(struct kvm_segment), 24);

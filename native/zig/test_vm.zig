@@ -8,6 +8,8 @@ comptime {
     _ = @import("vm/long_test.zig");
     _ = @import("vm/board_test.zig");
     _ = @import("vm/clock_script_test.zig");
+    _ = @import("vm/step_script_test.zig");
+    _ = @import("vm/tsc_test.zig");
     _ = @import("vm/interrupts.zig");
     _ = @import("vm/setup_script_test.zig");
     _ = @import("vm/vcpu_script_test.zig");

@@ -3,7 +3,7 @@
 import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 
-export const abiHashU64 = 0x762124d48811f378n;
+export const abiHashU64 = 0xb71d7fa64dd1ddcdn;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -33,6 +33,10 @@ export const symbols = {
   gvm_boot: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
   /** Starts the local vCPUs; guest TSC is 0 at this CLOCK_MONOTONIC time, in ns. */
   gvm_run: { args: [FFIType.u64, FFIType.u64], returns: FFIType.i32 },
+  /** The guest's TSC, in two u64: without the steps made, and the ticks of those. */
+  gvm_tsc: { args: [FFIType.u64, FFIType.ptr], returns: FFIType.i32 },
+  /** From so many ticks of steps, makes one more of so many; within 10 ms, or never. */
+  gvm_tsc_advance: { args: [FFIType.u64, FFIType.u64, FFIType.u64], returns: FFIType.i32 },
   /** Asks the local vCPUs to leave the guest; event `stopped` when all have. */
   gvm_stop: { args: [FFIType.u64], returns: FFIType.i32 },
   /** Bytes for the guest's serial port; returns how many were taken. */
@@ -114,6 +118,9 @@ export const counter = {
   droppedForeign: 29,
   droppedEpoch: 30,
   droppedRefused: 31,
+  tscSteps: 32,
+  tscStepsGivenUp: 33,
+  tscTicksAdvanced: 34,
 } as const;
 
 export type OpenOptions = {

@@ -10,7 +10,7 @@ import type { Wire } from "./cbor.ts";
  * Raised with every change of a message or of its meaning, in either plane. What two versions need
  * to tell each other that they differ is frozen: docs/wire.cddl.
  */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 
 export type EndCause = "poweroff" | "reset" | "verdict" | "crash" | "signal" | "lost" | "failed";
 export const causes: readonly EndCause[] = [
@@ -58,6 +58,19 @@ export type Pong = {
   readonly sentNsU64: bigint;
   readonly answeredNsU64: bigint;
 };
+/** Counters of the guest's TSC without steps, and the ticks of the steps made (drift.ts). */
+export type TscPing = {
+  readonly kind: "tsc-ping";
+  readonly epoch: number;
+  readonly sentU64: bigint;
+};
+export type TscPong = {
+  readonly kind: "tsc-pong";
+  readonly epoch: number;
+  readonly sentU64: bigint;
+  readonly countU64: bigint;
+  readonly advancedU64: bigint;
+};
 export type End = {
   readonly kind: "end";
   readonly epoch: number;
@@ -76,7 +89,19 @@ export type Alive = { readonly kind: "alive" };
 export const epochAny = 0;
 
 export type ControlMessage =
-  Hello | Ready | Start | Ping | Pong | End | Ended | ConsoleBytes | InputBytes | Alive | Power;
+  | Hello
+  | Ready
+  | Start
+  | Ping
+  | Pong
+  | TscPing
+  | TscPong
+  | End
+  | Ended
+  | ConsoleBytes
+  | InputBytes
+  | Alive
+  | Power;
 
 export const kinds = {
   hello: 64,
@@ -90,6 +115,8 @@ export const kinds = {
   input: 72,
   alive: 73,
   power: 74,
+  "tsc-ping": 75,
+  "tsc-pong": 76,
 } as const;
 
 export function toWire(message: ControlMessage): Wire {
@@ -118,6 +145,10 @@ export function toWire(message: ControlMessage): Wire {
       return [kind, message.sentNsU64];
     case "pong":
       return [kind, message.sentNsU64, message.answeredNsU64];
+    case "tsc-ping":
+      return [kind, message.epoch, message.sentU64];
+    case "tsc-pong":
+      return [kind, message.epoch, message.sentU64, message.countU64, message.advancedU64];
     case "end":
       return [kind, message.epoch, causes.indexOf(message.cause), message.code, message.reason];
     case "ended":

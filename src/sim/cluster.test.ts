@@ -111,7 +111,7 @@ describe("nodes that cannot become one machine", () => {
   seeds(
     "another protocol",
     { trouble: "protocol" },
-    refused(4, /speaks protocol 3 \(build same\)/),
+    refused(4, /speaks protocol 4 \(build same\)/),
   );
   seeds(
     "datagrams of another version",

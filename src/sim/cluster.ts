@@ -253,6 +253,7 @@ export class ClusterSim {
         case "console":
         case "input":
         case "power":
+        case "tsc":
         case "greeted":
           break;
         default:

@@ -23,6 +23,7 @@ const Counters = @import("../engine/counters.zig").Counters;
 const Engine = @import("../engine/engine.zig").Engine;
 const Events = @import("../engine/events.zig").Events;
 const Ticker = @import("ticker.zig").Ticker;
+const Tsc = @import("tsc.zig").Tsc;
 const Vcpu = @import("vcpu.zig").Vcpu;
 const assert = std.debug.assert;
 
@@ -46,6 +47,7 @@ pub const Machine = struct {
     board_lock: linux.Lock = .{},
     ticker: Ticker = .{},
     bus: Bus,
+    tsc: Tsc,
     alive: std.atomic.Value(u32) = .init(0),
     stopping: std.atomic.Value(bool) = .init(false),
     reported: std.atomic.Value(bool) = .init(false),
@@ -84,6 +86,7 @@ pub const Machine = struct {
             .board = .init(plan.unix_seconds, linux.nowNs()),
             .board_node = plan.device_node,
             .bus = .{ .machine = self },
+            .tsc = .{ .counters = counters },
             .forgets_shadow = shadow.forgotten(),
         };
         errdefer self.bus.deinit();
@@ -167,7 +170,7 @@ pub const Machine = struct {
     pub fn run(self: *Machine, tsc_zero_ns: u64, tsc_khz: u32) !void {
         if (self.board_node == self.node) try self.ticker.start(self);
         self.alive.store(@intCast(self.vcpus.len), .release);
-        clock.set(self.vcpus, tsc_zero_ns, tsc_khz);
+        self.tsc.base = clock.set(self.vcpus, tsc_zero_ns, tsc_khz);
         for (self.vcpus, 0..) |*vcpu, i| {
             vcpu.thread = kernel.spawn(1 << 20, Vcpu.run, .{vcpu}) catch |err| {
                 const missing: u32 = @intCast(self.vcpus.len - i);

@@ -2,8 +2,8 @@
 //! (exit.zig) and the mailbox by which others reach it (mailbox.zig).
 //!
 //! The order at the top of the loop is what loses no wake-up: clear immediate_exit, say that a kick
-//! must now signal, read the kick count, look at the mailbox, INIT, NMI, timer and interrupts, and
-//! only then enter or sleep.
+//! must now signal, read the kick count, look at the mailbox, the TSC's gate, INIT, NMI, timer and
+//! interrupts, and only then enter or sleep.
 //!
 //! The lock guards what other threads touch: the local APIC, the activity and the registers shown.
 //! It is never held across KVM_RUN: that may wait for a page, and the engine thread, which brings
@@ -61,6 +61,8 @@ pub const Vcpu = struct {
     acks: interrupts.Acks = .{},
     io_seq: u64 = 0,
     thread: ?std.Thread = null,
+    /// Ticks of the TSC's steps that KVM knows of.
+    tsc_applied: u64 = 0,
     last_regs: kvm.Regs = .{},
     last_sregs: kvm.Sregs = undefined,
     last_ns: u64 = 0,
@@ -86,6 +88,11 @@ pub const Vcpu = struct {
             self.machine.engine.waits.left(self.slot);
             const seen = self.mailbox.kicks.load(.seq_cst);
             const command = self.mailbox.read();
+            if (command == .run and self.machine.tsc.closed()) {
+                self.waitForStep(seen);
+                continue;
+            }
+            try self.machine.tsc.apply(self);
             if (command == .run and self.takeInit()) {
                 try self.reset();
                 continue;
@@ -93,7 +100,7 @@ pub const Vcpu = struct {
             if (command == .run and self.machine.forgets_shadow) try shadow.passHalt(self);
             const wake_ns = if (command == .run) try self.prepare(alarm) else null;
             if (command != .run or self.activity != .running) {
-                self.mailbox.inside.store(false, .seq_cst);
+                self.goesOut();
                 if (command == .stop) return;
                 alarm.set(null);
                 self.mailbox.held.store(command == .pause, .release);
@@ -103,7 +110,7 @@ pub const Vcpu = struct {
                 continue;
             }
             const entered = self.kvm.enter();
-            self.mailbox.inside.store(false, .seq_cst);
+            self.goesOut();
             self.machine.counters.add(.exits, 1);
             self.after();
             entered catch |err| switch (err) {
@@ -112,6 +119,23 @@ pub const Vcpu = struct {
             };
             if (!try self.handle()) return;
         }
+    }
+
+    /// Outside the guest; the last vCPU to come out may be awaited (tsc.zig).
+    fn goesOut(self: *Vcpu) void {
+        const machine = self.machine;
+        self.mailbox.inside.store(false, .seq_cst);
+        if (machine.tsc.closed()) machine.tsc.left(machine.vcpus, linux.nowNs());
+    }
+
+    /// The TSC is about to step: stays outside until it has, or it takes too long.
+    fn waitForStep(self: *Vcpu, seen: u32) void {
+        const tsc = &self.machine.tsc;
+        self.goesOut();
+        if (!tsc.closed()) return;
+        const until_ns = tsc.until_ns.load(.monotonic);
+        linux.futexWait(&self.mailbox.kicks, seen, until_ns + 1);
+        tsc.giveUp(self.machine.vcpus, linux.nowNs());
     }
 
     /// Events before entry. Returns when the timer fires.
