@@ -1,5 +1,5 @@
-//! A step of the guest's TSC in the loop of a vCPU, on a scripted KVM: when it is made, and when KVM
-//! hears of it.
+//! A step of the guest's TSC in the loop of a vCPU, on a scripted KVM: when it is made, and when
+//! KVM hears of it.
 
 const kernel_room = @import("../sys/kernel.zig");
 const kvm = @import("../sys/kvm.zig");
@@ -58,6 +58,25 @@ test "a step of the TSC is made outside of the guest, and known to KVM before th
     const run = kvm.run_vcpu;
     try rig.kernel.expectRequests(&.{ run, kvm.get_device_attr, kvm.set_device_attr, run });
     try testing.expectEqual(step_ticks, rig.machine.tsc.advanced.load(.seq_cst));
+}
+
+test "a vCPU that finds the gate closed does not enter before the step" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    const tsc = &rig.machine.tsc;
+    rig.vcpu().mailbox.inside.store(true, .seq_cst);
+    tsc.base = .{ .rule = .offset };
+    // Wanted while it was inside; it has come out and would go in again.
+    try tsc.advance(rig.machine.vcpus, 0, step_ticks, linux.nowNs() + std.time.ns_per_hour);
+    try testing.expect(tsc.closed());
+    rig.kernel.calls = .empty;
+    rig.kernel.next(.{ .request = kvm.get_device_attr }, .{ .does = offsetRead }, 1);
+    rig.kernel.next(.{ .request = kvm.set_device_attr }, .{ .does = offsetSet }, 1);
+    rig.kernel.next(run_vcpu, .{ .does = kickedAtEntry }, 1);
+    rig.go();
+    const run = kvm.run_vcpu;
+    try rig.kernel.expectRequests(&.{ kvm.get_device_attr, kvm.set_device_attr, run });
 }
 
 test "an offset that KVM refuses ends the vCPU by a sentence" {
