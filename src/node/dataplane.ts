@@ -109,8 +109,8 @@ export interface DataPlane {
   boot(state: BootState): void;
   /**
    * Starts every local vCPU; the others than the boot processor wait for SIPI.
-   * @param tscZeroNsU64 this host's CLOCK_MONOTONIC at which the guest's TSC is 0; nodes agree on it
-   * through their measured clock offsets, so that all TSCs are equal.
+   * @param tscZeroNsU64 this host's CLOCK_MONOTONIC at which the guest's TSC is 0; nodes agree on
+   * it through their measured clock offsets, so that all TSCs are equal.
    */
   run(tscZeroNsU64: bigint): void;
   /** Once the vCPUs run. */

@@ -83,22 +83,14 @@ pub const Vcpu = struct {
 
     fn loop(self: *Vcpu, alarm: *mailbox_room.Alarm) kvm.Error!void {
         while (true) {
-            @atomicStore(u8, &self.kvm.run.immediate_exit, 0, .seq_cst);
-            self.mailbox.inside.store(true, .seq_cst);
-            self.machine.engine.waits.left(self.slot);
-            const seen = self.mailbox.kicks.load(.seq_cst);
-            const command = self.mailbox.read();
-            if (command == .run and self.machine.tsc.closed()) {
-                self.waitForStep(seen);
-                continue;
-            }
+            const may_inject = !self.machine.forgets_shadow or try shadow.passHalt(self, alarm);
+            const seen, const command = self.goesIn();
             try self.machine.tsc.apply(self);
             if (command == .run and self.takeInit()) {
                 try self.reset();
                 continue;
             }
-            if (command == .run and self.machine.forgets_shadow) try shadow.passHalt(self);
-            const wake_ns = if (command == .run) try self.prepare(alarm) else null;
+            const wake_ns = if (command == .run) try self.prepare(alarm, may_inject) else null;
             if (command != .run or self.activity != .running) {
                 self.goesOut();
                 if (command == .stop) return;
@@ -121,6 +113,20 @@ pub const Vcpu = struct {
         }
     }
 
+    /// Inside, unless a step of the TSC is under way, for which it waits here: the look for a `hlt`
+    /// must not be made twice. Returns the kicks and the command after all of them.
+    fn goesIn(self: *Vcpu) struct { u32, mailbox_room.Command } {
+        while (true) {
+            @atomicStore(u8, &self.kvm.run.immediate_exit, 0, .seq_cst);
+            self.mailbox.inside.store(true, .seq_cst);
+            self.machine.engine.waits.left(self.slot);
+            const seen = self.mailbox.kicks.load(.seq_cst);
+            const command = self.mailbox.read();
+            if (command != .run or !self.machine.tsc.closed()) return .{ seen, command };
+            self.waitForStep(seen);
+        }
+    }
+
     /// Outside the guest; the last vCPU to come out may be awaited (tsc.zig).
     fn goesOut(self: *Vcpu) void {
         const machine = self.machine;
@@ -139,7 +145,7 @@ pub const Vcpu = struct {
     }
 
     /// Events before entry. Returns when the timer fires.
-    fn prepare(self: *Vcpu, alarm: *mailbox_room.Alarm) kvm.Error!?u64 {
+    fn prepare(self: *Vcpu, alarm: *mailbox_room.Alarm, may_inject: bool) kvm.Error!?u64 {
         const now_ns = linux.nowNs();
         self.lock.lock();
         defer self.lock.unlock();
@@ -162,7 +168,7 @@ pub const Vcpu = struct {
         }
         const deadline = self.apic.deadline();
         if (self.activity != .running) return deadline;
-        if (run_page.ready_for_interrupt_injection != 0 and run_page.if_flag != 0) {
+        if (may_inject and run_page.ready_for_interrupt_injection != 0 and open) {
             if (self.apic.deliverable()) |vector| {
                 try self.kvm.interrupt(vector);
                 self.apic.acknowledge(vector);
@@ -178,11 +184,13 @@ pub const Vcpu = struct {
         return deadline;
     }
 
-    /// Whether a running vCPU has an interrupt to take.
+    /// Whether it will take an interrupt as soon as the guest allows.
     pub fn interruptWaits(self: *Vcpu) bool {
+        const now_ns = linux.nowNs();
         self.lock.lock();
         defer self.lock.unlock();
-        return self.activity == .running and self.apic.deliverable() != null;
+        self.apic.tick(now_ns);
+        return self.activity != .wait_for_sipi and self.apic.deliverable() != null;
     }
 
     fn takeInit(self: *Vcpu) bool {
