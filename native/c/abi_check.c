@@ -37,6 +37,7 @@ SAME(offsetof(struct kvm_run, debug.arch.pc), 40);
 SAME(offsetof(struct kvm_run, debug.arch.dr6), 48);
 SAME(KVM_ENABLE_CAP, 0x4068aea3);
 SAME(KVM_SET_DEVICE_ATTR, 0x4018aee1);
+SAME(KVM_GET_DEVICE_ATTR, 0x4018aee2);
 SAME(sizeof(struct kvm_regs), 144);
 SAME(sizeof(struct kvm_sregs), 312);
 SAME(sizeof(struct kvm_segment), 24);

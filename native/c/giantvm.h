@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0xa92308b67c8378fb)
+#define GVM_ABI UINT64_C(0x99f280d52b750b67)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);
@@ -29,6 +29,10 @@ int32_t gvm_load(uint64_t, uint64_t, const uint8_t *, uint64_t, uint64_t);
 int32_t gvm_boot(uint64_t, const uint8_t *, uint64_t);
 /* Starts the local vCPUs; guest TSC is 0 at this CLOCK_MONOTONIC time, in ns. */
 int32_t gvm_run(uint64_t, uint64_t);
+/* The guest's TSC, in two u64: without the steps made, and the ticks of those. */
+int32_t gvm_tsc(uint64_t, uint8_t *);
+/* From so many ticks of steps, makes one more of so many; within 10 ms, or never. */
+int32_t gvm_tsc_advance(uint64_t, uint64_t, uint64_t);
 /* Asks the local vCPUs to leave the guest; event `stopped` when all have. */
 int32_t gvm_stop(uint64_t);
 /* Bytes for the guest's serial port; returns how many were taken. */

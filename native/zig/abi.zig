@@ -97,6 +97,10 @@ pub const Counter = enum(u16) {
     dropped_epoch,
     /// Outside the window, or what no correct peer sends.
     dropped_refused,
+    /// Steps of the guest's TSC towards the fastest node's, and those a vCPU came too late for.
+    tsc_steps,
+    tsc_steps_given_up,
+    tsc_ticks_advanced,
     disk_reads,
     disk_writes,
     disk_flushes,
@@ -366,6 +370,16 @@ pub const functions = [_]Function{
         .name = "gvm_run",
         .type = fn (Handle, u64) callconv(.c) i32,
         .doc = "Starts the local vCPUs; guest TSC is 0 at this CLOCK_MONOTONIC time, in ns.",
+    },
+    .{
+        .name = "gvm_tsc",
+        .type = fn (Handle, Out) callconv(.c) i32,
+        .doc = "The guest's TSC, in two u64: without the steps made, and the ticks of those.",
+    },
+    .{
+        .name = "gvm_tsc_advance",
+        .type = fn (Handle, u64, u64) callconv(.c) i32,
+        .doc = "From so many ticks of steps, makes one more of so many; within 10 ms, or never.",
     },
     .{
         .name = "gvm_stop",

@@ -117,6 +117,14 @@ const exports = struct {
         return result(node(handle).run(tsc_zero_ns));
     }
 
+    fn gvm_tsc(handle: abi.Handle, out: abi.Out) callconv(.c) i32 {
+        return result(node(handle).tsc(@ptrCast(out)));
+    }
+
+    fn gvm_tsc_advance(handle: abi.Handle, from: u64, ticks: u64) callconv(.c) i32 {
+        return result(node(handle).advanceTsc(from, ticks));
+    }
+
     fn gvm_stop(handle: abi.Handle) callconv(.c) i32 {
         return result(node(handle).stop());
     }

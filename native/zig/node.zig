@@ -130,6 +130,18 @@ pub const Node = struct {
         try machine.run(tsc_zero_ns, self.tsc_khz);
     }
 
+    pub fn tsc(self: *Node, out: *align(1) [2]u64) anyerror!void {
+        const machine = self.machine orelse return error.BadState;
+        const reading = try machine.tsc.read();
+        out.* = .{ reading.count, reading.advanced };
+    }
+
+    pub fn advanceTsc(self: *Node, from: u64, ticks: u64) anyerror!void {
+        const machine = self.machine orelse return error.BadState;
+        if (ticks == 0 or ticks >= 1 << 62) return error.OutOfRange;
+        try machine.tsc.advance(machine.vcpus, from, ticks, linux.nowNs());
+    }
+
     pub fn stop(self: *Node) anyerror!void {
         const machine = self.machine orelse return self.events.simple(.stopped, 0, 0);
         machine.stop();

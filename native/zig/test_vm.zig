@@ -10,6 +10,8 @@ comptime {
     _ = @import("vm/board_test.zig");
     _ = @import("vm/pci_test.zig");
     _ = @import("vm/clock_script_test.zig");
+    _ = @import("vm/step_script_test.zig");
+    _ = @import("vm/tsc_test.zig");
     _ = @import("vm/interrupts.zig");
     _ = @import("vm/observe_test.zig");
     _ = @import("vm/setup_script_test.zig");

@@ -4,7 +4,7 @@ import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 import { Fields, u64Of } from "./fields.ts";
 
-export const abiHashU64 = 0xa92308b67c8378fbn;
+export const abiHashU64 = 0x99f280d52b750b67n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -34,6 +34,10 @@ export const symbols = {
   gvm_boot: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
   /** Starts the local vCPUs; guest TSC is 0 at this CLOCK_MONOTONIC time, in ns. */
   gvm_run: { args: [FFIType.u64, FFIType.u64], returns: FFIType.i32 },
+  /** The guest's TSC, in two u64: without the steps made, and the ticks of those. */
+  gvm_tsc: { args: [FFIType.u64, FFIType.ptr], returns: FFIType.i32 },
+  /** From so many ticks of steps, makes one more of so many; within 10 ms, or never. */
+  gvm_tsc_advance: { args: [FFIType.u64, FFIType.u64, FFIType.u64], returns: FFIType.i32 },
   /** Asks the local vCPUs to leave the guest; event `stopped` when all have. */
   gvm_stop: { args: [FFIType.u64], returns: FFIType.i32 },
   /** Bytes for the guest's serial port; returns how many were taken. */
@@ -143,12 +147,15 @@ export const counter = {
   droppedForeign: 29,
   droppedEpoch: 30,
   droppedRefused: 31,
-  diskReads: 32,
-  diskWrites: 33,
-  diskFlushes: 34,
-  diskBytesRead: 35,
-  diskBytesWritten: 36,
-  diskErrors: 37,
+  tscSteps: 32,
+  tscStepsGivenUp: 33,
+  tscTicksAdvanced: 34,
+  diskReads: 35,
+  diskWrites: 36,
+  diskFlushes: 37,
+  diskBytesRead: 38,
+  diskBytesWritten: 39,
+  diskErrors: 40,
 } as const;
 
 export const bootMode = {

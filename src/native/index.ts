@@ -12,12 +12,13 @@ import type {
   NodePlan,
   PageState,
   PortRange,
+  TscReading,
   VcpuState,
 } from "../node/dataplane.ts";
 import { decode, encode, type Wire } from "../protocol/cbor.ts";
 import * as abi from "./abi.ts";
 import { EngineAnswers } from "./answers.ts";
-import { check } from "./errors.ts";
+import { check, NativeError } from "./errors.ts";
 import { EventDecoder, eventBytes } from "./events.ts";
 import { readFacts } from "./facts.ts";
 import { type Library, library } from "./library.ts";
@@ -60,6 +61,7 @@ class NativeDataPlane implements DataPlane {
   readonly #decoder = new EventDecoder();
   readonly #loads = new Map<number, () => void>();
   readonly #early: DataEvent[] = [];
+  readonly #reading = new BigUint64Array(2);
   #cancel: (() => Promise<void>) | undefined;
   #handler: ((event: DataEvent) => void) | undefined;
   #stopped: (() => void)[] = [];
@@ -124,6 +126,25 @@ class NativeDataPlane implements DataPlane {
 
   run(tscZeroNsU64: bigint): void {
     check("gvm_run", this.#library.gvm_run(this.#handle, tscZeroNsU64));
+  }
+
+  tsc(): TscReading {
+    check("gvm_tsc", this.#library.gvm_tsc(this.#handle, ptr(this.#reading)));
+    const [countU64 = 0n, advancedU64 = 0n] = this.#reading;
+    return { countU64, advancedU64 };
+  }
+
+  advanceTsc(fromU64: bigint, ticksU64: bigint): "begun" | "busy" | "cannot" {
+    try {
+      const result = this.#library.gvm_tsc_advance(this.#handle, fromU64, ticksU64);
+      check("gvm_tsc_advance", result);
+      return "begun";
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error;
+      if (error.code === "EBUSY") return "busy";
+      if (error.code === "EOPNOTSUPP") return "cannot";
+      throw error;
+    }
   }
 
   stop(): Promise<void> {

@@ -8,11 +8,12 @@
 import type { SlowDevice } from "../devices/scratch.ts";
 import type { Endpoint } from "../protocol/channel.ts";
 import type { Event } from "../protocol/cluster.ts";
+import { Drift, type DriftEvent } from "../protocol/drift.ts";
 import { type Event as ForwardEvent, Forwarder } from "../protocol/forward.ts";
 import { ConsoleOutput } from "./output.ts";
 import { type HostEffect, Member } from "../protocol/member.ts";
 import type { ControlMessage, Hello } from "../protocol/messages.ts";
-import type { Counters, DataEvent, DataPlane, NodePlan } from "./dataplane.ts";
+import type { Counters, DataEvent, DataPlane, NodePlan, TscReading } from "./dataplane.ts";
 import { Questions } from "./questions.ts";
 import type { GuestImages } from "../machine/images.ts";
 import type { Agreement } from "../protocol/agreement.ts";
@@ -84,6 +85,11 @@ export class Daemon {
   #epoch = 1;
   /** undefined until it is open, and between two epochs. */
   #dataPlane: DataPlane | undefined;
+  /** The guest's TSC among the other nodes', while the VM runs. */
+  #drift: Drift | undefined;
+  #tscKhz = 0;
+  /** When the last datagram came. */
+  #arrival: TscReading | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
   #stopped = false;
   #over = false;
@@ -123,6 +129,7 @@ export class Daemon {
 
   /** A datagram from the socket. */
   receive(datagram: Uint8Array, from: Endpoint): void {
+    this.#arrival = this.#tscNow();
     this.#execute(this.#member.receive(datagram, from, this.#o.nowNs()));
     this.#flush();
   }
@@ -163,7 +170,15 @@ export class Daemon {
     const control = Object.entries(this.#member.counters).map(([name, value]) => {
       return [`control${name.slice(0, 1).toUpperCase()}${name.slice(1)}`, BigInt(value)] as const;
     });
-    return { ...this.#dataPlane?.counters(), ...Object.fromEntries(control) };
+    return { ...this.#dataPlane?.counters(), ...this.#clock(), ...Object.fromEntries(control) };
+  }
+
+  /** How far the guest's TSCs may be apart; nothing before that is known. */
+  #clock(): Counters {
+    const now = this.#tscNow();
+    const report = now === undefined ? undefined : this.#drift?.report(now);
+    if (report === undefined) return {};
+    return { tscBoundNs: BigInt(report.boundNs), tscRatePpb: BigInt(report.ratePpb) };
   }
 
   /** Of each vCPU of this node as of its last exit; "" before there is a machine. */
@@ -215,12 +230,43 @@ export class Daemon {
     }
   }
 
+  /** undefined where nobody follows anybody: no guest runs. */
+  #tscNow(): TscReading | undefined {
+    return this.#drift === undefined ? undefined : this.#dataPlane?.tsc();
+  }
+
+  #follow(event: DriftEvent, now: TscReading | undefined): void {
+    if (now === undefined) return;
+    for (const effect of this.#drift?.step(event, now) ?? []) {
+      switch (effect.kind) {
+        case "send":
+          this.#member.sendOnce(effect.to, effect.message);
+          break;
+        case "advance":
+          // A step that was not made is asked for again, from what is known then.
+          if (this.#dataPlane?.advanceTsc(effect.fromU64, effect.ticksU64) === "cannot") {
+            this.#follow({ kind: "cannot" }, now);
+          }
+          break;
+        case "info":
+          this.#o.log.info(effect.text);
+          break;
+        case "warn":
+          this.#o.log.warn(effect.text);
+          break;
+        default:
+          effect satisfies never;
+      }
+    }
+  }
+
   #step(event: Event): void {
     this.#execute(this.#member.step(event, this.#o.nowNs()));
   }
 
   #tick(): void {
     this.#step({ kind: "tick" });
+    this.#follow({ kind: "tick" }, this.#tscNow());
     this.#forward(this.#forwarder, { kind: "tick" });
     this.#feed();
     if (this.#member.waiting(this.#o.consoleNode) < outputFramesMax) this.#sendOutput();
@@ -265,7 +311,14 @@ export class Daemon {
         this.#o.log.info(
           `the VM runs; guest clocks agree within ${(Number(effect.boundNs) / 1000).toFixed(0)} us`,
         );
-        return this.#try(() => this.#dataPlane?.run(effect.tscZeroNsU64));
+        return this.#try(() => this.#run(effect.tscZeroNsU64));
+      case "tsc": {
+        // An answer counts from when it came, a question is answered as late as can be: what is
+        // between an answer's reading and its arrival is what a node stays behind by.
+        const came = effect.message.kind === "tsc-pong" ? this.#arrival : undefined;
+        const { from, message } = effect;
+        return this.#follow({ kind: "message", from, message }, came ?? this.#tscNow());
+      }
       case "stop":
         void this.#stop();
         return;
@@ -305,6 +358,15 @@ export class Daemon {
     });
   }
 
+  #run(tscZeroNsU64: bigint): void {
+    this.#dataPlane?.run(tscZeroNsU64);
+    const now = this.#dataPlane?.tsc();
+    if (now === undefined) return;
+    const names = this.#o.peers.map((peer) => peer.name);
+    const options = { node: this.#o.node, names, epoch: this.#epoch, tscKhz: this.#tscKhz };
+    this.#drift = new Drift(options, now);
+  }
+
   #loading: (() => GuestImages) | undefined;
   /** This node's, by their number in the cluster, while there is a machine. */
   #vcpus: readonly number[] = [];
@@ -315,6 +377,7 @@ export class Daemon {
         `${hellos.reduce((sum, h) => sum + h.ramPages, 0) / 256} MiB`,
     );
     this.#loading = () => this.#o.images(agreement, hellos);
+    this.#tscKhz = agreement.tscKhz;
     this.#try(() => {
       this.#dataPlane?.configure(this.#o.planOf(agreement, hellos));
       const before = hellos.slice(0, this.#o.node).reduce((sum, hello) => sum + hello.cpus, 0);
@@ -370,6 +433,7 @@ export class Daemon {
   async #restart(epoch: number): Promise<void> {
     this.#o.log.info("the guest restarts");
     this.#vcpus = [];
+    this.#drift = undefined;
     // Peers may still need an answer of this epoch's engine; all have stopped, so none does.
     await this.#dataPlane?.close();
     this.#dataPlane = undefined;
@@ -386,6 +450,7 @@ export class Daemon {
     this.#over = true;
     this.#vcpus = [];
     const counters = this.counters();
+    this.#drift = undefined;
     const limit = performance.now() + (cause === "lost" ? lostLingerMs : lingerMs);
     // What the others must still hear, and the acknowledgements they wait for.
     while (performance.now() < limit && !this.#member.idle) {

@@ -121,6 +121,9 @@ export type DataEvent =
       readonly data: Uint8Array;
     };
 
+/** The guest's TSC at one moment: without the steps made since the start, and their ticks. */
+export type TscReading = { readonly countU64: bigint; readonly advancedU64: bigint };
+
 export type Counters = Readonly<Record<string, bigint>>;
 
 /** Every call returns at once; what takes time ends in an event. Errors throw NativeError. */
@@ -136,10 +139,18 @@ export interface DataPlane {
   boot(state: BootState): void;
   /**
    * Starts every local vCPU; the others than the boot processor wait for SIPI.
-   * @param tscZeroNsU64 this host's CLOCK_MONOTONIC at which the guest's TSC is 0; nodes agree on it
-   * through their measured clock offsets, so that all TSCs are equal.
+   * @param tscZeroNsU64 this host's CLOCK_MONOTONIC at which the guest's TSC is 0; nodes agree on
+   * it through their measured clock offsets, so that all TSCs are equal.
    */
   run(tscZeroNsU64: bigint): void;
+  /** Once the vCPUs run. */
+  tsc(): TscReading;
+  /**
+   * Lets the TSC of all local vCPUs step forward at one moment, from so many ticks of steps made:
+   * `begun` and made within 10 ms, or not at all (`tsc` shows which); `busy`: another step is under
+   * way or was made; `cannot`: KVM here does not change it.
+   */
+  advanceTsc(fromU64: bigint, ticksU64: bigint): "begun" | "busy" | "cannot";
   /** Stops every local vCPU; resolves when each has left the guest. */
   stop(): Promise<void>;
   /** Returns how many bytes the serial port took; offer the rest again later. */

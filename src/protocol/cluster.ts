@@ -19,6 +19,8 @@ import {
   type ForeignHello,
   type Hello,
   protocolVersion,
+  type TscPing,
+  type TscPong,
 } from "./messages.ts";
 import type { CpuidEntry } from "../node/dataplane.ts";
 
@@ -92,6 +94,8 @@ export type Effect =
       readonly id: number;
       readonly text: string;
     }
+  /** Of a node whose guest runs, to this one whose guest runs too. */
+  | { readonly kind: "tsc"; readonly from: number; readonly message: TscPing | TscPong }
   /** For the log: a node has come. */
   | { readonly kind: "greeted"; readonly name: string }
   | { readonly kind: "restart"; readonly epoch: number }
@@ -243,6 +247,11 @@ export class Cluster {
         return;
       case "pong":
         if (from === 0) this.#clock.add(message.sentNsU64, message.answeredNsU64, nowNsU64);
+        return;
+      case "tsc-ping":
+      case "tsc-pong":
+        if (message.epoch !== this.#epoch || this.phase !== "running") return;
+        this.#effects.push({ kind: "tsc", from, message });
         return;
       case "end":
         if (message.epoch === epochAny) this.#ended.add(from);

@@ -112,6 +112,11 @@ export class Member {
     this.#channels.send(to, message);
   }
 
+  /** The same where a loss does not matter. */
+  sendOnce(to: number, message: ControlMessage): void {
+    this.#channels.sendOnce(to, message);
+  }
+
   /** Datagrams to send now. */
   poll(nowNsU64: bigint): readonly Outgoing[] {
     return [...this.#answers.splice(0), ...this.#channels.poll(nowNsU64)];

@@ -58,6 +58,19 @@ export type Pong = {
   readonly sentNsU64: bigint;
   readonly answeredNsU64: bigint;
 };
+/** Counters of the guest's TSC without steps, and the ticks of the steps made (drift.ts). */
+export type TscPing = {
+  readonly kind: "tsc-ping";
+  readonly epoch: number;
+  readonly sentU64: bigint;
+};
+export type TscPong = {
+  readonly kind: "tsc-pong";
+  readonly epoch: number;
+  readonly sentU64: bigint;
+  readonly countU64: bigint;
+  readonly advancedU64: bigint;
+};
 export type End = {
   readonly kind: "end";
   readonly epoch: number;
@@ -84,6 +97,8 @@ export type ControlMessage =
   | Start
   | Ping
   | Pong
+  | TscPing
+  | TscPong
   | End
   | Ended
   | ConsoleBytes
@@ -107,6 +122,8 @@ export const kinds = {
   power: 74,
   ask: 80,
   answer: 81,
+  "tsc-ping": 75,
+  "tsc-pong": 76,
 } as const;
 
 export function toWire(message: ControlMessage): Wire {
@@ -135,6 +152,10 @@ export function toWire(message: ControlMessage): Wire {
       return [kind, message.sentNsU64];
     case "pong":
       return [kind, message.sentNsU64, message.answeredNsU64];
+    case "tsc-ping":
+      return [kind, message.epoch, message.sentU64];
+    case "tsc-pong":
+      return [kind, message.epoch, message.sentU64, message.countU64, message.advancedU64];
     case "end":
       return [kind, message.epoch, causes.indexOf(message.cause), message.code, message.reason];
     case "ended":

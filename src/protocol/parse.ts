@@ -20,6 +20,8 @@ import {
   type Ready,
   type Setting,
   type Start,
+  type TscPing,
+  type TscPong,
 } from "./messages.ts";
 
 /** Reads fields in order; `ok` turns false at the first that does not fit. */
@@ -152,6 +154,30 @@ function readQuestion(kind: "ask" | "answer", items: readonly Wire[]): Ask | Ans
   return fields.ok ? { kind, id, text } : undefined;
 }
 
+function readClock(kind: number, items: readonly Wire[]): ControlMessage | undefined {
+  if (kind === kinds.ping) {
+    const f = new Fields(items, 1);
+    const ping: Ping = { kind: "ping", sentNsU64: f.u64() };
+    return f.ok ? ping : undefined;
+  }
+  if (kind === kinds.pong) {
+    const f = new Fields(items, 2);
+    const pong: Pong = { kind: "pong", sentNsU64: f.u64(), answeredNsU64: f.u64() };
+    return f.ok ? pong : undefined;
+  }
+  const asks = kind === kinds["tsc-ping"];
+  const f = new Fields(items, asks ? 2 : 4);
+  const ping: TscPing = { kind: "tsc-ping", epoch: f.u32(), sentU64: f.u64() };
+  if (asks) return f.ok ? ping : undefined;
+  const pong: TscPong = {
+    ...ping,
+    kind: "tsc-pong",
+    countU64: f.u64(),
+    advancedU64: f.u64(),
+  };
+  return f.ok ? pong : undefined;
+}
+
 /** undefined when malformed or of an unknown kind. */
 export function fromWire(value: Wire): ControlMessage | ForeignHello | undefined {
   if (!Array.isArray(value)) return undefined;
@@ -170,16 +196,11 @@ export function fromWire(value: Wire): ControlMessage | ForeignHello | undefined
         const start: Start = { kind: "start", epoch: f.u32(), tscZeroNsU64: f.u64() };
         return f.ok ? start : undefined;
       }
-      case kinds.ping: {
-        const f = new Fields(items, 1);
-        const ping: Ping = { kind: "ping", sentNsU64: f.u64() };
-        return f.ok ? ping : undefined;
-      }
-      case kinds.pong: {
-        const f = new Fields(items, 2);
-        const pong: Pong = { kind: "pong", sentNsU64: f.u64(), answeredNsU64: f.u64() };
-        return f.ok ? pong : undefined;
-      }
+      case kinds.ping:
+      case kinds.pong:
+      case kinds["tsc-ping"]:
+      case kinds["tsc-pong"]:
+        return readClock(number, items);
       case kinds.end: {
         const f = new Fields(items, 4);
         const epoch = f.u32();

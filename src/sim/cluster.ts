@@ -255,6 +255,7 @@ export class ClusterSim {
         case "power":
         case "ask":
         case "answer":
+        case "tsc":
         case "greeted":
           break;
         default:

@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { scratchDevice, ScratchPorts } from "../../src/devices/scratch.ts";
 import { monotonicNs } from "../../src/native/clock.ts";
 import { openDataPlane } from "../../src/native/index.ts";
-import type { DataEvent } from "../../src/node/dataplane.ts";
+import type { DataEvent, DataPlane, TscReading } from "../../src/node/dataplane.ts";
 import { deviceRoutes } from "../../src/node/routes.ts";
 import { kvmMissing } from "../program.ts";
 
@@ -12,7 +12,7 @@ const missing = kvmMissing();
 if (missing !== undefined) console.warn(`SKIPPED: data plane over FFI: ${missing}`);
 
 /** Runs code at 0x1000 in real mode until the guest says it is done; returns what it did. */
-async function guest(code: readonly number[]) {
+async function guest(code: readonly number[], then?: (dataPlane: DataPlane) => Promise<void>) {
   const dataPlane = openDataPlane({ address: "127.0.0.1" });
   const facts = dataPlane.facts();
   const done = Promise.withResolvers<DataEvent>();
@@ -53,6 +53,7 @@ async function guest(code: readonly number[]) {
   });
   dataPlane.run(monotonicNs());
   const end = await done.promise;
+  await then?.(dataPlane);
   await dataPlane.stop();
   const counters = dataPlane.counters();
   await dataPlane.close();
@@ -81,6 +82,25 @@ describe.skipIf(missing !== undefined)("data plane", () => {
     // mov dx,0x2fd; in al,dx; out 0xf4,al; hlt
     const { end } = await guest([0xba, 0xfd, 0x02, 0xec, 0xe6, 0xf4, 0xf4]);
     expect(end).toEqual({ kind: "debug-exit", code: 0xff });
+  });
+
+  test("the guest's TSC is read by its parts, and steps where KVM lets it", async () => {
+    const readings: TscReading[] = [];
+    let outcome = "";
+    // mov al,7; out 0xf4,al; hlt
+    await guest([0xb0, 7, 0xe6, 0xf4, 0xf4], async (dataPlane) => {
+      readings.push(dataPlane.tsc());
+      // Until the vCPU is outside the guest, in its halt.
+      do {
+        outcome = dataPlane.advanceTsc(0n, 1000n);
+        readings.push(dataPlane.tsc());
+        await Bun.sleep(0);
+      } while (outcome !== "cannot" && readings.at(-1)?.advancedU64 === 0n);
+    });
+    const [first, last] = [readings[0]!, readings.at(-1)!];
+    expect(first.advancedU64).toBe(0n);
+    expect(last.countU64).toBeGreaterThan(first.countU64);
+    expect(last.advancedU64).toBe(outcome === "cannot" ? 0n : 1000n);
   });
 
   test("a triple fault is reported with the vCPU's registers", async () => {

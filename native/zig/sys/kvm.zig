@@ -222,6 +222,7 @@ pub const get_tsc_khz = os.IOCTL.IO(0xae, 0xa3);
 pub const set_tsc_khz = os.IOCTL.IO(0xae, 0xa2);
 pub const ioctl_enable_cap = os.IOCTL.IOW(0xae, 0xa3, EnableCap);
 pub const set_device_attr = os.IOCTL.IOW(0xae, 0xe1, DeviceAttr);
+pub const get_device_attr = os.IOCTL.IOW(0xae, 0xe2, DeviceAttr);
 
 const cap_sync_regs = 74;
 pub const cap_immediate_exit = 136;
@@ -445,6 +446,14 @@ pub const Vcpu = struct {
     pub fn setTscOffset(self: Vcpu, offset: u64) Error!void {
         const attr: DeviceAttr = .{ .group = 0, .attr = 0, .address = @intFromPtr(&offset) };
         _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_device_attr, &attr }));
+    }
+
+    /// The offset as it is, with what the guest itself has added by its TSC MSRs.
+    pub fn tscOffset(self: Vcpu) Error!u64 {
+        var offset: u64 = 0;
+        const attr: DeviceAttr = .{ .group = 0, .attr = 0, .address = @intFromPtr(&offset) };
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, get_device_attr, &attr }));
+        return offset;
     }
 
     /// What the guest would read now.

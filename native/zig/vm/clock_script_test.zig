@@ -40,7 +40,7 @@ test "vCPUs read the ticks since the agreed moment, at whatever the host's count
     var vcpus: [3]One = @splat(.{ .kvm = .{ .fd = 5, .run = undefined, .run_bytes = 0 } });
     const zero_ns = linux.nowNs() - 7 * std.time.ns_per_s;
     const least = (linux.nowNs() - zero_ns) * 2;
-    clock.set(&vcpus, zero_ns, khz);
+    _ = clock.set(&vcpus, zero_ns, khz);
     const most = (linux.nowNs() - zero_ns) * 2;
     // First zero, to see what the guest would read; then the same for each.
     try testing.expectEqual(4, told.count);
@@ -59,6 +59,53 @@ test "without offsets the counters are set by value" {
     script.install();
     defer script.remove();
     var vcpus: [2]One = @splat(.{ .kvm = .{ .fd = 5, .run = undefined, .run_bytes = 0 } });
-    clock.set(&vcpus, linux.nowNs(), khz);
+    const base = clock.set(&vcpus, linux.nowNs(), khz);
+    try testing.expectEqual(clock.Base.Rule.other, base.rule);
     try testing.expectEqual(2, script.count(.{ .request = kvm.set_msrs }));
+}
+
+/// The guest reads this computer's counter, times `scale`, and the offset.
+const Counter = struct {
+    scale: u64 = 1,
+    offset: u64 = 0,
+
+    fn read(script: *Scripted, made: kernel.Call) usize {
+        const self: *Counter = @ptrCast(@alignCast(script.context.?));
+        made.at(kvm.Msrs, 2).entry.data = clock.hostTicks() *% self.scale +% self.offset;
+        return 1;
+    }
+
+    fn tell(script: *Scripted, made: kernel.Call) usize {
+        const self: *Counter = @ptrCast(@alignCast(script.context.?));
+        const attr = made.at(kvm.DeviceAttr, 2);
+        self.offset = @as(*const u64, @ptrFromInt(attr.address)).*;
+        return 0;
+    }
+
+    fn base(self: *Counter, pvm: bool) clock.Base {
+        var script: Scripted = .init(testing.allocator);
+        script.context = self;
+        script.next(.{ .request = kvm.get_msrs }, .{ .does = Counter.read }, 100);
+        script.next(.{ .request = kvm.set_device_attr }, .{ .does = Counter.tell }, 100);
+        if (!pvm) script.next(.{ .call = .access }, .{ .fails = .NOENT }, 1);
+        script.install();
+        defer script.remove();
+        var vcpus: [1]One = .{.{ .kvm = .{ .fd = 5, .run = undefined, .run_bytes = 0 } }};
+        return clock.set(&vcpus, linux.nowNs(), khz);
+    }
+};
+
+test "the rule by which the guest's counter follows from the host's is found out" {
+    var plain: Counter = .{};
+    const base = plain.base(false);
+    try testing.expectEqual(clock.Base.Rule.offset, base.rule);
+    try testing.expectEqual(plain.offset, base.offset);
+    const before = clock.hostTicks();
+    try testing.expect(base.count() -% base.offset >= before);
+    var scaled: Counter = .{ .scale = 2 };
+    try testing.expectEqual(clock.Base.Rule.other, scaled.base(false).rule);
+    // Whatever KVM says it would read: what runs natively there reads the host's.
+    const native = plain.base(true);
+    try testing.expectEqual(clock.Base.Rule.host, native.rule);
+    try testing.expect(native.count() >= before and native.count() <= clock.hostTicks());
 }

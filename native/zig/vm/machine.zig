@@ -27,6 +27,7 @@ const Doorbell = @import("doorbell.zig").Doorbell;
 const Engine = @import("../engine/engine.zig").Engine;
 const Events = @import("../engine/events.zig").Events;
 const Ticker = @import("ticker.zig").Ticker;
+const Tsc = @import("tsc.zig").Tsc;
 const Vcpu = @import("vcpu.zig").Vcpu;
 const assert = std.debug.assert;
 
@@ -54,6 +55,7 @@ pub const Machine = struct {
     /// Those that exist already; only on the device node.
     disks: []Disk = &.{},
     bus: Bus,
+    tsc: Tsc,
     /// Threads of vCPUs and disks.
     alive: std.atomic.Value(u32) = .init(0),
     stopping: std.atomic.Value(bool) = .init(false),
@@ -93,6 +95,7 @@ pub const Machine = struct {
             .board = .init(plan.unix_seconds, linux.nowNs()),
             .board_node = plan.device_node,
             .bus = .{ .machine = self },
+            .tsc = .{ .counters = counters },
             .forgets_shadow = shadow.forgotten(),
         };
         errdefer self.bus.deinit();
@@ -188,7 +191,7 @@ pub const Machine = struct {
             _ = self.alive.fetchSub(@intCast(threads - i), .acq_rel);
             return err;
         };
-        clock.set(self.vcpus, tsc_zero_ns, tsc_khz);
+        self.tsc.base = clock.set(self.vcpus, tsc_zero_ns, tsc_khz);
         for (self.vcpus, 0..) |*vcpu, i| {
             vcpu.thread = kernel.spawn(1 << 20, Vcpu.run, .{vcpu}) catch |err| {
                 const missing: u32 = @intCast(self.vcpus.len - i);

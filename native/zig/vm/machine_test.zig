@@ -14,7 +14,7 @@ const flag = 0x5000;
 const counter = 0x5002;
 
 /// wrmsr with ECX, EAX and EDX set: 20 bytes.
-fn wrmsr(comptime msr: u32, comptime low: u32, comptime high: u32) [20]u8 {
+pub fn wrmsr(comptime msr: u32, comptime low: u32, comptime high: u32) [20]u8 {
     return .{ 0x66, 0xb9 } ++ std.mem.toBytes(msr) ++ // mov ecx,msr
         .{ 0x66, 0xb8 } ++ std.mem.toBytes(low) ++ //    mov eax,low
         .{ 0x66, 0xba } ++ std.mem.toBytes(high) ++ //   mov edx,high
@@ -22,7 +22,7 @@ fn wrmsr(comptime msr: u32, comptime low: u32, comptime high: u32) [20]u8 {
 }
 
 /// Enables the x2APIC, by APIC_BASE and by the spurious vector register: 33 bytes.
-const x2apic_on = [_]u8{
+pub const x2apic_on = [_]u8{
     0x66, 0xb9, 0x1b, 0x00, 0x00, 0x00, //   mov    ecx,0x1b
     0x0f, 0x32, //                           rdmsr
     0x80, 0xcc, 0x0c, //                     or     ah,0xc

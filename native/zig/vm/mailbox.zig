@@ -38,6 +38,12 @@ pub const Mailbox = struct {
         const tid = self.tid.load(.acquire);
         if (tid != 0) linux.kickThread(tid);
     }
+
+    /// Any thread. Wakes a vCPU that sleeps outside the guest; one that is inside needs not know.
+    pub fn nudge(self: *Mailbox) void {
+        _ = self.kicks.fetchAdd(1, .seq_cst);
+        linux.futexWake(&self.kicks);
+    }
 };
 
 /// The page of the vCPU whose thread this is, for the signal handler.

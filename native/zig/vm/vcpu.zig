@@ -2,8 +2,8 @@
 //! (exit.zig) and the mailbox by which others reach it (mailbox.zig).
 //!
 //! The order at the top of the loop is what loses no wake-up: clear immediate_exit, say that a kick
-//! must now signal, read the kick count, look at the mailbox, INIT, NMI, timer and interrupts, and
-//! only then enter or sleep.
+//! must now signal, read the kick count, look at the mailbox, the TSC's gate, INIT, NMI, timer and
+//! interrupts, and only then enter or sleep.
 //!
 //! The lock guards what other threads touch: the local APIC, the activity and the registers shown.
 //! It is never held across KVM_RUN: that may wait for a page, and the engine thread, which brings
@@ -65,6 +65,8 @@ pub const Vcpu = struct {
     acks: interrupts.Acks = .{},
     io_seq: u64 = 0,
     thread: ?std.Thread = null,
+    /// Ticks of the TSC's steps that KVM knows of.
+    tsc_applied: u64 = 0,
     last_regs: kvm.Regs = .{},
     last_sregs: kvm.Sregs = undefined,
     last_ns: u64 = 0,
@@ -86,18 +88,15 @@ pub const Vcpu = struct {
     fn loop(self: *Vcpu, alarm: *mailbox_room.Alarm) kvm.Error!void {
         while (true) {
             const may_inject = !self.machine.forgets_shadow or try shadow.passHalt(self, alarm);
-            @atomicStore(u8, &self.kvm.run.immediate_exit, 0, .seq_cst);
-            self.mailbox.inside.store(true, .seq_cst);
-            self.machine.engine.waits.left(self.slot);
-            const seen = self.mailbox.kicks.load(.seq_cst);
-            const command = self.mailbox.read();
+            const seen, const command = self.goesIn();
+            try self.machine.tsc.apply(self);
             if (command == .run and self.takeInit()) {
                 try self.reset();
                 continue;
             }
             const wake_ns = if (command == .run) try self.prepare(alarm, may_inject) else null;
             if (command != .run or self.activity != .running) {
-                self.mailbox.inside.store(false, .seq_cst);
+                self.goesOut();
                 if (command == .stop) return;
                 alarm.set(null);
                 self.mailbox.held.store(command == .pause, .release);
@@ -107,7 +106,7 @@ pub const Vcpu = struct {
                 continue;
             }
             const entered = self.kvm.enter();
-            self.mailbox.inside.store(false, .seq_cst);
+            self.goesOut();
             self.machine.counters.add(.exits, 1);
             self.after();
             entered catch |err| switch (err) {
@@ -125,6 +124,37 @@ pub const Vcpu = struct {
         try self.kvm.setRegs(regs);
         self.last_sregs = sregs.*;
         self.last_regs = regs.*;
+    }
+
+    /// Inside, unless a step of the TSC is under way, for which it waits here: the look for a `hlt`
+    /// must not be made twice. Returns the kicks and the command after all of them.
+    fn goesIn(self: *Vcpu) struct { u32, mailbox_room.Command } {
+        while (true) {
+            @atomicStore(u8, &self.kvm.run.immediate_exit, 0, .seq_cst);
+            self.mailbox.inside.store(true, .seq_cst);
+            self.machine.engine.waits.left(self.slot);
+            const seen = self.mailbox.kicks.load(.seq_cst);
+            const command = self.mailbox.read();
+            if (command != .run or !self.machine.tsc.closed()) return .{ seen, command };
+            self.waitForStep(seen);
+        }
+    }
+
+    /// Outside the guest; the last vCPU to come out may be awaited (tsc.zig).
+    fn goesOut(self: *Vcpu) void {
+        const machine = self.machine;
+        self.mailbox.inside.store(false, .seq_cst);
+        if (machine.tsc.closed()) machine.tsc.left(machine.vcpus, linux.nowNs());
+    }
+
+    /// The TSC is about to step: stays outside until it has, or it takes too long.
+    fn waitForStep(self: *Vcpu, seen: u32) void {
+        const tsc = &self.machine.tsc;
+        self.goesOut();
+        if (!tsc.closed()) return;
+        const until_ns = tsc.until_ns.load(.monotonic);
+        linux.futexWait(&self.mailbox.kicks, seen, until_ns + 1);
+        tsc.giveUp(self.machine.vcpus, linux.nowNs());
     }
 
     /// Events before entry. Returns when the timer fires.
