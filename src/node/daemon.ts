@@ -8,8 +8,8 @@
 import type { SlowDevice } from "../devices/scratch.ts";
 import type { Endpoint } from "../protocol/channel.ts";
 import type { Event } from "../protocol/cluster.ts";
-import { type Event as ForwardEvent, Forwarder } from "../protocol/forward.ts";
 import { ConsoleOutput } from "./output.ts";
+import { SlowAccesses } from "./slow.ts";
 import { type HostEffect, Member } from "../protocol/member.ts";
 import type { ControlMessage, Hello } from "../protocol/messages.ts";
 import type { Counters, DataEvent, DataPlane, NodePlan } from "./dataplane.ts";
@@ -76,8 +76,7 @@ export class Daemon {
   readonly #input: Uint8Array[] = [];
   /** For the console, where that is another node. */
   readonly #output = new ConsoleOutput();
-  /** Slow devices outlive a reset, accesses to them do not. */
-  #forwarder: Forwarder;
+  readonly #slow: SlowAccesses;
   #epoch = 1;
   /** undefined until it is open, and between two epochs. */
   #dataPlane: DataPlane | undefined;
@@ -100,7 +99,16 @@ export class Daemon {
       },
       this.#o.nowNs(),
     );
-    this.#forwarder = this.#newForwarder();
+    this.#slow = new SlowAccesses({
+      node: options.node,
+      devices: options.devices,
+      nowNs: options.nowNs,
+      // Another node may run, and ask, a moment before this one does.
+      alive: () => this.#member.phase !== "ending" && this.#member.phase !== "over",
+      reply: (id, data) => this.#dataPlane?.ioReply(id, data),
+      warn: (text) => options.log.warn(text),
+      end: (reason) => this.#step({ kind: "end", cause: "failed", code: 7, reason }),
+    });
   }
 
   /** Runs until the VM has ended. */
@@ -165,52 +173,13 @@ export class Daemon {
     this.#step({ kind: "end", cause: "signal", code, reason });
   }
 
-  #newForwarder(): Forwarder {
-    const places = this.#o.devices.map((device) => device.place);
-    return new Forwarder(this.#o.node, places);
-  }
-
-  #forward(forwarder: Forwarder, event: ForwardEvent): void {
-    // What a device answers to an access of the epoch before is nobody's.
-    const { phase } = this.#member;
-    // Another node may run, and ask, a moment before this one does.
-    if (forwarder !== this.#forwarder || phase === "ending" || phase === "over") return;
-    for (const effect of forwarder.step(event, this.#o.nowNs())) {
-      switch (effect.kind) {
-        case "execute": {
-          const { ticket } = effect;
-          const device = this.#o.devices.find(({ place }) => place.name === effect.device);
-          void (async () => device?.access(effect.access) ?? new Uint8Array())().then(
-            (data) => this.#forward(forwarder, { kind: "answered", ticket, data }),
-            (error: unknown) => {
-              const reason = error instanceof Error ? error.message : String(error);
-              this.#forward(forwarder, { kind: "failed", ticket, reason });
-            },
-          );
-          break;
-        }
-        case "reply":
-          this.#dataPlane?.ioReply(effect.id, effect.data);
-          break;
-        case "warn":
-          this.#o.log.warn(effect.text);
-          break;
-        case "end":
-          this.#step({ kind: "end", cause: "failed", code: 7, reason: effect.reason });
-          break;
-        default:
-          effect satisfies never;
-      }
-    }
-  }
-
   #step(event: Event): void {
     this.#execute(this.#member.step(event, this.#o.nowNs()));
   }
 
   #tick(): void {
     this.#step({ kind: "tick" });
-    this.#forward(this.#forwarder, { kind: "tick" });
+    this.#slow.step({ kind: "tick" });
     this.#feed();
     if (this.#member.waiting(this.#o.consoleNode) < outputFramesMax) this.#sendOutput();
     this.#flush();
@@ -357,7 +326,7 @@ export class Daemon {
     this.#dataPlane = undefined;
     this.#epoch = epoch;
     this.#stopped = false;
-    this.#forwarder = this.#newForwarder();
+    this.#slow.restart();
     this.#execute(this.#member.restart(epoch, this.#o.nowNs()));
     // Unless the end came in between.
     if (this.#member.phase === "greeting") this.#open();
@@ -425,7 +394,7 @@ export class Daemon {
           how: `its engine was silent for ${this.#o.silenceMs} ms`,
         });
       case "io":
-        return this.#forward(this.#forwarder, { ...event, kind: "access", access: event });
+        return this.#slow.step({ ...event, kind: "access", access: event });
       case "loaded":
       case "stopped":
         return;
