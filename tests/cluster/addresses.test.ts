@@ -4,6 +4,7 @@
  */
 
 import { describe, expect, test } from "bun:test";
+import { ended, nodeWords } from "../nodes.ts";
 import { executable, freePorts, kvmMissing, run, start } from "../program.ts";
 import { toolMissing } from "../tools.ts";
 
@@ -13,10 +14,7 @@ const noSpaces = process.getuid?.() === 0 ? toolMissing("ip", "iproute2") : "roo
 if (noSpaces !== undefined) console.warn(`SKIPPED: nodes in network namespaces: ${noSpaces}`);
 
 async function passes(peers: readonly string[], selves: readonly string[]): Promise<void> {
-  const nodes = selves.map((self) =>
-    start(["run", "--local-memory", "64M", "--peers", peers.join(","), "--self", self]),
-  );
-  const ends = await Promise.all(nodes.map((node) => node.finished));
+  const ends = await ended(selves.map((self) => start(nodeWords(peers, self))));
   expect(ends.map(({ code, signal, stderr }) => ({ code, signal, stderr }))).toEqual(
     ends.map(({ stderr }) => ({ code: 0, signal: null, stderr })),
   );
