@@ -36,6 +36,9 @@ pub const ack_delay_ns = ns_per_ms;
 pub const ns_per_ms = 1_000_000;
 /// A refused port is noticed within this time however long silence may last; counters are as old.
 pub const watch_ns = 250 * ns_per_ms;
+/// A peer whose engine was never heard is lost by then, or after its silence where that is longer:
+/// all engines are started by one agreement.
+pub const first_word_ns = 30_000 * ns_per_ms;
 /// A device that has not answered a vCPU by then never will.
 pub const io_patience_ns = 30_000 * ns_per_ms;
 

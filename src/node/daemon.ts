@@ -391,7 +391,10 @@ export class Daemon {
         return this.#step({
           kind: "lost",
           node: event.node,
-          how: `its engine was silent for ${this.#o.silenceMs} ms`,
+          how: event.heard
+            ? `its engine was silent for ${this.#o.silenceMs} ms`
+            : "its engine was never heard, let all UDP between the nodes pass and not only the " +
+              "port of --peers",
         });
       case "io":
         return this.#slow.step({ ...event, kind: "access", access: event });

@@ -76,7 +76,7 @@ export type DataEvent =
   | { readonly kind: "crash"; readonly vcpu: number; readonly reason: string }
   | { readonly kind: "stopped" }
   | { readonly kind: "peer-refused"; readonly node: number }
-  | { readonly kind: "peer-silent"; readonly node: number }
+  | { readonly kind: "peer-silent"; readonly node: number; readonly heard: boolean }
   | { readonly kind: "engine-error"; readonly reason: string }
   | {
       readonly kind: "io";
@@ -106,8 +106,8 @@ export interface DataPlane {
   boot(state: BootState): void;
   /**
    * Starts every local vCPU; the others than the boot processor wait for SIPI.
-   * @param tscZeroNsU64 this host's CLOCK_MONOTONIC at which the guest's TSC is 0; nodes agree on it
-   * through their measured clock offsets, so that all TSCs are equal.
+   * @param tscZeroNsU64 this host's CLOCK_MONOTONIC at which the guest's TSC is 0; nodes agree on
+   * it through their measured clock offsets, so that all TSCs are equal.
    */
   run(tscZeroNsU64: bigint): void;
   /** Stops every local vCPU; resolves when each has left the guest. */

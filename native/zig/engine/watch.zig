@@ -1,10 +1,13 @@
-//! Peers that are gone: a refused port at once, silence after the limit, each told once.
+//! Peers that are gone: a refused port at once, silence after the limit, each told once. One that
+//! never was heard has a longer limit, and is told as such: a filter between the hosts often lets
+//! the control port pass and nothing else.
 
 const limits = @import("../limits.zig");
 const udp = @import("../sys/udp.zig");
 const EventKind = @import("../abi.zig").EventKind;
 const Events = @import("events.zig").Events;
 const Link = @import("../transport/link.zig").Link;
+const first_word_ns = limits.first_word_ns;
 
 pub const Watch = struct {
     silence_ns: u64,
@@ -16,9 +19,10 @@ pub const Watch = struct {
     pub fn look(self: *Watch, links: []?Link, now_ns: u64, events: *Events) void {
         self.next_ns = now_ns + @min(self.silence_ns / 8, limits.watch_ns);
         for (links, 0..) |*link, peer| if (link.*) |*l| {
-            if (l.stats.datagrams_received == 0) continue;
-            if (now_ns -| l.lastHeard() > self.silence_ns) {
-                self.report(events, .peer_silent, @intCast(peer));
+            const heard = l.stats.datagrams_received > 0;
+            const limit_ns = if (heard) self.silence_ns else @max(self.silence_ns, first_word_ns);
+            if (now_ns -| l.lastHeard() > limit_ns) {
+                self.report(events, .peer_silent, @intCast(peer), @intFromBool(heard));
             }
         };
     }
@@ -32,15 +36,15 @@ pub const Watch = struct {
     ) void {
         while (udp.takeError(socket)) |address| {
             for (addresses, 0..) |*known, peer| {
-                if (known.equal(&address)) self.report(events, .peer_refused, @intCast(peer));
+                if (known.equal(&address)) self.report(events, .peer_refused, @intCast(peer), 0);
             }
         }
     }
 
-    fn report(self: *Watch, events: *Events, kind: EventKind, peer: u8) void {
+    fn report(self: *Watch, events: *Events, kind: EventKind, peer: u8, a: u64) void {
         const bit = @as(u64, 1) << @intCast(peer);
         if (self.reported & bit != 0) return;
         self.reported |= bit;
-        events.simple(kind, peer, 0);
+        events.simple(kind, peer, a);
     }
 };
