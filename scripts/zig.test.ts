@@ -2,7 +2,7 @@
 
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { Log } from "../tests/program.ts";
+import { Log, temporaryFolder } from "../tests/program.ts";
 import { compileProgram, root, runProgram } from "./zig.ts";
 
 test("the exit code of a program, and 1 for one that a signal ends", () => {
@@ -12,7 +12,9 @@ test("the exit code of a program, and 1 for one that a signal ends", () => {
 });
 
 test("a source that is not there is no program", () => {
-  expect(compileProgram("nowhere", "/nowhere/program")).toMatch(/nowhere_main\.zig/);
+  using folder = temporaryFolder();
+  const program = join(folder.path, "program");
+  expect(compileProgram("nowhere", program)).toMatch(/nowhere_main\.zig/);
 });
 
 test("an explorer that is killed ends npm run explore with a failure", async () => {
