@@ -11,6 +11,7 @@
 const std = @import("std");
 const exits = @import("exit.zig");
 const kvm = @import("../sys/kvm.zig");
+const Alarm = @import("mailbox.zig").Alarm;
 const offsetOf = @import("../engine/memory.zig").offsetOf;
 const Vcpu = @import("vcpu.zig").Vcpu;
 
@@ -38,22 +39,27 @@ fn cpuid(leaf: u32) [4]u32 {
     return .{ eax, ebx, ecx, edx };
 }
 
-/// Moves a vCPU that will take an interrupt at a `hlt` behind it. In its thread, without its lock:
-/// the instruction is read as the guest would read it, and may have to come from another node.
-pub fn passHalt(vcpu: *Vcpu) kvm.Error!void {
+/// Moves a vCPU that will take an interrupt at a `hlt` behind it; false when it has none to take,
+/// and one that comes now has to wait for the next look. In its thread, without its lock and while
+/// nobody signals it: the instruction and the page tables above it are read as the guest would read
+/// them and may have to come from another node, and a fault of the kernel's own in a thread with a
+/// signal pending raises itself again until the page is there.
+pub fn passHalt(vcpu: *Vcpu, alarm: *Alarm) kvm.Error!bool {
+    if (!vcpu.interruptWaits()) return false;
     const run_page = vcpu.kvm.run;
+    if (run_page.ready_for_interrupt_injection == 0 or run_page.if_flag == 0) return false;
     switch (exits.decode(run_page)) {
         .interrupted, .window => {},
         // At an instruction of their own that is to be completed, or behind a HLT.
-        else => return,
+        else => return true,
     }
-    if (run_page.kvm_valid_regs == 0 or run_page.sync_sregs.ss.dpl != 0) return;
-    if (run_page.ready_for_interrupt_injection == 0 or run_page.if_flag == 0) return;
-    if (!vcpu.interruptWaits()) return;
-    const sregs = &run_page.sync_sregs;
-    const gpa = try vcpu.kvm.translate(sregs.cs.base + run_page.sync_regs.rip) orelse return;
+    if (run_page.kvm_valid_regs == 0 or run_page.sync_sregs.ss.dpl != 0) return true;
+    alarm.set(null);
+    const linear = run_page.sync_sregs.cs.base + run_page.sync_regs.rip;
+    const gpa = try vcpu.kvm.translate(linear) orelse return true;
     const memory = &vcpu.machine.engine.memory;
-    if (offsetOf(gpa, memory.ram_bytes) == null or memory.guest[@intCast(gpa)] != hlt) return;
+    if (offsetOf(gpa, memory.ram_bytes) == null or memory.guest[@intCast(gpa)] != hlt) return true;
     run_page.sync_regs.rip += 1;
     try vcpu.kvm.setRegs(&run_page.sync_regs);
+    return true;
 }

@@ -81,6 +81,7 @@ pub const Vcpu = struct {
 
     fn loop(self: *Vcpu, alarm: *mailbox_room.Alarm) kvm.Error!void {
         while (true) {
+            const may_inject = !self.machine.forgets_shadow or try shadow.passHalt(self, alarm);
             @atomicStore(u8, &self.kvm.run.immediate_exit, 0, .seq_cst);
             self.mailbox.inside.store(true, .seq_cst);
             self.machine.engine.waits.left(self.slot);
@@ -90,8 +91,7 @@ pub const Vcpu = struct {
                 try self.reset();
                 continue;
             }
-            if (command == .run and self.machine.forgets_shadow) try shadow.passHalt(self);
-            const wake_ns = if (command == .run) try self.prepare(alarm) else null;
+            const wake_ns = if (command == .run) try self.prepare(alarm, may_inject) else null;
             if (command != .run or self.activity != .running) {
                 self.mailbox.inside.store(false, .seq_cst);
                 if (command == .stop) return;
@@ -115,7 +115,7 @@ pub const Vcpu = struct {
     }
 
     /// Events before entry. Returns when the timer fires.
-    fn prepare(self: *Vcpu, alarm: *mailbox_room.Alarm) kvm.Error!?u64 {
+    fn prepare(self: *Vcpu, alarm: *mailbox_room.Alarm, may_inject: bool) kvm.Error!?u64 {
         const now_ns = linux.nowNs();
         self.lock.lock();
         defer self.lock.unlock();
@@ -138,7 +138,7 @@ pub const Vcpu = struct {
         }
         const deadline = self.apic.deadline();
         if (self.activity != .running) return deadline;
-        if (run_page.ready_for_interrupt_injection != 0 and run_page.if_flag != 0) {
+        if (may_inject and run_page.ready_for_interrupt_injection != 0 and open) {
             if (self.apic.deliverable()) |vector| {
                 try self.kvm.interrupt(vector);
                 self.apic.acknowledge(vector);
@@ -154,11 +154,13 @@ pub const Vcpu = struct {
         return deadline;
     }
 
-    /// Whether a running vCPU has an interrupt to take.
+    /// Whether it will take an interrupt as soon as the guest allows.
     pub fn interruptWaits(self: *Vcpu) bool {
+        const now_ns = linux.nowNs();
         self.lock.lock();
         defer self.lock.unlock();
-        return self.activity == .running and self.apic.deliverable() != null;
+        self.apic.tick(now_ns);
+        return self.activity != .wait_for_sipi and self.apic.deliverable() != null;
     }
 
     fn takeInit(self: *Vcpu) bool {
