@@ -141,6 +141,14 @@ function opener(config: RunConfig, order: string, address: string, vmIdU64: bigi
   };
 }
 
+function warnOfGuard(name: string, log: Log): void {
+  if (name === "") return;
+  log.warn(
+    `the coherence guard ${name} is switched off: the guest's memory may be wrong; ` +
+      "--guard-off is for tests alone",
+  );
+}
+
 async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; close: () => void }> {
   const peers = await resolvePeers(config.peers);
   const node = findSelf(peers, config.self);
@@ -169,12 +177,7 @@ async function start(config: RunConfig, log: Log): Promise<{ daemon: Daemon; clo
     );
   }
   const vmIdU64 = crypto.getRandomValues(new BigUint64Array(1))[0] ?? 1n;
-  if (config.guardOff !== "") {
-    log.warn(
-      `the coherence guard ${config.guardOff} is switched off: the guest's memory may be wrong; ` +
-        "--guard-off is for tests alone",
-    );
-  }
+  warnOfGuard(config.guardOff, log);
   const devices = [scratchDevice(config.scratchNode, config.scratchDelayMs)];
   daemon = new Daemon({
     node,
