@@ -4,10 +4,9 @@
  * SB within one node, where its relaxed outcome must show. docs/litmus.md.
  */
 
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { type Sum, sumOf } from "./litmus/results.ts";
-import { buildNative, type Place, type Request, runLitmus } from "./litmus/run.ts";
+import { type Place, type Request, runLitmus } from "./litmus/run.ts";
+import { buildProgram } from "./zig.ts";
 
 const catalogue = ["SB", "MP", "LB", "S", "R", "2+2W", "IRIW"];
 const places: readonly Place[] = ["guest", "native"];
@@ -39,8 +38,7 @@ if (shapes.some((shape) => !catalogue.includes(shape)) || wantedPlaces.length ==
 }
 
 const problems: string[] = [];
-mkdirSync(join(import.meta.dir, "../dist/build"), { recursive: true });
-const native = buildNative(join(import.meta.dir, "../dist/build/litmus"), "ReleaseSafe");
+const native = buildProgram("litmus");
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
 /** One run; what went wrong with it is noted. */

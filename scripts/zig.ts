@@ -12,19 +12,33 @@ export const zigEnv = {
 };
 
 /**
- * Builds native/zig/NAME_main.zig and returns the program's path; ends this process when it does
- * not compile. ReleaseSafe: the assertions of the production code are checkers there.
+ * Compiles native/zig/NAME_main.zig to `program`. ReleaseSafe: the assertions of the production
+ * code are checkers there; Debug is built sooner.
+ * @returns what the compiler complains of, undefined when the program is there.
  */
+export function compileProgram(
+  name: string,
+  program: string,
+  mode: "ReleaseSafe" | "Debug" = "ReleaseSafe",
+): string | undefined {
+  const source = `native/zig/${name}_main.zig`;
+  const words = ["build-exe", "-lc", `-O${mode}`, `-femit-bin=${program}`, source];
+  const built = Bun.spawnSync([zig, ...words], {
+    cwd: root,
+    env: zigEnv,
+    stdio: ["ignore", "inherit", "pipe"],
+  });
+  return built.success ? undefined : built.stderr.toString() || `${name} was not compiled\n`;
+}
+
+/** The same into dist/build; ends this process when it does not compile. Returns the path. */
 export function buildProgram(name: string): string {
   const program = join(root, "dist/build", name);
   mkdirSync(join(root, "dist/build"), { recursive: true });
-  const source = `native/zig/${name}_main.zig`;
-  const built = Bun.spawnSync(
-    [zig, "build-exe", "-lc", "-OReleaseSafe", `-femit-bin=${program}`, source],
-    { cwd: root, env: zigEnv, stdin: "ignore", stdout: "inherit", stderr: "inherit" },
-  );
-  if (!built.success) process.exit(built.exitCode || 1);
-  return program;
+  const complaint = compileProgram(name, program);
+  if (complaint === undefined) return program;
+  process.stderr.write(complaint);
+  process.exit(1);
 }
 
 /** Runs a program on this terminal; its exit code, 1 where a signal has ended it. */

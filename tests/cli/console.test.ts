@@ -5,7 +5,8 @@
 
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { executable, freePorts, kvmMissing, start } from "../program.ts";
+import { loopback, patient, startNodes } from "../nodes.ts";
+import { executable, kvmMissing, start } from "../program.ts";
 import { onTerminal } from "../terminal.ts";
 
 const missing = kvmMissing();
@@ -92,12 +93,8 @@ describe.skipIf(missing !== undefined)("the terminal", () => {
 });
 
 async function pair(own: (node: number) => readonly string[], under: readonly string[] = []) {
-  const peers = (await freePorts(2)).map((port) => `127.0.0.1:${port}`);
-  const common = ["run", "-v", "--local-memory", "64M", "--scale", "10000", "--silence", "20000"];
-  const list = ["--peers", peers.join(",")];
-  return peers.map((self, index) =>
-    start([...common, ...list, "--self", self, ...own(index)], { under }),
-  );
+  const common = ["-v", "--scale", "10000", ...patient];
+  return startNodes(await loopback(2), (index) => [...common, ...own(index)], { under });
 }
 
 describe.skipIf(missing !== undefined)("the end on both of two nodes", () => {

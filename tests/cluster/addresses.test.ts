@@ -4,6 +4,7 @@
  */
 
 import { describe, expect, test } from "bun:test";
+import { ended, nodeWords } from "../nodes.ts";
 import { executable, freePorts, kvmMissing, run, start } from "../program.ts";
 import { toolMissing } from "../tools.ts";
 
@@ -13,10 +14,7 @@ const noSpaces = process.getuid?.() === 0 ? toolMissing("ip", "iproute2") : "roo
 if (noSpaces !== undefined) console.warn(`SKIPPED: nodes in network namespaces: ${noSpaces}`);
 
 async function passes(peers: readonly string[], selves: readonly string[]): Promise<void> {
-  const nodes = selves.map((self) =>
-    start(["run", "--local-memory", "64M", "--peers", peers.join(","), "--self", self]),
-  );
-  const ends = await Promise.all(nodes.map((node) => node.finished));
+  const ends = await ended(selves.map((self) => start(nodeWords(peers, self))));
   expect(ends.map(({ code, signal, stderr }) => ({ code, signal, stderr }))).toEqual(
     ends.map(({ stderr }) => ({ code: 0, signal: null, stderr })),
   );
@@ -67,55 +65,80 @@ async function carrier(space: string): Promise<void> {
   throw new Error(`gvm0 in ${space} does not come up`);
 }
 
+/** Two network namespaces joined by a link, each with its address; they are gone afterwards. */
+async function inSpaces<Result>(
+  addresses: readonly [string, string],
+  use: (spaces: readonly [string, string]) => Promise<Result>,
+): Promise<Result> {
+  const spaces = [`gvm-self-a-${process.pid}`, `gvm-self-b-${process.pid}`] as const;
+  try {
+    for (const space of spaces) ip("netns", "add", space);
+    ip("-n", spaces[0], "link", "add", "gvm0", "type", "veth", "peer", "gvm0", "netns", spaces[1]);
+    for (const [index, space] of spaces.entries()) {
+      const address = addresses[index]!;
+      // Without duplicate address detection an IPv6 address serves at once.
+      const six = address.includes(":");
+      const assign = [`${address}/${six ? 64 : 24}`, "dev", "gvm0", ...(six ? ["nodad"] : [])];
+      ip("-n", space, "addr", "add", ...assign);
+      ip("-n", space, "link", "set", "gvm0", "up");
+    }
+    for (const space of spaces) await carrier(space);
+    return await use(spaces);
+  } finally {
+    for (const space of spaces) Bun.spawnSync(["ip", "netns", "del", space]);
+  }
+}
+
+/** A node in each space, without --self. */
+async function runIn(spaces: readonly string[], addresses: readonly string[]) {
+  const words = ["run", "--local-memory", "64M", "--peers", addresses.join(",")];
+  const nodes = spaces.map((space) =>
+    Bun.spawn(["ip", "netns", "exec", space, executable, ...words], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    }),
+  );
+  try {
+    return await Promise.all(
+      nodes.map(async (node) => ({
+        out: await new Response(node.stdout).text(),
+        err: await new Response(node.stderr).text(),
+        code: await node.exited,
+      })),
+    );
+  } finally {
+    for (const node of nodes) node.kill("SIGKILL");
+    await Promise.all(nodes.map((node) => node.exited));
+  }
+}
+
 describe.skipIf((missing ?? noSpaces) !== undefined)("network namespaces", () => {
   for (const addresses of [
     ["10.78.0.1", "10.78.0.2"],
     ["fd00:78::1", "fd00:78::2"],
   ] as const) {
     test(`each node finds itself among ${addresses.join(" and ")}`, async () => {
-      const spaces = ["a", "b"].map((side) => `gvm-self-${side}-${process.pid}`);
-      const [left = "", right = ""] = spaces;
-      const started: Bun.Subprocess<"ignore", "pipe", "pipe">[] = [];
-      try {
-        for (const space of spaces) ip("netns", "add", space);
-        ip("-n", left, "link", "add", "gvm0", "type", "veth", "peer", "gvm0", "netns", right);
-        for (const [index, space] of spaces.entries()) {
-          const address = addresses[index]!;
-          // Without duplicate address detection an IPv6 address serves at once.
-          const six = address.includes(":");
-          const assign = [`${address}/${six ? 64 : 24}`, "dev", "gvm0", ...(six ? ["nodad"] : [])];
-          ip("-n", space, "addr", "add", ...assign);
-          ip("-n", space, "link", "set", "gvm0", "up");
-        }
-        for (const space of spaces) await carrier(space);
-        for (const space of spaces) {
-          const command = ["run", "--local-memory", "64M", "--peers", addresses.join(",")];
-          started.push(
-            Bun.spawn(["ip", "netns", "exec", space, executable, ...command], {
-              stdin: "ignore",
-              stdout: "pipe",
-              stderr: "pipe",
-            }),
-          );
-        }
-        const texts = await Promise.all(
-          started.map(async (node) => ({
-            out: await new Response(node.stdout).text(),
-            err: await new Response(node.stderr).text(),
-            code: await node.exited,
-          })),
-        );
-        expect(texts.map(({ code }) => code)).toEqual([0, 0]);
-        expect(texts[0]!.out).toContain("verdict pass");
-        for (const [index, { err }] of texts.entries()) {
-          expect(err).toContain(`node ${index} of 2 on ${addresses[index]}:7777`);
-          expect(err).toContain("there is no authentication yet");
-        }
-      } finally {
-        for (const node of started) node.kill("SIGKILL");
-        await Promise.all(started.map((node) => node.exited));
-        for (const space of spaces) Bun.spawnSync(["ip", "netns", "del", space]);
+      const ends = await inSpaces(addresses, (spaces) => runIn(spaces, addresses));
+      expect(ends.map(({ code }) => code)).toEqual([0, 0]);
+      expect(ends[0]!.out).toContain("verdict pass");
+      for (const [index, { err }] of ends.entries()) {
+        expect(err).toContain(`node ${index} of 2 on ${addresses[index]}:7777`);
+        expect(err).toContain("there is no authentication yet");
       }
     }, 60_000);
   }
+
+  test("a filter that lets only the port of --peers pass is named on both nodes", async () => {
+    const addresses = ["10.78.1.1", "10.78.1.2"] as const;
+    const ends = await inSpaces(addresses, (spaces) => {
+      const dataPorts = ["ipproto", "udp", "dport", "20000-65534"];
+      ip("-n", spaces[0], "rule", "add", "pref", "5", ...dataPorts, "blackhole");
+      return runIn(spaces, addresses);
+    });
+    for (const { code, err } of ends) {
+      expect(err).toMatch(/node \d \(.*\) was lost: its engine was never heard, let all UDP/);
+      expect(code).toBe(5);
+    }
+  }, 120_000);
 });

@@ -3,18 +3,15 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePorts, kvmMissing, start, temporaryFolder } from "../program.ts";
+import { ended, loopback, patient, startNodes } from "../nodes.ts";
+import { kvmMissing, start, temporaryFolder } from "../program.ts";
 import { hex, secondProcessor, tinyGuest } from "../tiny-guest.ts";
 
 const missing = kvmMissing();
 if (missing !== undefined) console.warn(`SKIPPED: ends of a cluster: ${missing}`);
 
 async function cluster(count: number, own: (node: number) => readonly string[]) {
-  const peers = (await freePorts(count)).map((port) => `127.0.0.1:${port}`);
-  const list = ["--peers", peers.join(",")];
-  // On a busy machine a node may wait for its CPU for seconds.
-  const common = ["run", "-v", "--local-memory", "64M", "--silence", "20000"];
-  return peers.map((self, node) => start([...common, ...list, "--self", self, ...own(node)]));
+  return startNodes(await loopback(count), (node) => ["-v", ...patient, ...own(node)]);
 }
 
 /** Runs a guest of a few bytes over two nodes; only the first has its file. */
@@ -24,7 +21,7 @@ async function guest(kernel: Uint8Array) {
   writeFileSync(path, kernel);
   const nodes = await cluster(2, (node) => (node === 0 ? ["--kernel", path] : []));
   // The folder must outlive them.
-  return await Promise.all(nodes.map((node) => node.finished));
+  return await ended(nodes);
 }
 
 const busy = ["--scale", "10000"];
@@ -142,8 +139,7 @@ describe.skipIf(missing !== undefined)("the start", () => {
 
   test("--config, --memory and the original's form make one VM", async () => {
     using folder = temporaryFolder();
-    const ports = await freePorts(2);
-    const [first, second] = ports.map((port) => `127.0.0.1:${port}`);
+    const [first, second] = await loopback(2);
     const path = join(folder.path, "vm.toml");
     const lines = [`peers = ["${first}", "${second}"]`, `self = "${first}"`, 'memory = "128M"'];
     writeFileSync(path, [...lines, "verbose = true", "silence = 20000", ""].join("\n"));

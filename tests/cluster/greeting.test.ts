@@ -6,7 +6,8 @@
 import { describe, expect, test } from "bun:test";
 import { decode, encode, type Wire } from "../../src/protocol/cbor.ts";
 import { headerBytes, headerVersion } from "../../src/protocol/header.ts";
-import { executable, freePorts, kvmMissing, Log, type Started, start } from "../program.ts";
+import { ended, loopback, nodeWords } from "../nodes.ts";
+import { executable, kvmMissing, Log, type Started, start } from "../program.ts";
 
 const missing = kvmMissing();
 if (missing !== undefined) console.warn(`SKIPPED: greetings of a cluster: ${missing}`);
@@ -16,17 +17,12 @@ if (!root) console.warn("SKIPPED: a host without /dev/kvm: mount namespaces need
 type Node = { readonly peers: readonly string[]; readonly self: string; readonly extra?: string[] };
 
 function node({ peers, self, extra = [] }: Node): Started {
-  const own = ["--peers", peers.join(","), "--self", self];
-  return start(["run", "-v", "--local-memory", "64M", ...own, ...extra]);
-}
-
-async function places(count: number): Promise<readonly string[]> {
-  return (await freePorts(count)).map((port) => `127.0.0.1:${port}`);
+  return start([...nodeWords(peers, self), "-v", ...extra]);
 }
 
 /** No end came by a signal or by a time-out. */
 async function ends(nodes: readonly Started[], code: number) {
-  const all = await Promise.all(nodes.map((one) => one.finished));
+  const all = await ended(nodes);
   expect(all.map((end) => [end.code, end.signal])).toEqual(all.map(() => [code, null]));
   return all.map((end) => end.stderr.trimEnd().split("\n").at(-1) ?? "");
 }
@@ -81,7 +77,7 @@ function messagesOf(datagrams: readonly Uint8Array[]): readonly Wire[] {
 describe.skipIf(missing !== undefined)("nodes that differ", () => {
   for (const count of [2, 3]) {
     test(`${count} nodes, one with the peers in another order`, async () => {
-      const peers = await places(count);
+      const peers = await loopback(count);
       const nodes = peers.slice(0, -1).map((self) => node({ peers, self }));
       // All wait before the odd one comes: who starts after the end hears nothing of it.
       await Promise.all(nodes.map((one) => one.logged("node ")));
@@ -95,7 +91,7 @@ describe.skipIf(missing !== undefined)("nodes that differ", () => {
   }
 
   test("a node that the others do not name is told so", async () => {
-    const peers = await places(3);
+    const peers = await loopback(3);
     const short = node({ peers: peers.slice(0, 2), self: peers[0]! });
     const third = node({ peers, self: peers[2]! });
     const [sentence] = await ends([third], 4);
@@ -106,7 +102,7 @@ describe.skipIf(missing !== undefined)("nodes that differ", () => {
   });
 
   test("a peer of another protocol: both sides get the sentence", async () => {
-    const peers = await places(2);
+    const peers = await loopback(2);
     const [own = 0, other = 0] = peers.map((peer) => Number(peer.split(":")[1]));
     const hello = greeting([64, 99, "later", "whatever", [1n]]);
     const foreign = await peerOfAnotherTime(other, own, hello);
@@ -119,7 +115,7 @@ describe.skipIf(missing !== undefined)("nodes that differ", () => {
   });
 
   test("a peer whose datagrams cannot be read", async () => {
-    const peers = await places(2);
+    const peers = await loopback(2);
     const [own = 0, other = 0] = peers.map((peer) => Number(peer.split(":")[1]));
     const foreign = await peerOfAnotherTime(other, own, greeting([64], headerVersion + 1));
     const [sentence] = await ends([node({ peers, self: peers[0]! })], 4);
@@ -129,7 +125,7 @@ describe.skipIf(missing !== undefined)("nodes that differ", () => {
   });
 
   test("a coherence guard that one node switches off is a disagreement", async () => {
-    const peers = await places(2);
+    const peers = await loopback(2);
     const off = ["--guard-off", "protect_before_read"];
     const nodes = peers.map((self, index) => node({ peers, self, extra: index === 1 ? off : [] }));
     const sentences = await ends(nodes, 4);
@@ -142,7 +138,7 @@ describe.skipIf(missing !== undefined)("nodes that differ", () => {
 
 describe.skipIf(missing !== undefined)("nodes that fail", () => {
   test.skipIf(!root)("a host without /dev/kvm: the others hear it, with its name", async () => {
-    const peers = await places(3);
+    const peers = await loopback(3);
     const waiting = [0, 1].map((index) => node({ peers, self: peers[index]! }));
     await Promise.all(waiting.map((one) => one.logged("node ")));
     const without = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /dev && exec "$@"'];
@@ -160,7 +156,7 @@ describe.skipIf(missing !== undefined)("nodes that fail", () => {
   });
 
   test("a node that is started again while others greet is taken in", async () => {
-    const peers = await places(3);
+    const peers = await loopback(3);
     // What is tested is who is taken in; a loaded machine shall not lose anybody.
     const extra = ["--silence", "60000"];
     const first = node({ peers, self: peers[0]!, extra });

@@ -2,7 +2,8 @@
 
 import { describe, expect, test } from "bun:test";
 import { hostsMissing, type Lack, without } from "../hosts.ts";
-import { freePorts, kvmMissing, run, start } from "../program.ts";
+import { ended, loopback, nodeWords } from "../nodes.ts";
+import { kvmMissing, run, start } from "../program.ts";
 
 const missing = kvmMissing() ?? hostsMissing();
 if (missing !== undefined) console.warn(`SKIPPED: hosts that lack something: ${missing}`);
@@ -45,14 +46,11 @@ describe.skipIf(missing !== undefined)("a host without", () => {
   }
 
   test("userfaultfd on one of two nodes: both end with the same code and sentence", async () => {
-    const peers = (await freePorts(2)).map((port) => `127.0.0.1:${port}`);
+    const peers = await loopback(2);
     const nodes = peers.map((self, node) =>
-      start(
-        ["run", "--local-memory", "64M", "--peers", peers.join(","), "--self", self],
-        node === 1 ? { under: without("userfaultfd") } : {},
-      ),
+      start(nodeWords(peers, self), node === 1 ? { under: without("userfaultfd") } : {}),
     );
-    for (const end of await Promise.all(nodes.map((node) => node.finished))) {
+    for (const end of await ended(nodes)) {
       expect(end.stdout).toBe("");
       expect(end.stderr).toContain("userfaultfd may not handle kernel faults for this user");
       expect({ code: end.code, signal: end.signal }).toEqual({ code: 3, signal: null });

@@ -6,7 +6,8 @@
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { executable, freePorts, kvmMissing, start, temporaryFolder } from "../program.ts";
+import { ended, loopback, nodeWords, startNodes } from "../nodes.ts";
+import { executable, kvmMissing, start, temporaryFolder } from "../program.ts";
 import { onTerminal } from "../terminal.ts";
 import { tinyGuest } from "../tiny-guest.ts";
 
@@ -40,20 +41,12 @@ const findBridge = bytes(
 );
 
 function commands(peers: readonly string[], kernel: string, devices: number, console: number) {
-  const common = ["--local-memory", "64M", "--peers", peers.join(",")];
   const at = ["--device-node", `${devices}`, "--console-node", `${console}`];
   return peers.map((self, node) => [
-    "run",
-    ...common,
+    ...nodeWords(peers, self),
     ...at,
-    "--self",
-    self,
     ...(node === 0 ? ["--kernel", kernel] : []),
   ]);
-}
-
-async function localPeers(count: number): Promise<readonly string[]> {
-  return (await freePorts(count)).map((port) => `127.0.0.1:${port}`);
 }
 
 describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
@@ -66,7 +59,7 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
       using folder = temporaryFolder();
       const kernel = join(folder.path, "guest.elf");
       writeFileSync(kernel, tinyGuest(echo));
-      const started = commands(await localPeers(nodes), kernel, devices, console).map((args) =>
+      const started = commands(await loopback(nodes), kernel, devices, console).map((args) =>
         start(args, { stdin: "pipe" }),
       );
       const text = `keys of node ${console}, all of them: q`;
@@ -74,7 +67,7 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
       if (input === undefined) throw new Error("stdin is no pipe");
       input.write(text);
       await input.end();
-      const ends = await Promise.all(started.map((node) => node.finished));
+      const ends = await ended(started);
       expect(ends.map(({ code, signal }) => [code, signal])).toEqual(ends.map(() => [0, null]));
       expect(ends.map(({ stdout }) => stdout)).toEqual(
         ends.map((_, node) => (node === console ? text : "")),
@@ -83,10 +76,7 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
   }
 
   test("a whole self-check with the devices on node 1 of 2", async () => {
-    const peers = await localPeers(2);
-    const common = ["run", "--local-memory", "64M", "--peers", peers.join(",")];
-    const nodes = peers.map((self) => start([...common, "--self", self, "--device-node", "1"]));
-    const ends = await Promise.all(nodes.map((node) => node.finished));
+    const ends = await ended(startNodes(await loopback(2), ["--device-node", "1"]));
     expect(ends.map(({ code, signal }) => [code, signal])).toEqual(ends.map(() => [0, null]));
     expect(ends[0]!.stdout).toContain("verdict pass");
     expect(ends[1]!.stdout).toBe("");
@@ -96,7 +86,7 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
     using folder = temporaryFolder();
     const kernel = join(folder.path, "guest.elf");
     writeFileSync(kernel, tinyGuest(findBridge));
-    const nodes = commands(await localPeers(2), kernel, 1, 0).map((args) => start(args));
+    const nodes = commands(await loopback(2), kernel, 1, 0).map((args) => start(args));
     const ends = await Promise.all(nodes.map((node) => node.finished));
     expect(ends.map(({ code, signal }) => [code, signal])).toEqual(ends.map(() => [0, null]));
   }, 60_000);
@@ -104,11 +94,9 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
   // The routing table is made of these on every node, so they must not differ.
   for (const option of ["--device-node", "--console-node", "--scratch-node"]) {
     test(`${option} that differs is refused by both`, async () => {
-      const peers = await localPeers(2);
-      const nodes = peers.map((self, node) =>
-        start(["run", "--peers", peers.join(","), "--self", self, option, String(node)]),
-      );
-      for (const { code, stderr } of await Promise.all(nodes.map((node) => node.finished))) {
+      const peers = await loopback(2);
+      const nodes = startNodes(peers, (node) => [option, String(node)]);
+      for (const { code, stderr } of await ended(nodes)) {
         expect(code).toBe(4);
         expect(stderr).toContain(`(${peers[1]}) has ${option} 1, node 0 (${peers[0]}) has 0: use`);
       }
@@ -116,8 +104,8 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
   }
 
   test("a place that no node has is refused", async () => {
-    const peers = await localPeers(2);
-    const none = ["run", "--peers", peers.join(","), "--self", peers[0]!, "--device-node", "2"];
+    const peers = await loopback(2);
+    const none = [...nodeWords(peers, peers[0]!), "--device-node", "2"];
     const { code, stderr } = await start(none).finished;
     expect(code).toBe(2);
     expect(stderr).toContain('--device-node "2": give a whole number from 0 to 1');
@@ -127,7 +115,7 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
     using folder = temporaryFolder();
     const kernel = join(folder.path, "guest.elf");
     writeFileSync(kernel, tinyGuest(waitForPower));
-    const [first, second] = commands(await localPeers(2), kernel, 1, 0);
+    const [first, second] = commands(await loopback(2), kernel, 1, 0);
     const other = start(second!);
     await using typed = onTerminal([executable, ...first!]);
     await typed.printed(">");

@@ -6,7 +6,8 @@
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePorts, kvmMissing, start, temporaryFolder } from "../program.ts";
+import { ended, loopback, patient, startNodes } from "../nodes.ts";
+import { kvmMissing, temporaryFolder } from "../program.ts";
 import { tinyGuest } from "../tiny-guest.ts";
 
 const missing = kvmMissing();
@@ -17,16 +18,12 @@ async function cluster(code: Uint8Array, delayMs: number) {
   const kernel = join(folder.path, "guest.elf");
   writeFileSync(kernel, tinyGuest(code));
   const reports = [0, 1].map((node) => join(folder.path, `report-${node}`));
-  const peers = (await freePorts(2)).map((port) => `127.0.0.1:${port}`);
-  const common =
-    `run -v --local-memory 64M --silence 20000 --scratch-node 1 --scratch-delay ${delayMs}`.split(
-      " ",
-    );
-  const nodes = peers.map((self, node) => {
-    const own = ["--peers", peers.join(","), "--self", self, "--report", reports[node]!];
-    return start([...common, ...own, ...(node === 0 ? ["--kernel", kernel] : [])]);
+  const slow = ["--scratch-node", "1", "--scratch-delay", String(delayMs)];
+  const nodes = startNodes(await loopback(2), (node) => {
+    const own = ["--report", reports[node]!, ...(node === 0 ? ["--kernel", kernel] : [])];
+    return ["-v", ...patient, ...slow, ...own];
   });
-  const ends = await Promise.all(nodes.map((node) => node.finished));
+  const ends = await ended(nodes);
   const counters = await Promise.all(
     reports.map(async (path) => (await Bun.file(path).json()).counters as Record<string, number>),
   );

@@ -6,7 +6,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { readCase, readFaults, sumOf } from "../../scripts/litmus/results.ts";
-import { buildNative, type Place, type Request, runLitmus } from "../../scripts/litmus/run.ts";
+import { type Place, type Request, runLitmus } from "../../scripts/litmus/run.ts";
+import { compileProgram } from "../../scripts/zig.ts";
 import { kvmMissing, temporaryFolder } from "../program.ts";
 
 const missing = kvmMissing();
@@ -14,7 +15,7 @@ if (missing !== undefined) console.warn(`SKIPPED: litmus shapes in the guest: ${
 const folder = temporaryFolder();
 afterAll(() => folder[Symbol.dispose]());
 const native = join(folder.path, "litmus");
-beforeAll(() => void buildNative(native, "Debug"), 300_000);
+beforeAll(() => expect(compileProgram("litmus", native, "Debug")).toBeUndefined(), 300_000);
 
 /** Runs until it was seen, with other seeds; the tries are bounded, not the time. */
 async function until(

@@ -15,6 +15,7 @@ const kernel = @import("../sys/kernel.zig");
 const limits = @import("../limits.zig");
 const linux = @import("../sys/linux.zig");
 const m = @import("../wire/message.zig");
+const totals = @import("totals.zig");
 const udp = @import("../sys/udp.zig");
 const uffd = @import("../sys/uffd.zig");
 const Counters = @import("counters.zig").Counters;
@@ -33,6 +34,7 @@ const Rests = @import("rests.zig").Rests;
 const Spin = @import("spin.zig").Spin;
 const Trace = @import("trace.zig").Trace;
 const Waits = @import("waits.zig").Waits;
+const Watch = @import("watch.zig").Watch;
 const os = linux.os;
 const assert = std.debug.assert;
 
@@ -59,7 +61,7 @@ const tag_uffd = 0;
 const tag_udp = 1;
 pub const tag_fabric = 2;
 const datagrams_per_turn = 64;
-/// Thread slot of a tid nobody registered.
+
 pub const Engine = struct {
     allocator: std.mem.Allocator,
     config: Config,
@@ -93,10 +95,9 @@ pub const Engine = struct {
     now_ns: u64 = 0,
     /// Links that have something to send.
     dirty: u64 = 0,
-    reported: u64 = 0,
     /// The reason was told: from here on nothing a peer says is obeyed.
     ended: bool = false,
-    next_watch_ns: u64 = 0,
+    watch: Watch,
     buffer: []u8,
 
     /// Takes over the socket, which stays the caller's to close. `self` must not move afterwards.
@@ -152,6 +153,7 @@ pub const Engine = struct {
             .history = history,
             .heat = heat,
             .now_ns = linux.nowNs(),
+            .watch = .{ .silence_ns = config.silence_ns },
             .buffer = buffer,
         };
         try self.connect();
@@ -272,7 +274,7 @@ pub const Engine = struct {
             busy = true;
         };
         self.pollLinks();
-        if (self.now_ns >= self.next_watch_ns) self.watch();
+        if (self.now_ns >= self.watch.next_ns) self.look();
         return busy;
     }
 
@@ -357,7 +359,7 @@ pub const Engine = struct {
         // From here on senders ring; what was queued before is seen by the last look.
         self.fabric.awake.store(0, .seq_cst);
         if (self.turn()) return;
-        var at: u64 = self.next_watch_ns;
+        var at: u64 = self.watch.next_ns;
         if (self.dsm.deadline()) |t| at = @min(at, t);
         for (self.links) |*link| if (link.*) |*l| {
             at = @min(at, l.deadline().?);
@@ -373,71 +375,20 @@ pub const Engine = struct {
         if (self.config.spin_ns > 0) self.fabric.awake.store(1, .seq_cst);
     }
 
-    /// Peers that are gone: a refused port at once, silence after the limit.
-    fn watch(self: *Engine) void {
-        self.next_watch_ns = self.now_ns + @min(self.config.silence_ns / 8, limits.watch_ns);
+    fn look(self: *Engine) void {
         inspect.expire(self);
         self.takeErrors();
-        for (self.links, 0..) |*link, peer| if (link.*) |*l| {
-            if (l.stats.datagrams_received == 0) continue;
-            if (self.now_ns -| l.lastHeard() > self.config.silence_ns) {
-                self.report(.peer_silent, @intCast(peer));
-            }
-        };
+        self.watch.look(self.links, self.now_ns, self.events);
         self.publish();
     }
 
     fn takeErrors(self: *Engine) void {
-        while (udp.takeError(self.socket)) |address| {
-            for (self.addresses, 0..) |*known, peer| {
-                if (known.equal(&address)) self.report(.peer_refused, @intCast(peer));
-            }
-        }
+        self.watch.takeErrors(self.socket, self.addresses, self.events);
     }
 
-    fn report(self: *Engine, kind: @import("../abi.zig").EventKind, peer: u8) void {
-        const bit = @as(u64, 1) << @intCast(peer);
-        if (self.reported & bit != 0) return;
-        self.reported |= bit;
-        self.events.simple(kind, peer, 0);
-    }
-
-    /// Totals of the rooms that count for themselves.
     fn publish(self: *Engine) void {
-        var sent: u64 = 0;
-        var received: u64 = 0;
-        var totals = self.gate.stats;
-        for (self.links) |*link| if (link.*) |*l| {
-            inline for (@typeInfo(@TypeOf(totals)).@"struct".fields) |field| {
-                @field(totals, field.name) += @field(l.stats, field.name);
-            }
-            sent += l.stats.datagrams_sent;
-            received += l.stats.datagrams_received;
-        };
-        const c = self.counters;
-        c.set(.datagrams_sent, sent);
-        c.set(.datagrams_received, received);
-        c.set(.bytes_sent, totals.bytes_sent);
-        c.set(.bytes_received, totals.bytes_received);
-        c.set(.messages_sent, totals.messages_sent);
-        c.set(.messages_received, totals.messages_received);
-        c.set(.retransmissions, totals.retransmitted);
-        c.set(.duplicates, totals.duplicates);
-        c.set(.dropped, totals.dropped);
-        c.set(.dropped_malformed, totals.malformed);
-        c.set(.dropped_foreign, totals.foreign);
-        c.set(.dropped_epoch, totals.other_epoch);
-        c.set(.dropped_refused, totals.refused);
-        const s = self.dsm.stats;
-        c.set(.faults_local, s.local);
-        c.set(.pages_received, s.pages_received);
-        c.set(.pages_sent, s.pages_sent);
-        c.set(.invalidations, s.invalidations);
-        c.set(.fault_remote_count, s.completed);
-        c.set(.fault_remote_ns, s.completed_ns);
-        c.set(.requests_ganged, s.ganged);
-        c.set(.deferred_count, s.deferred);
-        c.set(.deferred_ns, s.deferred_ns);
+        totals.network(self.counters, &self.gate, self.links);
+        totals.coherence(self.counters, &self.dsm);
     }
 
     fn forward(self: *Engine, item: *const Item) void {

@@ -84,6 +84,37 @@ test "a route that is gone for a while is no refusal" {
     try testing.expectEqual(0, rig.events.length);
 }
 
+test "a silent peer is lost after its silence, one never heard after the first word's limit" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    const start_ns = rig.engine.now_ns;
+    rig.engine.watch.silence_ns = std.time.ns_per_s;
+    try rig.peer.want(own_page, .read);
+    rig.turn();
+    rig.engine.now_ns = start_ns + 10 * std.time.ns_per_s;
+    rig.turn();
+    try expectSilent(&rig, 1, 1);
+    rig.engine.now_ns = start_ns + limits.first_word_ns - std.time.ns_per_s;
+    rig.turn();
+    try testing.expectEqual(0, rig.events.length);
+    rig.engine.now_ns = start_ns + limits.first_word_ns + std.time.ns_per_s;
+    rig.turn();
+    try expectSilent(&rig, 2, 0);
+    // Each is told once.
+    rig.engine.now_ns += std.time.ns_per_hour;
+    rig.turn();
+    try testing.expectEqual(0, rig.events.length);
+}
+
+fn expectSilent(rig: *Rig, node: u8, heard: u64) !void {
+    var event: [1]abi.Event = undefined;
+    try testing.expectEqual(1, rig.events.take(&event));
+    try testing.expectEqual(@intFromEnum(abi.EventKind.peer_silent), event[0].kind);
+    try testing.expectEqual(node, event[0].node);
+    try testing.expectEqual(heard, event[0].a);
+}
+
 test "short, cut and foreign datagrams are dropped and counted" {
     var rig: Rig = undefined;
     try rig.init();

@@ -7,13 +7,12 @@ const cbor = @import("../wire/cbor.zig");
 const frame = @import("../transport/frame.zig");
 const header = @import("../transport/header.zig");
 const limits = @import("../limits.zig");
+const pair = @import("pair.zig");
 const Case = @import("link.zig").Case;
 const Ranges = @import("../transport/ranges.zig").Ranges;
 const Source = @import("source.zig").Source;
 
 const expect = std.testing.expect;
-pub const vm_id = 0x1122_3344_5566_7788;
-pub const epoch = 3;
 
 pub fn one(case: *Case, to: u8, source: *Source) !void {
     var buffer: [2048]u8 = undefined;
@@ -33,17 +32,6 @@ pub fn one(case: *Case, to: u8, source: *Source) !void {
         before.datagrams_received);
 }
 
-fn head(to: u8, packet: u64) header.Header {
-    return .{
-        .plane = .data,
-        .vm_id = vm_id,
-        .epoch = epoch,
-        .source = 1 - to,
-        .destination = to,
-        .packet = packet,
-    };
-}
-
 /// An honest datagram whose head was changed in one place that says whose it is.
 fn stranger(case: *Case, to: u8, source: *Source, buffer: []u8) ?usize {
     if (case.kept_length == 0) return null;
@@ -57,7 +45,7 @@ fn stranger(case: *Case, to: u8, source: *Source, buffer: []u8) ?usize {
 
 /// The right head and a body that is no sequence of frames.
 fn broken(to: u8, source: *Source, buffer: []u8) ?usize {
-    head(to, source.int(u16)).write(buffer);
+    pair.head(to, source.int(u16)).write(buffer);
     const body = source.slice(600);
     @memcpy(buffer[header.bytes..][0..body.len], body);
     var reader: cbor.Reader = .init(body);
@@ -90,7 +78,7 @@ fn outside(case: *Case, to: u8, source: *Source, buffer: []u8) usize {
             part.bytes = bytes[0..1];
         },
     }
-    head(to, source.int(u16)).write(buffer);
+    pair.head(to, source.int(u16)).write(buffer);
     var writer: cbor.Writer = .init(buffer[header.bytes..]);
     frame.writePart(&writer, &part);
     return header.bytes + writer.end;
@@ -102,7 +90,7 @@ fn neverSent(case: *Case, to: u8, source: *Source, buffer: []u8) usize {
     seen.items[0] = .{ .first = 1, .last = @max(next, source.wide()) };
     seen.items[0].first = seen.items[0].last -| source.int(u16);
     seen.length = 1;
-    head(to, source.int(u16)).write(buffer);
+    pair.head(to, source.int(u16)).write(buffer);
     var writer: cbor.Writer = .init(buffer[header.bytes..]);
     frame.writeAck(&writer, &seen, source.int(u32));
     return header.bytes + writer.end;
@@ -111,7 +99,7 @@ fn neverSent(case: *Case, to: u8, source: *Source, buffer: []u8) usize {
 fn farAhead(case: *Case, to: u8, source: *Source, buffer: []u8) usize {
     const seen = case.sides[to].link.seen.slice();
     const newest = if (seen.len == 0) 0 else seen[0].last;
-    head(to, @max(newest + limits.packet_jump_max, source.wide())).write(buffer);
+    pair.head(to, @max(newest + limits.packet_jump_max, source.wide())).write(buffer);
     var writer: cbor.Writer = .init(buffer[header.bytes..]);
     frame.writePing(&writer);
     return header.bytes + writer.end;

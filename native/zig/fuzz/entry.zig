@@ -3,13 +3,13 @@
 //! sentence.
 
 const std = @import("std");
-const attack = @import("attack.zig");
 const codec = @import("../wire/codec.zig");
 const frame = @import("../transport/frame.zig");
 const header = @import("../transport/header.zig");
 const cbor = @import("../wire/cbor.zig");
 const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
+const pair = @import("pair.zig");
 const udp = @import("../sys/udp.zig");
 const Dsm = @import("../dsm/dsm.zig").Dsm;
 const Gate = @import("../engine/gate.zig").Gate;
@@ -51,14 +51,7 @@ pub fn run(allocator: std.mem.Allocator, input: []const u8) anyerror!void {
     defer allocator.destroy(case);
     case.* = .{
         .gate = .{ .node = 0, .addresses = addresses[0..2] },
-        .link = try Link.init(allocator, .{
-            .vm_id = attack.vm_id,
-            .epoch = attack.epoch,
-            .self = 0,
-            .peer = 1,
-            .mtu = 1400,
-            .heartbeat_ns = limits.ns_per_ms,
-        }, 1),
+        .link = try Link.init(allocator, pair.config(0, limits.ns_per_ms), 1),
         .dsm = try Dsm.init(allocator, .{
             .node = 0,
             .shares = &.{ 6, 6 },
@@ -102,15 +95,7 @@ fn counted(case: *const Case) u64 {
 
 fn build(source: *Source, packet: u64, buffer: []u8) []const u8 {
     if (source.below(16) == 0) return source.slice(datagram_max);
-    const head: header.Header = .{
-        .plane = .data,
-        .vm_id = attack.vm_id,
-        .epoch = attack.epoch,
-        .source = 1,
-        .destination = 0,
-        .packet = packet,
-    };
-    head.write(buffer);
+    pair.head(0, packet).write(buffer);
     // Now and then not quite.
     if (source.below(8) == 0) buffer[source.below(header.bytes)] ^= source.int(u8);
     var writer: cbor.Writer = .init(buffer[header.bytes..]);

@@ -7,6 +7,7 @@
 const std = @import("std");
 const attack = @import("attack.zig");
 const limits = @import("../limits.zig");
+const pair = @import("pair.zig");
 const Class = @import("../wire/message.zig").Class;
 const Link = @import("../transport/link.zig").Link;
 const Source = @import("source.zig").Source;
@@ -16,11 +17,10 @@ const messages_max = 48;
 const keys = 4;
 /// Datagrams kept, to be delivered late or again.
 pub const kept_max = 48;
-const mtu = 1400;
 const rounds_max = 20_000;
 const heartbeat_ns = 100 * limits.ns_per_ms;
 
-pub const Kept = struct { to: u8, length: u16, bytes: [mtu + 400]u8 };
+pub const Kept = struct { to: u8, length: u16, bytes: [pair.mtu + 400]u8 };
 
 pub const Side = struct {
     link: Link,
@@ -118,14 +118,9 @@ pub fn run(allocator: std.mem.Allocator, input: []const u8) anyerror!void {
     defer allocator.destroy(case);
     case.* = .{ .sides = undefined, .kept = try allocator.alloc(Kept, kept_max) };
     defer allocator.free(case.kept);
-    for (&case.sides, 0..) |*side, i| side.* = .{ .link = try Link.init(allocator, .{
-        .vm_id = attack.vm_id,
-        .epoch = attack.epoch,
-        .self = @intCast(i),
-        .peer = @intCast(1 - i),
-        .mtu = mtu,
-        .heartbeat_ns = heartbeat_ns,
-    }, 1) };
+    for (&case.sides, 0..) |*side, i| {
+        side.* = .{ .link = try Link.init(allocator, pair.config(@intCast(i), heartbeat_ns), 1) };
+    }
     defer for (&case.sides) |*side| side.link.deinit(allocator);
     while (source.more()) {
         try step(case, &source);

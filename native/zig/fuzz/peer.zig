@@ -2,19 +2,18 @@
 //! deliver no message number twice and keep its own accounts straight.
 
 const std = @import("std");
-const attack = @import("attack.zig");
 const cbor = @import("../wire/cbor.zig");
 const codec = @import("../wire/codec.zig");
 const frame = @import("../transport/frame.zig");
 const header = @import("../transport/header.zig");
 const limits = @import("../limits.zig");
+const pair = @import("pair.zig");
 const Class = @import("../wire/message.zig").Class;
 const Link = @import("../transport/link.zig").Link;
 const Ranges = @import("../transport/ranges.zig").Ranges;
 const Source = @import("source.zig").Source;
 
 const expect = std.testing.expect;
-const mtu = 1400;
 
 const Host = struct {
     delivered: u64 = 0,
@@ -33,14 +32,7 @@ const Host = struct {
 pub fn run(allocator: std.mem.Allocator, input: []const u8) anyerror!void {
     var source: Source = .init(input);
     var host: Host = .{};
-    var link = try Link.init(allocator, .{
-        .vm_id = attack.vm_id,
-        .epoch = attack.epoch,
-        .self = 0,
-        .peer = 1,
-        .mtu = mtu,
-        .heartbeat_ns = limits.ns_per_ms,
-    }, 1);
+    var link = try Link.init(allocator, pair.config(0, limits.ns_per_ms), 1);
     defer link.deinit(allocator);
     var now_ns: u64 = 1;
     var packet: u64 = 1;
@@ -69,15 +61,7 @@ pub fn run(allocator: std.mem.Allocator, input: []const u8) anyerror!void {
 
 /// Frames with fields of all sizes, or the input's own bytes.
 fn build(link: *const Link, source: *Source, packet: u64, buffer: []u8) []const u8 {
-    const head: header.Header = .{
-        .plane = .data,
-        .vm_id = attack.vm_id,
-        .epoch = attack.epoch,
-        .source = 1,
-        .destination = 0,
-        .packet = packet,
-    };
-    head.write(buffer);
+    pair.head(0, packet).write(buffer);
     var writer: cbor.Writer = .init(buffer[header.bytes..]);
     for (0..1 + source.below(4)) |_| switch (source.below(5)) {
         0 => frame.writePing(&writer),

@@ -5,8 +5,9 @@
 //! two instructions, a host's timer suffices, opens the window before `hlt`: the interrupt is
 //! served, the guest then halts, and what woke it is gone.
 //!
-//! The cure is right on every processor: an interrupt that is about to be injected at a `hlt` may as
-//! well have come a moment later, when the processor had begun to halt. Then it goes on behind it.
+//! The cure is right on every processor: an interrupt that is about to be injected at a `hlt` may
+//! as well have come a moment later, when the processor had begun to halt. Then it goes on behind
+//! it.
 
 const std = @import("std");
 const exits = @import("exit.zig");

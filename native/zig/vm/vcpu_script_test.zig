@@ -1,5 +1,7 @@
 //! The loop of a vCPU on a scripted KVM: what KVM_RUN answers on broken hosts and at unlucky
 //! moments. Each end is one sentence with the registers.
+//!
+//! Long because every answer of KVM_RUN has its test here, and they share one rig.
 
 const std = @import("std");
 const abi = @import("../abi.zig");

@@ -1,6 +1,8 @@
 /** @module Each thing that can be missing is found, named and has a cure. */
 
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { examine, findingText } from "./index.ts";
 import { answerTo } from "../../net/probe.ts";
 import type { HostSource, Probe, SocketProbe } from "./source.ts";
@@ -16,6 +18,11 @@ const fine: Readonly<Record<string, string>> = {
   "/proc/sys/net/core/rmem_max": "8388608",
   "/proc/sys/net/core/wmem_max": "8388608",
   "/sys/module/kvm_intel": "",
+  "/sys/module/kvm_intel/parameters/ept": "Y",
+  "/sys/module/kvm_intel/parameters/unrestricted_guest": "Y",
+  "/sys/module/kvm_intel/parameters/eptad": "N",
+  "/sys/devices/system/clocksource/clocksource0/available_clocksource": "tsc hpet acpi_pm",
+  "/proc/self/status": "Name:\tgiantvm\nCapEff:\t0000000000800000",
 };
 const probe: Probe = { kvmApiVersion: 12, userfault: "yes", userfaultFeatures: 0x1ffff };
 
@@ -80,8 +87,6 @@ test("what makes guests slow is said", async () => {
   const name = "kvm_intel.eptad";
   const eptad = { "/sys/module/kvm_intel/parameters/eptad": "Y" };
   expect(await levels(host(eptad))).toEqual({ [name]: "warn" });
-  const ept = { "/sys/module/kvm_intel/parameters/ept": "N" };
-  expect(await levels(host(ept))).toEqual({ "nested paging": "fail" });
   const pvm = { "/sys/module/kvm_pvm": "", "/sys/module/kvm_intel": undefined };
   expect(await levels(host(pvm))).toEqual({ guests: "warn" });
   const small = {
@@ -89,15 +94,80 @@ test("what makes guests slow is said", async () => {
     "/proc/sys/vm/max_map_count": "1000",
     "/sys/class/net/eth0/mtu": "576",
     "/proc/meminfo": "MemAvailable: 1000 kB",
-    "/sys/kernel/mm/transparent_hugepage/shmem_enabled": "always [force]",
   };
   expect(await levels(host(small))).toEqual({
     "socket buffer": "warn",
     max_map_count: "warn",
     "mtu of eth0": "warn",
     memory: "warn",
-    "huge pages": "warn",
   });
+});
+
+test("a module without what giantvm needs fails, and the cure names the module", async () => {
+  const intel = "/sys/module/kvm_intel/parameters";
+  expect(await levels(host({ [`${intel}/ept`]: "N" }))).toEqual({ "nested paging": "fail" });
+  const real = { [`${intel}/unrestricted_guest`]: "N" };
+  expect(await levels(host(real))).toEqual({ "real mode": "fail" });
+  const npt = "/sys/module/kvm_amd/parameters/npt";
+  const amd = { "/sys/module/kvm_amd": "", "/sys/module/kvm_intel": undefined };
+  expect(await levels(host({ ...amd, [npt]: "Y" }))).toEqual({ "page walks": "warn" });
+  const off = host({ ...amd, [npt]: "N" });
+  expect(await levels(off)).toEqual({ "nested paging": "fail", "page walks": "warn" });
+  const cures = (await examine(off, [], "b1")).flatMap(({ cure }) => cure ?? []);
+  expect(cures[0]).toStartWith("modprobe -r kvm_amd && modprobe kvm_amd npt=1,");
+});
+
+test("guest memory is in small pages whatever huge pages the host gives others", async () => {
+  const shmem = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+  for (const [text, found] of [
+    ["always within_size advise never deny [force]", "force"],
+    [undefined, "not offered"],
+  ] as const) {
+    const findings = await examine(host({ [shmem]: text }), [], "b1");
+    const finding = findings.find(({ name }) => name === "huge pages");
+    expect(finding).toMatchObject({ level: "ok", found: `${found}; guest memory asks for none` });
+  }
+});
+
+test("a clock the kernel gave up is seen", async () => {
+  const offered = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
+  expect(await levels(host({ [offered]: "hpet acpi_pm" }))).toEqual({ clocksource: "warn" });
+  expect(await levels(host({ [offered]: "tsc-early hpet" }))).toEqual({ clocksource: "warn" });
+  expect(await levels(host({ [offered]: "kvm-clock tsc" }))).toEqual({});
+});
+
+function rtLimit(soft: number): string {
+  return `Limit   Soft Limit  Hard Limit  Units\nMax realtime priority     ${soft}     ${soft}`;
+}
+
+test("round robin for the engine: by capability or by limit, else a remark", async () => {
+  const status = "/proc/self/status";
+  const plain = { [status]: "CapEff:\t000001ffff7fffff" };
+  expect(await levels(host(plain))).toEqual({ scheduling: "warn" });
+  expect(await levels(host({ [status]: undefined }))).toEqual({ scheduling: "warn" });
+  const limited = { ...plain, "/proc/self/limits": rtLimit(0) };
+  expect(await levels(host(limited))).toEqual({ scheduling: "warn" });
+  expect(await levels(host({ ...plain, "/proc/self/limits": rtLimit(1) }))).toEqual({});
+});
+
+test("a processor held at its lowest frequency is seen", async () => {
+  const folder = "/sys/devices/system/cpu/cpu0/cpufreq";
+  const governed = (governor: string, driver: string) =>
+    host({ [`${folder}/scaling_governor`]: governor, [`${folder}/scaling_driver`]: driver });
+  expect(await levels(governed("powersave", "acpi-cpufreq"))).toEqual({ "cpu frequency": "warn" });
+  expect(await levels(governed("powersave", "intel_pstate"))).toEqual({});
+  expect(await levels(governed("schedutil", "acpi-cpufreq"))).toEqual({});
+});
+
+test("frames: how a page travels, and a link that is too narrow", async () => {
+  const mtu = "/sys/class/net/eth0/mtu";
+  for (const [text, found] of [
+    ["9000", "9000: a page is one datagram"],
+    ["1500", "1500: a page is several datagrams, one from 4300 on"],
+  ] as const) {
+    const findings = await examine(host({ [mtu]: text }), [], "b1");
+    expect(findings.find(({ name }) => name === "mtu of eth0")).toMatchObject({ found });
+  }
 });
 
 test("an old or single processor is seen", async () => {
@@ -115,7 +185,7 @@ test("socket buffers: the grant counts, else the limits of both directions", asy
   expect(await levels(granting(425_984))).toEqual({ "socket buffer": "warn" });
   const findings = await examine(host(small), [], "b1");
   const finding = findings.find((each) => each.level === "warn");
-  expect(finding!.cure).toBe("sysctl -w net.core.wmem_max=4194304");
+  expect(finding!.cure).toBe("sysctl -w net.core.wmem_max=8388608");
 });
 
 /** A peer that answers the probe, or nothing. */
@@ -137,7 +207,8 @@ test("a peer answers, is of another build, refuses, is silent or has no address"
   const peers = [...nodes, closed].map(({ port }) => ({ host: "127.0.0.1", port }));
   closed.close();
   peers.push({ host: "nowhere.invalid", port: 1 });
-  const findings = await examine(host(), peers, "b1");
+  const range = { "/proc/sys/net/ipv4/ip_local_port_range": "32768\t60999" };
+  const findings = await examine(host(range), peers, "b1");
   for (const each of nodes) each.close();
   const told = findings.filter((finding) => finding.name.startsWith("peer"));
   expect(told.map(({ level }) => level)).toEqual(["ok", "warn", "warn", "ok", "fail"]);
@@ -147,4 +218,25 @@ test("a peer answers, is of another build, refuses, is silent or has no address"
   ];
   found.push(/does not answer/, /no giantvm listens/, /has no address/);
   for (const [index, pattern] of found.entries()) expect(told[index]!.found).toMatch(pattern);
+  expect(told[2]!.cure).toEndWith(`, ports ${peers[2]!.port} and 32768-60999`);
+});
+
+test("docs/host-setup.md has a place for every finding", async () => {
+  const folder = "/sys/module/kvm_intel/parameters";
+  const bad = Object.fromEntries(Object.keys(fine).map((path) => [path, "0"]));
+  const named = await Promise.all(
+    [
+      host(),
+      host({ ...bad, "/proc/cpuinfo": `processor\t: 0\nflags\t: ${flags.slice(0, 19)}` }),
+      host({ [`${folder}/ept`]: "N", [`${folder}/unrestricted_guest`]: "N" }),
+      host({ [`${folder}/eptad`]: "Y", "/sys/module/kvm_amd": "", "/sys/module/kvm_pvm": "" }),
+      host({ "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave" }),
+    ].map((each) => examine(each, [{ host: "nowhere.invalid", port: 1 }], "b1")),
+  );
+  const names = new Set(named.flat().map(({ name }) => name.replace(/^(mtu|peer) .*/, "$1")));
+  expect(names.size).toBe(21);
+  const text = readFileSync(join(import.meta.dir, "../../../docs/host-setup.md"), "utf8");
+  const places = [...text.matchAll(/\(([^()\n]+)\)(?:\.\*\*|, |$)/gm)];
+  const told = new Set(places.flatMap(([, list = ""]) => list.split(", ")));
+  expect([...names].filter((name) => !told.has(name))).toEqual([]);
 });

@@ -4,7 +4,7 @@ import type { Peer } from "../../config/peers.ts";
 import type { Finding } from "./finding.ts";
 import { kernelVersion, limits, userfault } from "./kernel.ts";
 import { kvmFindings } from "./kvm.ts";
-import { memory, processor } from "./machine.ts";
+import { frequency, memory, processor, scheduling } from "./machine.ts";
 import { interfaces, peer, socketBuffers } from "./network.ts";
 import type { HostSource } from "./source.ts";
 
@@ -18,6 +18,8 @@ export async function examine(
     kernelVersion(host),
     userfault(host),
     ...processor(host),
+    ...frequency(host),
+    scheduling(host),
     memory(host),
     ...limits(host),
     ...interfaces(host),

@@ -55,9 +55,44 @@ function kindText(host: HostSource): string {
   return nested ? `${kind}; this machine is itself a virtual machine` : kind;
 }
 
+type Setting = {
+  readonly module: string;
+  readonly parameter: string;
+  readonly name: string;
+  readonly found: string;
+};
+
+const nestedPaging = {
+  name: "nested paging",
+  found: "switched off: KVM would not notice that another node changed a guest page table",
+};
+
+/** What giantvm cannot do without; the kernel shows both as Y or N (module_param, bool). */
+const neededSettings: readonly Setting[] = [
+  { module: "kvm_intel", parameter: "ept", ...nestedPaging },
+  { module: "kvm_amd", parameter: "npt", ...nestedPaging },
+  {
+    module: "kvm_intel",
+    parameter: "unrestricted_guest",
+    name: "real mode",
+    found: "unrestricted_guest is off, so the vCPUs that start in real mode would not run right",
+  },
+];
+
+function reload(module: string, setting: string): string {
+  return `modprobe -r ${module} && modprobe ${module} ${setting}, while no virtual machine runs`;
+}
+
+function settingFindings(host: HostSource): readonly Finding[] {
+  return neededSettings.flatMap(({ module, parameter, name, found }) =>
+    host.text(`/sys/module/${module}/parameters/${parameter}`) === "N"
+      ? [fail(name, found, `${reload(module, `${parameter}=1`)}; else the processor lacks it`)]
+      : [],
+  );
+}
+
 function moduleFindings(host: HostSource): readonly Finding[] {
   const findings: Finding[] = [];
-  const parameter = (path: string) => host.text(`/sys/module/${path}`);
   if (host.exists("/sys/module/kvm_pvm")) {
     findings.push(
       warn(
@@ -68,24 +103,13 @@ function moduleFindings(host: HostSource): readonly Finding[] {
       ),
     );
   }
-  if (
-    parameter("kvm_intel/parameters/ept") === "N" ||
-    parameter("kvm_amd/parameters/npt") === "0"
-  ) {
-    findings.push(
-      fail(
-        "nested paging",
-        "switched off: KVM would not notice that another node changed a guest page table",
-        "load kvm_intel with ept=1 (kvm_amd with npt=1)",
-      ),
-    );
-  }
-  if (parameter("kvm_intel/parameters/eptad") === "Y") {
+  findings.push(...settingFindings(host));
+  if (host.text("/sys/module/kvm_intel/parameters/eptad") === "Y") {
     findings.push(
       warn(
         "kvm_intel.eptad",
         "on: each page walk counts as a write, so page-table pages move between nodes",
-        "load kvm_intel with eptad=0",
+        reload("kvm_intel", "eptad=0"),
       ),
     );
   }

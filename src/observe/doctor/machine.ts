@@ -20,6 +20,23 @@ const wished = [
   ["nonstop_tsc", "the time stamp counter may stop: guest time will be wrong"],
 ] as const;
 
+/**
+ * The kernel takes a TSC that stopped, or differed between CPUs, off this list
+ * (kernel/time/clocksource.c).
+ */
+function clockSource(host: HostSource): readonly Finding[] {
+  const folder = "/sys/devices/system/clocksource/clocksource0";
+  const offered = host.text(`${folder}/available_clocksource`);
+  if (offered === undefined || offered.split(" ").includes("tsc")) return [];
+  return [
+    warn(
+      "clocksource",
+      `the kernel gave the time stamp counter up (it has ${offered}): guest time will be wrong`,
+      "dmesg | grep -i tsc says why; update the firmware or use another machine",
+    ),
+  ];
+}
+
 export function processor(host: HostSource): readonly Finding[] {
   const info = host.text("/proc/cpuinfo") ?? "";
   const flags = new Set(/^flags\s*:\s*(.*)$/m.exec(info)?.[1]?.split(" "));
@@ -48,5 +65,45 @@ export function processor(host: HostSource): readonly Finding[] {
           ),
         ]
       : [];
-  return [ok("processor", `${count} x ${model}`), ...clock, ...few];
+  return [ok("processor", `${count} x ${model}`), ...clock, ...clockSource(host), ...few];
+}
+
+const capSysNice = 23n;
+
+/** The engine thread asks for SCHED_RR (native/zig/sys/linux.zig); sched(7) says who gets it. */
+export function scheduling(host: HostSource): Finding {
+  const name = "scheduling";
+  const hex = /^CapEff:\s*([0-9a-f]+)$/m.exec(host.text("/proc/self/status") ?? "")?.[1];
+  const capable = ((BigInt(`0x${hex ?? "0"}`) >> capSysNice) & 1n) === 1n;
+  const limit = /^Max realtime priority\s+(\S+)/m.exec(host.text("/proc/self/limits") ?? "")?.[1];
+  if (capable || (limit !== undefined && limit !== "0")) {
+    return ok(name, "the engine may go before the vCPUs that wait for it");
+  }
+  return warn(
+    name,
+    "the engine may not go before vCPUs: on a full host a page may wait for a time slice",
+    "run as root, or put `@kvm - rtprio 1` into /etc/security/limits.d/giantvm.conf and log in " +
+      "again",
+  );
+}
+
+/** Drivers whose `powersave` follows the load (admin-guide/pm/intel_pstate.rst, amd-pstate.rst). */
+const ownGovernors = new Set(["intel_pstate", "amd-pstate-epp"]);
+
+/** Nothing where the host's frequency is not this kernel's to choose, as in a virtual machine. */
+export function frequency(host: HostSource): readonly Finding[] {
+  const folder = "/sys/devices/system/cpu/cpu0/cpufreq";
+  const governor = host.text(`${folder}/scaling_governor`);
+  if (governor === undefined) return [];
+  const driver = host.text(`${folder}/scaling_driver`) ?? "unknown";
+  if (governor !== "powersave" || ownGovernors.has(driver)) {
+    return [ok("cpu frequency", `${governor} by ${driver}`)];
+  }
+  return [
+    warn(
+      "cpu frequency",
+      `powersave by ${driver}: the lowest frequency always`,
+      "echo performance | tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
+    ),
+  ];
 }
