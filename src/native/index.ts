@@ -1,4 +1,8 @@
-/** @module The data plane over bun:ffi. This room alone imports it. */
+/**
+ * @module The data plane over bun:ffi. This room alone imports it.
+ *
+ * Long because every call of the contract has its wrapper here.
+ */
 
 import { ptr } from "bun:ffi";
 import type {

@@ -228,12 +228,7 @@ export class Cluster {
         this.#start = message.tscZeroNsU64;
         return;
       case "ping":
-        this.#effects.push({
-          kind: "send-once",
-          to: from,
-          message: { kind: "pong", sentNsU64: message.sentNsU64, answeredNsU64: nowNsU64 },
-        });
-        return;
+        return this.#pong(from, message.sentNsU64, nowNsU64);
       case "pong":
         if (from === 0) this.#clock.add(message.sentNsU64, message.answeredNsU64, nowNsU64);
         return;
@@ -267,6 +262,11 @@ export class Cluster {
       default:
         message satisfies never;
     }
+  }
+
+  #pong(to: number, sentNsU64: bigint, answeredNsU64: bigint): void {
+    const message: ControlMessage = { kind: "pong", sentNsU64, answeredNsU64 };
+    this.#effects.push({ kind: "send-once", to, message });
   }
 
   /** A reset ends where any other end comes on the way, even from a node that is a step behind. */

@@ -1,6 +1,6 @@
 //! Requests that wait at a home, as lists through one pool: behind a busy page, or for a place in
-//! the table of busy pages; all of them together a bounded number. The lists are unordered, because a Hurry may make a waiting request
-//! older; there is at most one request per node in each.
+//! the table of busy pages; all of them together a bounded number. The lists are unordered, because
+//! a Hurry may make a waiting request older; behind a page there is at most one per node.
 
 const std = @import("std");
 const m = @import("../wire/message.zig");

@@ -25,8 +25,8 @@ test "random instructions over production links and bad networks stay coherent" 
     }
 }
 
-/// What once failed: a Put behind a deferral that nothing hurried; faults left parked; a thread that
-/// joined a request of its gang and did not yield; write-backs that filled the table of busy pages.
+/// What once failed: a Put behind a deferral that nothing hurried; faults left parked; a thread
+/// that joined a request of its gang and did not yield; write-backs that filled a home's table.
 const found = [_]u64{ 3220, 3934, 4237, 5082, 1432, 1818, 2377, 64720, 74800, 123_239 };
 
 test "seeds that once failed" {
