@@ -83,6 +83,7 @@ type Other = { readonly package: string; readonly file: RegExp };
 /** Kernels of Debian's that are not Linux. */
 const others: ReadonlyMap<string, Other> = new Map([
   ["memtest86+", { package: "memtest86+", file: /^(memtest86\+|mt86\+)x64(\.bin)?$/ }],
+  ["xen", { package: "xen-hypervisor-4.17-amd64", file: /^xen-[\d.]+-amd64\.gz$/ }],
 ]);
 
 /** @throws LabMissing when the package cannot be had or holds no such file. */
