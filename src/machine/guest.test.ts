@@ -15,7 +15,7 @@ import {
   pvhNote,
 } from "../../tests/kernels.ts";
 import { bzImageOf, elfOf } from "../../tests/machine-images.ts";
-import { Fields } from "./bytes.ts";
+import { Fields, viewOf } from "./bytes.ts";
 import { type GuestFiles, guestImages } from "./guest.ts";
 import { defaultCommandLine } from "./images.ts";
 
@@ -98,6 +98,15 @@ test("Linux gets the tuned command line, others none; it is added to or replaced
   expect(line(pvhElf(64, xenLinux), { append: "ro" })).toBe(`${tuned} ro`);
   expect(line(multibootElf(32))).toBe("k");
   expect(line(multibootElf(32), { append: "a b" })).toBe("k a b");
+});
+
+test("the BIOS data area says where base memory ends", () => {
+  for (const bytes of [multibootElf(32), pvhElf(64), bzImageOf(content)]) {
+    const found = images(bytes).segments.find(({ gpaU64 }) => gpaU64 === 0x400n);
+    const view = viewOf(found!.bytes);
+    const words = [0, 0xe, 0x13].map((offset) => view.getUint16(offset, true));
+    expect(words).toEqual([0x3f8, 0x9fc0, 639]);
+  }
 });
 
 test("modules lie page by page behind all the kernel uses", () => {

@@ -46,6 +46,7 @@ export const highRamStart = 0x1_0000_0000;
 
 /** Where the boot data lies; Linux copies what it needs before it uses low memory. */
 export const boot = {
+  biosData: 0x400,
   gdt: 0x1000,
   stackTop: 0x7000,
   zeroPage: 0x7000,

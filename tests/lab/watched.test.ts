@@ -1,4 +1,4 @@
-/** @module Kernels that are not Linux on giantvm, in emulated hosts: memtest86+ on all vCPUs. */
+/** @module Kernels that are not Linux on giantvm, in emulated hosts: memtest86+, Xen. */
 
 import { expect, test } from "bun:test";
 import { attemptSeconds, play } from "../../scripts/lab/play.ts";

@@ -17,13 +17,27 @@ const memtest: Watched = {
   ],
 };
 
-function memtestOn(name: string, title: string, nodeCpus: readonly number[]): Scenario {
+/** A multiboot kernel, which ends for want of a kernel of its own to start. */
+const xen: Watched = {
+  commandLine: "console=com1 com1=115200,8n1 noreboot",
+  shows: (): readonly Shown[] => [
+    { pattern: /\(XEN\) Xen version [\d.]+/, meaning: "Xen has found its way" },
+    { pattern: /Bootloader: GiantVM/, meaning: "it knows who has loaded it" },
+    { pattern: /dom0 kernel not specified/, meaning: "it misses the kernel it should start" },
+  ],
+};
+
+function watchedOn(
+  name: string,
+  title: string,
+  what: Pick<Scenario, "kernel" | "watched">,
+  nodeCpus: readonly number[],
+): Scenario {
   return {
     name,
     title,
     guest: "watched",
-    watched: memtest,
-    kernel: "memtest86+",
+    ...what,
     network: undefined,
     nodes: nodeCpus.map((cpus) => ({ cpus, memory: "64M" })),
     append: undefined,
@@ -33,7 +47,10 @@ function memtestOn(name: string, title: string, nodeCpus: readonly number[]): Sc
   };
 }
 
+const memtestKernel = { kernel: "memtest86+", watched: memtest };
+
 export const watched: readonly Scenario[] = [
-  memtestOn("memtest-single", "memtest86+ on one host, 2 vCPUs", [2]),
-  memtestOn("memtest", "memtest86+ over two hosts, 1 vCPU each", [1, 1]),
+  watchedOn("memtest-single", "memtest86+ on one host, 2 vCPUs", memtestKernel, [2]),
+  watchedOn("memtest", "memtest86+ over two hosts, 1 vCPU each", memtestKernel, [1, 1]),
+  watchedOn("xen", "Xen by multiboot on one host", { kernel: "xen", watched: xen }, [2]),
 ];
