@@ -20,8 +20,8 @@ import type { Agreement } from "../protocol/agreement.ts";
 import type { CpuidEntry } from "./dataplane.ts";
 
 const tickMs = 5;
+/** Enough for several losses: who does not hear of the end takes the next closed port for it. */
 const lingerMs = 400;
-const lostLingerMs = 150;
 /** Keys kept for a guest that takes none. */
 const inputBytesMax = 64 * 1024;
 /** While so much is on its way to the console, output waits and gathers. */
@@ -420,7 +420,7 @@ export class Daemon {
     this.#vcpus = [];
     const counters = this.counters();
     this.#drift = undefined;
-    const limit = performance.now() + (cause === "lost" ? lostLingerMs : lingerMs);
+    const limit = performance.now() + lingerMs;
     // What the others must still hear, and the acknowledgements they wait for.
     while (performance.now() < limit && !this.#member.idle) {
       this.#flush();
