@@ -3,16 +3,22 @@
  * through and power off, and yet something was wrong with its machine.
  */
 
-/** As grep -E and JavaScript both take it. */
-const words =
-  "soft lockup|hard LOCKUP|[Uu]nstable|stalled|self-detected stall|detected stalls|hung task|" +
-  "blocked for more than|BUG:|WARNING:|Oops:|Call Trace:|Kernel panic";
+/** Of a guest to whom its machine gave too little time; as grep -E and JavaScript take it. */
+const late =
+  "soft lockup|hard LOCKUP|stalled|self-detected stall|detected stalls|hung task|" +
+  "blocked for more than|Call Trace:";
+const wrong = "[Uu]nstable|BUG: [^s]|WARNING:|Oops:|Kernel panic";
+const words = `${late}|BUG:|${wrong}`;
 
 const pattern = new RegExp(`^.*(?:${words}).*$`, "m");
+const wrongPattern = new RegExp(`^.*(?:${wrong}).*$`, "m");
 
-/** The first such line of a console; undefined when there is none. */
-export function complaintOf(console: string): string | undefined {
-  return pattern.exec(console)?.[0].trim();
+/**
+ * The first such line of a console; undefined when there is none.
+ * @param lateCounts whether too little time is a complaint, too.
+ */
+export function complaintOf(console: string, lateCounts = true): string | undefined {
+  return (lateCounts ? pattern : wrongPattern).exec(console)?.[0].trim();
 }
 
 /** Shell text that prints such lines of the kernel's log, most of which no console shows. */

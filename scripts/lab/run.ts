@@ -161,8 +161,12 @@ export class Run {
       throw new Failed(`${this.#program} on host ${bad} ended with exit code ${codes[bad]}`);
     }
     // What somebody typed or ran there is theirs.
-    const complaint = this.#attached ? undefined : complaintOf(this.#first().console.text);
+    const { text } = this.#first().console;
+    const { lateCounts = true } = this.#scenario;
+    const complaint = this.#attached ? undefined : complaintOf(text, lateCounts);
     if (complaint !== undefined) throw new Failed(`the guest's console says: ${complaint}`);
+    const late = lateCounts ? undefined : complaintOf(text);
+    if (late !== undefined) say(`LATE, and let pass here: the guest's console says: ${late}`);
     say(`powered off on every node (${this.#elapsed()})`);
   }
 

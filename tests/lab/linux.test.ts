@@ -1,12 +1,14 @@
 /**
  * @module Debian's kernels on giantvm, in emulated hosts with /dev/kvm. Two scenarios are part of
- * `npm test`: one host and two, each with the checks between CPUs.
+ * `npm test`: one host and two, each with the checks between CPUs; there a stall in the guest's log
+ * is told and let pass, in `npm run test:lab` it is a failure.
  */
 
 import { expect, test } from "bun:test";
 import { attemptSeconds, play } from "../../scripts/lab/play.ts";
 import { summaryOf, transcriptOf } from "../../scripts/lab/report.ts";
-import { questionsOf, scenarios } from "../../scripts/lab/scenarios.ts";
+import { dmesg } from "../../scripts/lab/scenarios/questions.ts";
+import { questionsOf, type Scenario, scenarios } from "../../scripts/lab/scenarios.ts";
 import { findLab, ready, say, wholeLab } from "./find.ts";
 
 const bounded = ["single2", "pair"];
@@ -18,16 +20,23 @@ if (!wholeLab) {
   console.warn(`SKIPPED: ${others} scenarios of Linux guests; npm run test:lab plays them`);
 }
 
+function lenient(scenario: Scenario): Scenario {
+  const questions = scenario.questions.filter((each) => each !== dmesg);
+  return { ...scenario, questions, lateCounts: false };
+}
+
 for (const scenario of all) {
   if (!wholeLab && !bounded.includes(scenario.name)) continue;
+  // On a machine shared with others a stall says more of it than of the guest: told, not failed.
+  const played = wholeLab ? scenario : lenient(scenario);
   test.skipIf(lab === undefined || !ready(scenario))(
     `${scenario.name}: ${scenario.title}`,
     async () => {
-      const outcome = await play(lab!, scenario, { say, console: () => {}, log: () => {} });
+      const outcome = await play(lab!, played, { say, console: () => {}, log: () => {} });
       if (!outcome.ok) console.error(transcriptOf(outcome));
       console.log(summaryOf(outcome));
       expect(outcome.reason).toBe("");
-      const asked = questionsOf(scenario);
+      const asked = questionsOf(played);
       const again = asked.filter((question) => question.again);
       const { reboots = 0 } = scenario;
       expect(outcome.rebootSeconds.length).toBe(reboots);

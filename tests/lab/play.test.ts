@@ -152,6 +152,9 @@ test("what Linux says of lost time and bugs is seen, and nothing else", () => {
     "[  1.0] Oops: 0000 [#1] PREEMPT SMP NOPTI",
   ];
   for (const line of lines) expect(complaintOf(`a\n${line}\nb`)).toBe(line);
+  expect(lines.filter((line) => complaintOf(line, false) === undefined)).toEqual(
+    lines.filter((line) => /lockup|LOCKUP|stall|hung task|blocked for|Call Trace/.test(line)),
+  );
   expect(
     complaintOf("sched_clock: Marking stable (1, 2)\nrcu: stall timeout 21 s"),
   ).toBeUndefined();

@@ -80,6 +80,8 @@ export type Scenario = {
   readonly answerSeconds: number;
   /** All limits are so many times longer, for a machine that is busy otherwise; 1 when left out. */
   readonly patience?: number;
+  /** Whether stalls and lockups in the guest's log are a failure; true when left out. */
+  readonly lateCounts?: boolean;
 };
 
 export const hostMemoryMb = 2200;
