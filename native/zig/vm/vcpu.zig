@@ -181,8 +181,8 @@ pub const Vcpu = struct {
         }
         const deadline = self.apic.deadline();
         if (self.activity != .running) return deadline;
-        const takes = may_inject and !self.stepping.load(.acquire);
-        if (takes and run_page.ready_for_interrupt_injection != 0 and open) {
+        const takes = !self.stepping.load(.acquire);
+        if (takes and may_inject and run_page.ready_for_interrupt_injection != 0 and open) {
             if (self.apic.deliverable()) |vector| {
                 try self.kvm.interrupt(vector);
                 self.apic.acknowledge(vector);
