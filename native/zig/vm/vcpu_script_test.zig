@@ -302,3 +302,25 @@ test "threads that are refused leave nothing running" {
     try testing.expectEqual(0, rig.machine.alive.load(.acquire));
     rig.machine.board_node = 0;
 }
+
+/// The guest has interrupts off; what comes for it must be seen as soon as it allows them.
+fn windowAsked(kernel: *Scripted, _: Call) usize {
+    const asked = kernel.run.?.request_interrupt_window;
+    rigOf(kernel).vcpu().tell(.stop);
+    if (asked != 1) @panic("no window is asked for");
+    return failure(.INTR);
+}
+
+test "an interrupt that cannot come yet asks for its window, whatever the processor forgets" {
+    for ([_]bool{ false, true }) |forgets_shadow| {
+        var rig: Rig = undefined;
+        try rig.init();
+        defer rig.deinit();
+        rig.machine.forgets_shadow = forgets_shadow;
+        rig.vcpu().apic.svr = 0x1ff;
+        rig.vcpu().apic.accept(0x41, false);
+        rig.kernel.next(run_vcpu, .{ .does = windowAsked }, 1);
+        rig.go();
+        try testing.expectEqual(0, rig.kernel.count(.{ .request = kvm.inject_interrupt }));
+    }
+}
