@@ -28,7 +28,7 @@ export function hostCommand(scenario: Scenario, node: number): string {
   const words = [
     `giantvm run -v --local-cpu ${share.cpus} --local-memory ${share.memory}`,
     files[guest],
-    `--silence ${silenceMs} --report /tmp/report`,
+    `--silence ${silenceMs} --report /tmp/report --control /tmp/control`,
   ];
   if (scenario.disk === true) words.push(`--disk path=${diskPath}`);
   if (scenario.append !== undefined) words.push(`--append ${shellQuoted(scenario.append)}`);

@@ -1,6 +1,7 @@
 /**
- * @module One emulated host: a QEMU process with nested SVM, its log on one serial port and the
- * second console (the guest's, through giantvm) on a virtio port behind a Unix socket.
+ * @module One emulated host: a QEMU process with nested SVM, its log on one serial port, the second
+ * console (the guest's, through giantvm) on a virtio port behind a Unix socket, and a shell on the
+ * third.
  *
  * The emulation itself fails now and then, so a host can end in three ways: its command ended and
  * said how ("LAB-EXIT"), it died (QEMU gone, a triple fault, a kernel oops), or it was stopped.
@@ -11,6 +12,7 @@ import { join } from "node:path";
 import type { Socket } from "bun";
 import type { Packages } from "./packages.ts";
 import type { BadNetwork } from "./scenarios.ts";
+import { HostShell } from "./shell.ts";
 import { Transcript } from "./transcript.ts";
 
 export type HostOptions = {
@@ -75,6 +77,7 @@ function commandLine(options: HostOptions): string {
 export class Host {
   readonly log: Transcript;
   readonly console: Transcript;
+  readonly shell: HostShell;
   readonly exited: Promise<void>;
   readonly #options: HostOptions;
   readonly #process: Bun.Subprocess<"ignore", "pipe", "pipe">;
@@ -87,6 +90,8 @@ export class Host {
     this.log = new Transcript(options.onLog);
     this.console = new Transcript(options.onConsole);
     const socketPath = join(options.folder, `console${options.node}`);
+    const shellPath = join(options.folder, `shell${options.node}`);
+    this.shell = new HostShell(shellPath);
     this.#listener = Bun.listen({
       unix: socketPath,
       socket: {
@@ -100,7 +105,7 @@ export class Host {
         error: () => {},
       },
     });
-    this.#process = Bun.spawn(this.#arguments(socketPath), {
+    this.#process = Bun.spawn(this.#arguments(socketPath, shellPath), {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
@@ -147,15 +152,17 @@ export class Host {
     this.#listener.stop(true);
     this.log.close();
     this.console.close();
+    this.shell.close();
   }
 
-  #arguments(socketPath: string): string[] {
+  #arguments(socketPath: string, shellPath: string): string[] {
     const options = this.#options;
     const reset = join(options.folder, `reset${options.node}.log`);
     const fixed =
       `-accel tcg -cpu max,+svm,+npt -smp ${options.cpus} -m ${options.memoryMb} ` +
       "-nodefaults -display none -no-reboot -serial stdio " +
-      "-device virtio-serial-pci -device virtconsole,chardev=guest";
+      "-device virtio-serial-pci -device virtconsole,chardev=guest " +
+      "-device virtconsole,chardev=shell";
     // Whatever happens to this process, QEMU goes with it.
     const bound = Bun.which("setpriv") === null ? [] : ["setpriv", "--pdeathsig", "KILL"];
     return [
@@ -174,6 +181,8 @@ export class Host {
       reset,
       "-chardev",
       `socket,id=guest,path=${socketPath}`,
+      "-chardev",
+      `socket,id=shell,path=${shellPath}`,
       ...network(options),
     ];
   }

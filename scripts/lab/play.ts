@@ -30,6 +30,8 @@ export type Outcome = {
   /** The counters giantvm (or the threads' engine) printed at its end, by node. */
   readonly counters: readonly Readonly<Record<string, number>>[];
   readonly logs: readonly string[];
+  /** Where the vCPUs of all nodes were when the guest was given up; "" otherwise. */
+  readonly where: string;
   readonly console: string;
 };
 
@@ -78,6 +80,7 @@ async function attempt(
     threads: run.threads,
     hostsDied,
     counters: run.hosts.map((host) => readCounters(host)),
+    where: run.where,
     logs: run.hosts.map((host) => host.log.text),
     console: run.hosts[0]?.console.text ?? "",
   };

@@ -50,11 +50,12 @@ export function summaryOf(outcome: Outcome): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** The hosts' logs, where node 0's vCPUs were when it was given up, and the guest's console. */
+/** The hosts' logs, where the vCPUs were when the guest was given up, and its console. */
 export function transcriptOf(outcome: Outcome): string {
   const parts = outcome.logs.map(
     (log, node) => `--- log of host ${node}\n${withoutCounters(log).slice(-shownCharacters)}`,
   );
+  if (outcome.where !== "") parts.push(`--- where the guest was\n${outcome.where}`);
   parts.push(`--- the guest's console\n${outcome.console.slice(-shownCharacters)}\n---`);
   return `${parts.join("\n")}\n`;
 }

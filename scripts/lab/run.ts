@@ -11,7 +11,7 @@ import { hostCommand } from "./commands.ts";
 import { complaintOf } from "./complaints.ts";
 import { Host } from "./host.ts";
 import type { Packages } from "./packages.ts";
-import { counterKey, narrated, pulseLine } from "./pulse.ts";
+import { narrated, pulseLine } from "./pulse.ts";
 import {
   cpusOf,
   hostMemoryMb,
@@ -66,8 +66,12 @@ const hostUpSeconds = 180;
 const powerOffSeconds = 60;
 const mtu = 9000;
 const pulseMs = 5000;
-/** For node 0 to say where its vCPUs are, when the guest is given up. */
-const whereSeconds = 10;
+/** For the nodes to say where their vCPUs are, when the guest is given up. */
+const whereSeconds = 60;
+/** The hosts' kernel is the one that most guests run; its symbols are good for all of these. */
+const whereCommand =
+  "giantvm debug registers; giantvm debug backtrace --symbols /proc/kallsyms; " +
+  "giantvm debug counters";
 /** Ctrl-A x: ends the VM on all nodes. */
 const endKey = "\x01x";
 
@@ -88,6 +92,8 @@ export class Run {
   hostSeconds = 0;
   bootSeconds = 0;
   threads: ThreadsFound | undefined;
+  /** What the vCPUs of a guest that was given up were doing. */
+  where = "";
   readonly rebootSeconds: number[] = [];
   readonly answers: Answer[] = [];
   readonly hosts: readonly Host[];
@@ -254,15 +260,12 @@ export class Run {
     );
   }
 
-  /** A guest that is given up: node 0's log then ends with its counters and vCPUs' registers. */
+  /** A guest that is given up: where all its vCPUs are, by function of its kernel. */
   async askWhere(): Promise<void> {
     const [first] = this.hosts;
     if (!first || !/the VM runs/.test(first.log.text) || /^LAB-EXIT /m.test(first.log.text)) return;
-    const cpus = this.#scenario.nodes[0]?.cpus ?? 1;
-    const all = new RegExp(`(?:^vCPU [^]*?^cr0=.*\\n[^]*?){${cpus}}`, "m");
-    const said = first.log.wait(all, first.log.text.length);
-    first.type(counterKey);
-    await Promise.race([said, Bun.sleep(whereSeconds * 1000)]);
+    const said = first.shell.ask(whereCommand);
+    this.where = (await Promise.race([said, Bun.sleep(whereSeconds * 1000)])) ?? "";
   }
 
   async close(): Promise<void> {
@@ -292,23 +295,36 @@ export class Run {
   }
 
   async #ask(question: Question): Promise<void> {
-    await this.#prompt();
-    const { console } = this.#first();
-    const from = console.text.length;
     const started = performance.now();
-    this.#first().type(`${question.command}; echo "END"-"$?"\n`);
-    const end = await this.#within(
-      question.seconds ?? this.#scenario.answerSeconds,
-      `the guest did not answer "${question.command}"`,
-      console.wait(/([^]*?)END-(\d+)\n/, from),
-    );
-    this.#answered = from + (end.index ?? 0) + end[0].length;
-    const text = (end[1] ?? "").trim();
+    const text = question.host ? await this.#askHost(question) : await this.#askGuest(question);
     const seconds = (performance.now() - started) / 1000;
     const ok = question.answer.test(text);
     this.answers.push({ question, text, ok, seconds });
-    if (!ok) throw new Failed(`the guest answered "${text}" to "${question.command}"`);
+    if (!ok) {
+      const who = question.host ? "host 0" : "the guest";
+      throw new Failed(`${who} answered "${text}" to "${question.command}"`);
+    }
     this.#progress.say(`${question.meaning} (${seconds.toFixed(1)} s)`);
+  }
+
+  async #askGuest({ command, seconds }: Question): Promise<string> {
+    await this.#prompt();
+    const { console } = this.#first();
+    const from = console.text.length;
+    this.#first().type(`${command}; echo "END"-"$?"\n`);
+    const end = await this.#within(
+      seconds ?? this.#scenario.answerSeconds,
+      `the guest did not answer "${command}"`,
+      console.wait(/([^]*?)END-(\d+)\n/, from),
+    );
+    this.#answered = from + (end.index ?? 0) + end[0].length;
+    return (end[1] ?? "").trim();
+  }
+
+  async #askHost({ command, seconds }: Question): Promise<string> {
+    const limit = seconds ?? this.#scenario.answerSeconds;
+    const failure = `host 0 did not answer "${command}"`;
+    return (await this.#within(limit, failure, this.#first().shell.ask(command))).trim();
   }
 
   /**

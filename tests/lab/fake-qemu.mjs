@@ -9,8 +9,12 @@ import { appendFileSync, readFileSync } from "node:fs";
 const [behaviour = "", counter = "", ...args] = process.argv.slice(2);
 appendFileSync(counter, "x");
 const starts = readFileSync(counter, "utf8").length;
-const chardev = args[args.indexOf("-chardev") + 1] ?? "";
-const path = chardev.replace("socket,id=guest,path=", "");
+function pathOf(id) {
+  const start = `socket,id=${id},path=`;
+  return args.find((each) => each.startsWith(start))?.slice(start.length) ?? "";
+}
+
+const path = pathOf("guest");
 
 function log(line) {
   process.stdout.write(`${line}\r\n`);
@@ -51,12 +55,15 @@ if (behaviour === "slow") {
     unix: path,
     socket: {
       open: (socket) => void socket.write("watchdog: BUG: soft lockup - CPU#1 stuck\r\n"),
-      data: (_socket, bytes) => {
-        if (!bytes.toString().includes("\x01c")) return;
-        log('{"exits":5}');
-        log("vCPU 0 running, last exit 9 ms ago");
-        for (const group of ["rip=01", "rax=02", "rsi=03", "r9 =04", "r13=05", "cr0=06"])
-          log(group);
+    },
+  });
+  await Bun.connect({
+    unix: pathOf("shell"),
+    socket: {
+      data: (socket, bytes) => {
+        const end = bytes.toString().match(/echo "(END-\d+-)/)?.[1] ?? "";
+        socket.write("vCPU 0: waits for page 0x7\r\n");
+        setTimeout(() => socket.write(`    default_idle+0x9\r\n${end}0\r\n`), 50);
       },
     },
   });
