@@ -43,9 +43,8 @@ echo 16777216 >/proc/sys/net/core/wmem_max
 [ -c /dev/hvc0 ] && stty -F /dev/hvc0 raw -echo
 # The launcher asks giantvm on the third console, whatever the guest does.
 if [ -c /dev/hvc1 ]; then
-  stty -F /dev/hvc1 raw -echo
-  GIANTVM_CONTROL=/tmp/control setsid sh -c 'while read -r line; do eval "$line"; done' \
-    </dev/hvc1 >/dev/hvc1 2>&1 &
+  GIANTVM_CONTROL=/tmp/control setsid \
+    sh -c 'stty raw -echo; while read -r line; do eval "$line"; done' </dev/hvc1 >/dev/hvc1 2>&1 &
 fi
 echo "LAB-UP $(uname -r)"
 

@@ -296,12 +296,13 @@ export class Run {
 
   async #ask(question: Question): Promise<void> {
     const started = performance.now();
-    const text = question.host ? await this.#askHost(question) : await this.#askGuest(question);
+    const { host } = question;
+    const text = await (host === undefined ? this.#askGuest(question) : this.#askHost(question));
     const seconds = (performance.now() - started) / 1000;
     const ok = question.answer.test(text);
     this.answers.push({ question, text, ok, seconds });
     if (!ok) {
-      const who = question.host ? "host 0" : "the guest";
+      const who = host === undefined ? "the guest" : `host ${host}`;
       throw new Failed(`${who} answered "${text}" to "${question.command}"`);
     }
     this.#progress.say(`${question.meaning} (${seconds.toFixed(1)} s)`);
@@ -321,10 +322,10 @@ export class Run {
     return (end[1] ?? "").trim();
   }
 
-  async #askHost({ command, seconds }: Question): Promise<string> {
+  async #askHost({ command, seconds, host = 0 }: Question): Promise<string> {
     const limit = seconds ?? this.#scenario.answerSeconds;
-    const failure = `host 0 did not answer "${command}"`;
-    return (await this.#within(limit, failure, this.#first().shell.ask(command))).trim();
+    const answer = this.hosts[host]?.shell.ask(command) ?? Promise.resolve(undefined);
+    return (await this.#within(limit, `host ${host} did not answer "${command}"`, answer)).trim();
   }
 
   /**

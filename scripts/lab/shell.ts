@@ -33,11 +33,13 @@ export class HostShell {
     this.#asked += 1;
     const end = `END-${this.#asked}-`;
     const from = this.#transcript.text.length;
-    const found = this.#transcript.wait(new RegExp(`([^]*?)${end}\\d+\\n`), from);
+    const found = this.#transcript.waitLine(new RegExp(`${end}\\d+\\n`), from);
     const socket = await Promise.race([this.#connected, found]);
     if (socket === undefined || !("write" in socket)) return undefined;
     socket.write(`{ ${command}; } </dev/null 2>&1; echo "${end}$?"\n`);
-    return (await found)?.[1];
+    if ((await found) === undefined) return undefined;
+    const { text } = this.#transcript;
+    return text.slice(from, text.lastIndexOf(end));
   }
 
   /** QEMU has ended. */

@@ -55,6 +55,7 @@ if (behaviour === "slow") {
     unix: path,
     socket: {
       open: (socket) => void socket.write("watchdog: BUG: soft lockup - CPU#1 stuck\r\n"),
+      data: () => {},
     },
   });
   await Bun.connect({

@@ -4,10 +4,10 @@
 export type Node = { readonly cpus: number; readonly memory: string };
 
 export type Question = {
-  /** Typed at the guest's shell, or at the first host's. */
+  /** Typed at the guest's shell, or at a host's. */
   readonly command: string;
-  /** Asked of the first host, where GIANTVM_CONTROL names its node. */
-  readonly host?: true;
+  /** Asked of this host, where GIANTVM_CONTROL names its node. */
+  readonly host?: number;
   /** What the answer must look like, on lines of its own. */
   readonly answer: RegExp;
   /** Says for people what that showed. */
