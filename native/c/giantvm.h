@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0x99f280d52b750b67)
+#define GVM_ABI UINT64_C(0xecff510700de0006)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);
@@ -17,6 +17,8 @@ int32_t gvm_data_port(uint64_t);
 int32_t gvm_event_fd(uint64_t);
 /* Copies up to n events out; returns how many. */
 int32_t gvm_events(uint64_t, uint8_t *, uint32_t);
+/* Takes up to so many bytes of what the guest printed; returns how many. The event pipe tells of the first. While they are left the guest is slowed, not ended. */
+int32_t gvm_console(uint64_t, uint8_t *, uint64_t);
 /* Facts of this host into out; returns bytes, -ENOBUFS when out is too small. */
 int32_t gvm_facts(uint64_t, uint8_t *, uint64_t);
 /* Probe of this host into out, without a handle; returns bytes. */

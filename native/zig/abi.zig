@@ -10,8 +10,6 @@
 const std = @import("std");
 
 pub const EventKind = enum(u16) {
-    /// Device output; `data`.
-    console = 1,
     /// a = tag of the load.
     loaded = 2,
     poweroff = 3,
@@ -109,6 +107,8 @@ pub const Counter = enum(u16) {
     disk_bytes_written,
     /// Requests that the guest was told have failed.
     disk_errors,
+    /// Bytes the guest printed in spite of being told to wait, and that found no room.
+    console_lost,
 };
 
 /// How the boot processor starts; what the registers below must hold is the boot protocol's affair.
@@ -341,6 +341,12 @@ pub const functions = [_]Function{
         .name = "gvm_events",
         .type = fn (Handle, Out, u32) callconv(.c) i32,
         .doc = "Copies up to n events out; returns how many.",
+    },
+    .{
+        .name = "gvm_console",
+        .type = fn (Handle, Out, u64) callconv(.c) i32,
+        .doc = "Takes up to so many bytes of what the guest printed; returns how many. The event " ++
+            "pipe tells of the first. While they are left the guest is slowed, not ended.",
     },
     .{
         .name = "gvm_facts",

@@ -85,6 +85,10 @@ const exports = struct {
         return count(node(handle).takeEvents(records[0..max]));
     }
 
+    fn gvm_console(handle: abi.Handle, out: abi.Out, length: u64) callconv(.c) i32 {
+        return count(node(handle).takeConsole(out[0..length]));
+    }
+
     fn gvm_facts(handle: abi.Handle, out: abi.Out, length: u64) callconv(.c) i32 {
         return count(node(handle).facts(out[0..length]));
     }

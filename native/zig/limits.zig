@@ -36,6 +36,14 @@ pub const ack_delay_ns = ns_per_ms;
 pub const ns_per_ms = 1_000_000;
 /// A refused port is noticed within this time however long silence may last; counters are as old.
 pub const watch_ns = 250 * ns_per_ms;
+/// What the guest printed and nobody has taken. From three quarters on printers are told to wait.
+pub const console_bytes = 256 * 1024;
+
+comptime {
+    // The built-in guest asks once for 16 bytes, and all its vCPUs may have asked.
+    if (console_bytes / 4 < vcpus_max * 16) @compileError("vCPUs could print into no room");
+}
+
 /// Disks of the VM, each with a thread on the device node.
 pub const disks_max = 8;
 /// A peer whose engine was never heard is lost by then, or after its silence where that is longer:

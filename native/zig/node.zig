@@ -68,6 +68,11 @@ pub const Node = struct {
         return self.events.take(out);
     }
 
+    pub fn takeConsole(self: *Node, out: []u8) anyerror!usize {
+        const machine = self.machine orelse return 0;
+        return devices.takeConsole(machine, out);
+    }
+
     pub fn facts(self: *Node, out: []u8) anyerror!usize {
         return host.facts(self.allocator, self.system, out);
     }

@@ -6,6 +6,7 @@ comptime {
     _ = @import("vm/start_test.zig");
     _ = @import("vm/hostile_test.zig");
     _ = @import("vm/machine_test.zig");
+    _ = @import("vm/console_test.zig");
     _ = @import("vm/long_test.zig");
     _ = @import("vm/board_test.zig");
     _ = @import("vm/pci_test.zig");

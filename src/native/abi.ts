@@ -4,7 +4,7 @@ import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 import { Fields, u64Of } from "./fields.ts";
 
-export const abiHashU64 = 0x99f280d52b750b67n;
+export const abiHashU64 = 0xecff510700de0006n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -19,6 +19,8 @@ export const symbols = {
   gvm_event_fd: { args: [FFIType.u64], returns: FFIType.i32 },
   /** Copies up to n events out; returns how many. */
   gvm_events: { args: [FFIType.u64, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
+  /** Takes up to so many bytes of what the guest printed; returns how many. The event pipe tells of the first. While they are left the guest is slowed, not ended. */
+  gvm_console: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
   /** Facts of this host into out; returns bytes, -ENOBUFS when out is too small. */
   gvm_facts: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
   /** Probe of this host into out, without a handle; returns bytes. */
@@ -97,7 +99,6 @@ export const symbols = {
 } as const;
 
 export const eventKind = {
-  console: 1,
   loaded: 2,
   poweroff: 3,
   reset: 4,
@@ -156,6 +157,7 @@ export const counter = {
   diskBytesRead: 38,
   diskBytesWritten: 39,
   diskErrors: 40,
+  consoleLost: 41,
 } as const;
 
 export const bootMode = {

@@ -10,6 +10,7 @@ const Cmos = @import("cmos.zig").Cmos;
 const Crtc = @import("crtc.zig").Crtc;
 const Host = @import("pci/host.zig").Host;
 const IoApic = @import("../apic/ioapic.zig").IoApic;
+const Output = @import("output.zig").Output;
 const Pic = @import("pic.zig").Pic;
 const PciEffects = @import("pci/function.zig").Effects;
 const Pit = @import("pit.zig").Pit;
@@ -23,8 +24,10 @@ const assert = std.debug.assert;
 pub const Effects = struct {
     interrupts: IoApic.Requests = .{},
     pci: PciEffects = .{},
-    output: [8]u8 = undefined,
-    output_length: usize = 0,
+    /// There is output where there was none.
+    printed: bool = false,
+    /// Bytes of output that found no room.
+    lost: usize = 0,
     poweroff: bool = false,
     reset: bool = false,
     exit_code: ?u32 = null,
@@ -34,18 +37,10 @@ pub const Effects = struct {
     pub fn requests(self: *const Effects) []const Request {
         return self.interrupts.slice();
     }
-
-    pub fn console(self: *const Effects) []const u8 {
-        return self.output[0..self.output_length];
-    }
-
-    fn print(self: *Effects, byte: u8) void {
-        self.output[self.output_length] = byte;
-        self.output_length += 1;
-    }
 };
 
 pub const Board = struct {
+    output: Output,
     uart: Uart = .{},
     pit: Pit = .{},
     pic: Pic = .{},
@@ -57,8 +52,13 @@ pub const Board = struct {
     io_apic: IoApic = .{},
     pci: Host = .{},
 
-    pub fn init(unix_seconds: u64, now_ns: u64) Board {
-        return .{ .cmos = .init(unix_seconds, now_ns), .pm = .{ .start_ns = now_ns } };
+    /// `output` holds what the guest prints until it is taken.
+    pub fn init(unix_seconds: u64, now_ns: u64, output: []u8) Board {
+        return .{
+            .output = .{ .bytes = output },
+            .cmos = .init(unix_seconds, now_ns),
+            .pm = .{ .start_ns = now_ns },
+        };
     }
 
     /// One access of data.len bytes, 1 to 8. A read of nothing gives all ones.
@@ -80,6 +80,7 @@ pub const Board = struct {
         // Rises from when nobody could see them are not made up for.
         if (before == null and self.deadline() != null) _ = self.pit.tick(now_ns);
         if (before != self.deadline()) effects.rearm = true;
+        self.uart.settle(self.output.ready());
         self.updateLines(effects);
     }
 
@@ -133,9 +134,13 @@ pub const Board = struct {
     }
 
     fn probeAccess(self: *Board, offset: u64, write: bool, data: []u8, effects: *Effects) void {
-        if (!write) return fill(data, self.probe.read(offset));
+        if (!write) {
+            const may_print = offset == probe_room.print_offset;
+            const value = if (may_print) @intFromBool(self.output.ready()) else null;
+            return fill(data, value orelse self.probe.read(offset));
+        }
         const outcome = self.probe.write(offset, valueOf(data), data.len);
-        if (outcome.byte) |byte| effects.print(byte);
+        if (outcome.byte) |byte| self.print(byte, effects);
         if (outcome.exit_code) |code| effects.exit_code = code;
     }
 
@@ -200,7 +205,7 @@ pub const Board = struct {
         switch (number) {
             map.uart_port...map.uart_port + 7 => {
                 const sent = self.uart.write(@intCast(number - map.uart_port), value);
-                if (sent) |byte| effects.print(byte);
+                if (sent) |byte| self.print(byte, effects);
             },
             0x40...0x43 => self.pit.write(@intCast(number - 0x40), value, now_ns),
             0x61 => self.pit.writeControl(value, now_ns),
@@ -221,6 +226,19 @@ pub const Board = struct {
             },
             else => {},
         }
+    }
+
+    fn print(self: *Board, byte: u8, effects: *Effects) void {
+        if (self.output.length == 0) effects.printed = true;
+        if (!self.output.push(byte)) effects.lost += 1;
+    }
+
+    /// Takes what was printed, oldest first; a serial port that was told to wait goes on.
+    pub fn takeOutput(self: *Board, out: []u8, effects: *Effects) usize {
+        const count = self.output.take(out);
+        self.uart.settle(self.output.ready());
+        self.io_apic.line(map.uart_irq, self.uart.line(), &effects.interrupts);
+        return count;
     }
 
     /// Bytes for the serial port; returns how many it took.

@@ -8,12 +8,17 @@ const Effects = board_room.Effects;
 const Sample = @import("pci/sample.zig").Sample;
 const testing = std.testing;
 
+var wire: [32]u8 = undefined;
+
 test "ports reach their devices, nothing reads as all ones" {
-    var board: Board = .init(0, 0);
+    var board: Board = .init(0, 0, &wire);
     var effects: Effects = .{};
     var byte: [1]u8 = .{'h'};
     board.access(.port, map.uart_port, true, &byte, 0, &effects);
-    try testing.expectEqualStrings("h", effects.console());
+    try testing.expect(effects.printed);
+    var out_bytes: [2]u8 = undefined;
+    try testing.expectEqual(1, board.takeOutput(&out_bytes, &effects));
+    try testing.expectEqual('h', out_bytes[0]);
     board.access(.port, 0x2f8 + 5, false, &byte, 0, &effects);
     try testing.expectEqual(0xff, byte[0]);
     var word: [2]u8 = .{ 0, (5 << 2 | 0x20) };
@@ -28,8 +33,37 @@ test "ports reach their devices, nothing reads as all ones" {
     try testing.expect(!effects.reset);
 }
 
+test "both printers wait for room, and go on when output was taken" {
+    var board: Board = .init(0, 0, &wire);
+    board.io_apic.entries[map.uart_irq] = 0x34;
+    var effects: Effects = .{};
+    out(&board, map.uart_port + 4, 8, 0, &effects);
+    out(&board, map.uart_port + 1, 2, 0, &effects);
+    const idle = 0x60;
+    var printed: u8 = 0;
+    while (in(&board, map.uart_port + 5, &effects) & idle == idle) : (printed += 1) {
+        try testing.expect(mayPrint(&board, &effects));
+        out(&board, map.uart_port, printed, 0, &effects);
+    }
+    try testing.expect(!mayPrint(&board, &effects));
+    try testing.expectEqual(1, in(&board, map.uart_port + 2, &effects) & 0xf);
+    effects = .{};
+    var taken: [wire.len]u8 = undefined;
+    try testing.expectEqual(printed, board.takeOutput(&taken, &effects));
+    for (taken[0..printed], 0..) |byte, i| try testing.expectEqual(i, byte);
+    try testing.expectEqual(1, effects.requests().len);
+    try testing.expectEqual(idle, in(&board, map.uart_port + 5, &effects) & idle);
+    try testing.expect(mayPrint(&board, &effects));
+    // Who does not listen loses what has no room at all.
+    effects = .{};
+    for (0..wire.len + 3) |i| out(&board, map.uart_port, @truncate(i), 0, &effects);
+    try testing.expectEqual(3, effects.lost);
+    try testing.expectEqual(wire.len, board.takeOutput(&taken, &effects));
+    try testing.expectEqual(wire.len - 1, taken[wire.len - 1]);
+}
+
 test "a received byte raises the programmed interrupt" {
-    var board: Board = .init(0, 0);
+    var board: Board = .init(0, 0, &wire);
     board.io_apic.entries[map.uart_irq] = 0x34;
     board.uart.mcr = 8;
     board.uart.ier = 1;
@@ -40,7 +74,7 @@ test "a received byte raises the programmed interrupt" {
 }
 
 test "the timer interrupts through its pin, and only while that is open" {
-    var board: Board = .init(0, 0);
+    var board: Board = .init(0, 0, &wire);
     var effects: Effects = .{};
     out(&board, 0x43, 0x34, 0, &effects);
     out(&board, 0x40, 0x9c, 0, &effects);
@@ -59,7 +93,7 @@ test "the timer interrupts through its pin, and only while that is open" {
 }
 
 test "the power button is an interrupt of level 9 until its status is cleared" {
-    var board: Board = .init(0, 0);
+    var board: Board = .init(0, 0, &wire);
     var effects: Effects = .{};
     openPin(&board, map.sci_irq, 0x8039, 0, &effects);
     var word: [2]u8 = .{ 0, 1 };
@@ -74,7 +108,7 @@ test "the power button is an interrupt of level 9 until its status is cleared" {
 }
 
 test "the 8259s, the cursor and the reset register read back" {
-    var board: Board = .init(0, 0);
+    var board: Board = .init(0, 0, &wire);
     var effects: Effects = .{};
     for ([_][2]u16{ .{ 0x21, 0xfb }, .{ 0xa1, 0xff }, .{ map.crtc_port, 14 } }) |pair| {
         out(&board, pair[0], @truncate(pair[1]), 0, &effects);
@@ -89,7 +123,7 @@ test "the 8259s, the cursor and the reset register read back" {
 }
 
 test "PCI's address does not reset, its line is a level on the device's pin" {
-    var board: Board = .init(0, 0);
+    var board: Board = .init(0, 0, &wire);
     var device: Sample = .{};
     board.pci.attach(1, &device.function);
     var effects: Effects = .{};
@@ -117,6 +151,18 @@ test "PCI's address does not reset, its line is a level on the device's pin" {
 fn out(board: *Board, port: u16, value: u8, now_ns: u64, effects: *Effects) void {
     var byte: [1]u8 = .{value};
     board.access(.port, port, true, &byte, now_ns, effects);
+}
+
+fn in(board: *Board, port: u16, effects: *Effects) u8 {
+    var byte: [1]u8 = undefined;
+    board.access(.port, port, false, &byte, 0, effects);
+    return byte[0];
+}
+
+fn mayPrint(board: *Board, effects: *Effects) bool {
+    var byte: [1]u8 = undefined;
+    board.access(.mmio, map.probe_gpa + 0x80, false, &byte, 0, effects);
+    return byte[0] == 1;
 }
 
 fn openPin(board: *Board, pin: u32, entry: u32, now_ns: u64, effects: *Effects) void {

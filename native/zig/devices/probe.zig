@@ -4,11 +4,14 @@
 //!
 //! 8-byte registers: 0x00-0x38 store what is written; 0x40 counts accesses to those; 0x48 is a FIFO
 //! (write pushes, read pops, 0 when empty); 0x50 adds up what is written; 0x58 counts its own
-//! reads, the first gets 0; 0x80 prints a byte; 0x88 powers off with a code.
+//! reads, the first gets 0; 0x80 prints a byte, and reads as 1 while
+//! whoever looks may print 16 (board.zig); 0x88 powers off with a code.
 
 const std = @import("std");
 
 pub const bytes = 0x90;
+/// Read by the board, which knows the room.
+pub const print_offset = 0x80;
 const fifo_size = 64;
 
 pub const Outcome = struct { byte: ?u8 = null, exit_code: ?u32 = null };
@@ -63,7 +66,7 @@ pub const Probe = struct {
                 self.length += 1;
             },
             0x50 => self.sum +%= value,
-            0x80 => return .{ .byte = @truncate(value) },
+            print_offset => return .{ .byte = @truncate(value) },
             0x88 => return .{ .exit_code = @truncate(value) },
             else => {},
         }

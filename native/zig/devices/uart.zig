@@ -1,6 +1,8 @@
 //! 16550A serial port (National PC16550D data sheet): enough of it for firmware, Linux's 8250
-//! driver with interrupts, and small kernels that poll. Output leaves at once, so THR is always
-//! empty.
+//! driver with interrupts, and small kernels that poll. A byte stays in the transmitter, and THRE and
+//! TEMT clear, until the wire has room for more (`settle`): so whoever reads the output slowly slows
+//! the guest and loses nothing. The wire takes bytes all the while, which is more than a transmitter
+//! of 16 bytes would forgive; so FCR's reset of that FIFO finds nothing to throw away.
 
 const std = @import("std");
 const assert = std.debug.assert;
@@ -27,6 +29,8 @@ pub const Uart = struct {
     scratch: u8 = 0,
     divisor: u16 = 12,
     fifos: bool = false,
+    /// THRE and TEMT: what was written has left.
+    empty: bool = true,
     /// A transmit interrupt is due: THR became empty, or was found so when enabled.
     transmit_due: bool = false,
     fifo: [fifo_size]u8 = undefined,
@@ -52,13 +56,14 @@ pub const Uart = struct {
             2 => self.readIdentification(),
             3 => self.lcr,
             4 => self.mcr,
-            5 => lsr_idle | @as(u8, if (self.length > 0) lsr_data else 0),
+            5 => @as(u8, if (self.empty) lsr_idle else 0) |
+                @as(u8, if (self.length > 0) lsr_data else 0),
             6 => self.modemStatus(),
             7 => self.scratch,
         };
     }
 
-    /// A byte that was sent, null for every other write.
+    /// A byte for the wire, null for every other write. `settle` has to follow.
     pub fn write(self: *Uart, register: u3, value: u8) ?u8 {
         const divisor = self.lcr & lcr_divisor != 0;
         switch (register) {
@@ -67,8 +72,12 @@ pub const Uart = struct {
                     self.divisor = (self.divisor & 0xff00) | value;
                     return null;
                 }
-                self.transmit_due = true;
-                if (self.mcr & mcr_loop == 0) return value;
+                if (self.mcr & mcr_loop == 0) {
+                    self.transmit_due = false;
+                    self.empty = false;
+                    return value;
+                }
+                self.transmit_due = self.empty;
                 _ = self.push(value);
             },
             1 => if (divisor) {
@@ -76,7 +85,7 @@ pub const Uart = struct {
             } else {
                 const rising = value & ~self.ier & ier_transmit != 0;
                 self.ier = value & 0xf;
-                if (rising) self.transmit_due = true;
+                if (rising and self.empty) self.transmit_due = true;
             },
             2 => {
                 self.fifos = value & 1 != 0;
@@ -88,6 +97,14 @@ pub const Uart = struct {
             7 => self.scratch = value,
         }
         return null;
+    }
+
+    /// What was written leaves the transmitter if the wire is `ready` for more. After each write,
+    /// and whenever the wire may have become ready.
+    pub fn settle(self: *Uart, ready: bool) void {
+        if (self.empty or !ready) return;
+        self.empty = true;
+        self.transmit_due = true;
     }
 
     /// Takes a received byte; false when there is no room.
@@ -149,7 +166,40 @@ test "transmit interrupt when enabled and after each byte, gone after reading II
     try testing.expectEqual(iir_transmit, u.read(2));
     try testing.expect(!u.line());
     try testing.expectEqual('x', u.write(0, 'x').?);
+    u.settle(true);
     try testing.expect(u.line());
+}
+
+test "while a byte is held THR is not empty and no interrupt is due, then both come" {
+    var u: Uart = .{};
+    _ = u.write(4, mcr_out2);
+    _ = u.write(1, ier_transmit);
+    _ = u.write(2, 1);
+    try testing.expectEqual('x', u.write(0, 'x').?);
+    u.settle(false);
+    // Neither enabling the interrupt again nor a reset of the FIFOs ends it.
+    _ = u.write(1, 0);
+    _ = u.write(1, ier_transmit);
+    _ = u.write(2, 7);
+    try testing.expectEqual(0, u.read(5) & lsr_idle);
+    try testing.expectEqual(iir_fifos | iir_none, u.read(2));
+    try testing.expect(!u.line());
+    u.settle(false);
+    try testing.expect(!u.line());
+    u.settle(true);
+    try testing.expectEqual(lsr_idle, u.read(5) & lsr_idle);
+    try testing.expect(u.line());
+    try testing.expectEqual(iir_fifos | iir_transmit, u.read(2));
+    u.settle(true);
+    try testing.expect(!u.line());
+}
+
+test "in loop-back a byte comes back and does not wait for the wire" {
+    var u: Uart = .{};
+    _ = u.write(4, mcr_loop);
+    try testing.expectEqual(null, u.write(0, 'x'));
+    try testing.expectEqual(lsr_idle | lsr_data, u.read(5));
+    try testing.expectEqual('x', u.read(0));
 }
 
 test "received bytes come in order, with back-pressure" {

@@ -13,6 +13,7 @@ const Source = @import("source.zig").Source;
 
 const expect = std.testing.expect;
 const states_max = 20;
+const output_bytes = 16;
 
 const Case = struct {
     board: Board,
@@ -24,7 +25,8 @@ const Case = struct {
 
 pub fn run(_: std.mem.Allocator, input: []const u8) anyerror!void {
     var source: Source = .init(input);
-    var case: Case = .{ .board = .init(1_795_525_559, 1 << 40), .apic = .init(3, false) };
+    var output: [output_bytes]u8 = undefined;
+    var case: Case = .{ .board = .init(1_795_525_559, 1 << 40, &output), .apic = .init(3, false) };
     case.board.pci.attach(1, &case.device.function);
     while (source.more()) {
         var effects: Effects = .{};
@@ -32,14 +34,19 @@ pub fn run(_: std.mem.Allocator, input: []const u8) anyerror!void {
             0 => case.board.eoi(source.int(u8), &effects),
             1 => case.board.pressPower(&effects),
             2 => case.board.tick(case.now_ns, &effects),
-            3 => case.now_ns += source.int(u32),
+            3 => {
+                case.now_ns += source.int(u32);
+                var taken: [7]u8 = undefined;
+                _ = case.board.takeOutput(&taken, &effects);
+            },
             4 => _ = case.board.input(source.slice(40), &effects),
             5 => interrupt(&case, &source),
             6 => told(&case, &source),
             7 => case.device.function.raise(@intCast(source.below(4)), &effects.pci),
             else => access(&case, &source, &effects),
         }
-        try expect(effects.console().len <= 8);
+        try expect(effects.lost <= 8);
+        try expect(case.board.output.length <= output_bytes);
         for ([_][]const destination.Request{
             effects.requests(),
             effects.pci.requests(),

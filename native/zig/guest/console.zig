@@ -1,10 +1,12 @@
 //! Text out, one byte per store to the probe device: works from ring 3 and ring 0, on any node,
-//! and needs no memory that another vCPU could hold.
+//! and needs no memory that another vCPU could hold. Waits while nobody takes what was printed.
 
 const Info = @import("info.zig").Info;
 
 /// Offsets in the probe device (native/zig/devices).
 const console_offset = 0x80;
+/// Bytes that may be printed after the device said once that there is room.
+const piece = 16;
 const power_offset = 0x88;
 
 pub const Console = struct {
@@ -12,7 +14,10 @@ pub const Console = struct {
 
     pub fn text(console: Console, bytes: []const u8) void {
         const out: *volatile u8 = @ptrFromInt(console.info.probe_gpa + console_offset);
-        for (bytes) |byte| out.* = byte;
+        for (bytes, 0..) |byte, i| {
+            if (i % piece == 0) while (out.* == 0) asm volatile ("pause" ::: .{ .memory = true });
+            out.* = byte;
+        }
     }
 
     pub fn number(console: Console, value: u64) void {

@@ -27,11 +27,22 @@ fn carryOutBy(machine: *Machine, effects: *const BoardEffects, way: interrupts.W
     for (machine.doorbells, 0..) |doorbell, number| {
         if (effects.pci.wakes >> @intCast(number) & 1 != 0) if (doorbell) |bell| bell.ring();
     }
-    if (effects.console().len > 0) machine.events.text(.console, 0, effects.console());
+    if (effects.printed) machine.events.wake();
+    if (effects.lost > 0) machine.counters.add(.console_lost, effects.lost);
     if (effects.poweroff) machine.events.simple(.poweroff, machine.node, 0);
     if (effects.reset) machine.events.simple(.reset, machine.node, 0);
     if (effects.exit_code) |code| machine.events.simple(.debug_exit, machine.node, code);
     if (effects.rearm) machine.ticker.poke();
+}
+
+/// Takes what the guest printed, oldest first, and lets a guest that waits for it go on.
+pub fn takeConsole(machine: *Machine, out: []u8) usize {
+    var effects: BoardEffects = .{};
+    machine.board_lock.lock();
+    const taken = machine.board.takeOutput(out, &effects);
+    machine.board_lock.unlock();
+    carryOut(machine, &effects);
+    return taken;
 }
 
 /// Bytes typed at the console; returns how many the serial port took.

@@ -80,6 +80,8 @@ pub const Machine = struct {
         errdefer vm.close();
         const vcpus = try allocator.alloc(Vcpu, plan.nodes[plan.node].cpus);
         errdefer allocator.free(vcpus);
+        const output = try allocator.alloc(u8, limits.console_bytes);
+        errdefer allocator.free(output);
         self.* = .{
             .allocator = allocator,
             .node = plan.node,
@@ -92,7 +94,7 @@ pub const Machine = struct {
             // Those that exist already.
             .vcpus = vcpus[0..0],
             .states = .init(total),
-            .board = .init(plan.unix_seconds, linux.nowNs()),
+            .board = .init(plan.unix_seconds, linux.nowNs(), output),
             .board_node = plan.device_node,
             .bus = .{ .machine = self },
             .tsc = .{ .counters = counters },
@@ -152,6 +154,7 @@ pub const Machine = struct {
         self.vm.close();
         self.bus.deinit();
         self.allocator.free(self.vcpus);
+        self.allocator.free(self.board.output.bytes);
         self.allocator.destroy(self);
     }
 

@@ -186,16 +186,28 @@ pub const Rig = struct {
 
     fn take(self: *Rig, out: *abi.Event) !void {
         var records: [1]abi.Event = undefined;
-        while (try self.node.takeEvents(&records) == 0) {
-            var poll: [1]os.pollfd = .{
-                .{ .fd = self.node.eventFd(), .events = os.POLL.IN, .revents = 0 },
-            };
-            const ready = linux.check(os.poll(&poll, 1, patience_ms)) catch 1;
-            if (ready == 0) return error.NoEvent;
-            var bell: [16]u8 = undefined;
-            _ = os.read(self.node.eventFd(), &bell, bell.len);
-        }
+        while (try self.node.takeEvents(&records) == 0) try self.hear();
         out.* = records[0];
+    }
+
+    /// Fills `out` with what the guest prints.
+    pub fn printed(self: *Rig, out: []u8) !void {
+        var got: usize = 0;
+        while (got < out.len) {
+            const taken = try self.node.takeConsole(out[got..]);
+            if (taken == 0) try self.hear();
+            got += taken;
+        }
+    }
+
+    fn hear(self: *Rig) !void {
+        var poll: [1]os.pollfd = .{
+            .{ .fd = self.node.eventFd(), .events = os.POLL.IN, .revents = 0 },
+        };
+        const ready = linux.check(os.poll(&poll, 1, patience_ms)) catch 1;
+        if (ready == 0) return error.NoEvent;
+        var bell: [16]u8 = undefined;
+        _ = os.read(self.node.eventFd(), &bell, bell.len);
     }
 
     pub fn expectExit(self: *Rig, code: u64) !void {
