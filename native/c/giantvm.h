@@ -17,7 +17,7 @@ int32_t gvm_data_port(uint64_t);
 int32_t gvm_event_fd(uint64_t);
 /* Copies up to n events out; returns how many. */
 int32_t gvm_events(uint64_t, uint8_t *, uint32_t);
-/* Takes up to so many bytes of what the guest printed; returns how many. The event pipe tells of the first. While they are left the guest is slowed, not ended. */
+/* Takes what the guest printed; returns bytes. The event pipe tells of the first. */
 int32_t gvm_console(uint64_t, uint8_t *, uint64_t);
 /* Facts of this host into out; returns bytes, -ENOBUFS when out is too small. */
 int32_t gvm_facts(uint64_t, uint8_t *, uint64_t);

@@ -345,8 +345,7 @@ pub const functions = [_]Function{
     .{
         .name = "gvm_console",
         .type = fn (Handle, Out, u64) callconv(.c) i32,
-        .doc = "Takes up to so many bytes of what the guest printed; returns how many. The event " ++
-            "pipe tells of the first. While they are left the guest is slowed, not ended.",
+        .doc = "Takes what the guest printed; returns bytes. The event pipe tells of the first.",
     },
     .{
         .name = "gvm_facts",

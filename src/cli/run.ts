@@ -1,4 +1,8 @@
-/** @module `giantvm run`: one node of a virtual machine, from its options to its exit code. */
+/**
+ * @module `giantvm run`: one node of a virtual machine, from its options to its exit code.
+ *
+ * Long because all that a node is made of meets here.
+ */
 
 import { writeFileSync } from "node:fs";
 import { diskText } from "../config/disks.ts";
@@ -28,6 +32,7 @@ import { makeLog } from "../observe/log.ts";
 import type { Agreement } from "../protocol/agreement.ts";
 import { type Hello, protocolVersion } from "../protocol/messages.ts";
 import { closeDisks, diskPlans, type OpenDisk, openDisks } from "./disks.ts";
+import { ConsoleWriter } from "./console.ts";
 import { exitCode, Failure, failureOf, hostFailure } from "./failure.ts";
 import { breakDown } from "./fault.ts";
 import { guestWaitMs } from "./guest-wait.ts";
@@ -158,7 +163,7 @@ function opener(config: RunConfig, order: string, address: string, vmIdU64: bigi
 
 type Started = { readonly daemon: Daemon; readonly close: (clean: boolean) => void };
 
-async function start(config: RunConfig, log: Log): Promise<Started> {
+async function start(config: RunConfig, output: ConsoleWriter, log: Log): Promise<Started> {
   const peers = await resolvePeers(config.peers);
   const node = findSelf(peers, config.self);
   const self = peers[node];
@@ -204,7 +209,7 @@ async function start(config: RunConfig, log: Log): Promise<Started> {
     explain: (error) => hostFailure(error, self.address, config.guardOff),
     nowNs: monotonicNs,
     send: (bytes, to) => socket.send(bytes, to),
-    console: (bytes) => void process.stdout.write(bytes),
+    console: (bytes) => output.write(bytes),
     log,
   });
   return {
@@ -252,9 +257,16 @@ function openConsole(daemon: Daemon, consoleNode: number): Terminal {
   }, daemon.node === consoleNode);
 }
 
-/** Everything outside the guest that can end the VM; each ends it on all nodes. */
-function watch(daemon: Daemon): void {
-  onSignals((code, name) => daemon.end(code, `stopped by ${name}`));
+/**
+ * Everything outside the guest that can end the VM; each ends it on all nodes.
+ * @returns when a signal has come.
+ */
+function watch(daemon: Daemon): Promise<void> {
+  const signal = Promise.withResolvers<void>();
+  onSignals((code, name) => {
+    daemon.end(code, `stopped by ${name}`);
+    signal.resolve();
+  });
   process.stdout.on("error", (error: Error & { readonly code?: string }) => {
     const gone = error.code === "EPIPE" || error.code === "EIO";
     daemon.end(
@@ -265,12 +277,15 @@ function watch(daemon: Daemon): void {
     );
   });
   endUnexpectedBy((failure) => daemon.end(failure.code, `node ${daemon.node}: ${failure.message}`));
+  return signal.promise;
 }
 
 async function runNode(config: RunConfig, log: Log): Promise<number> {
-  const { daemon, close } = await start(config, log);
+  const output = new ConsoleWriter((bytes, done) => process.stdout.write(bytes, done));
+  const { daemon, close } = await start(config, output, log);
+  output.onReady = () => daemon.consoleReady();
   const control = await openControl(config.control, daemon.questions);
-  watch(daemon);
+  const signal = watch(daemon);
   const terminal = openConsole(daemon, config.consoleNode);
   breakDown(config.fault, () => Number(daemon.counters()["exits"] ?? 0));
   const outcome = await daemon.run();
@@ -282,6 +297,9 @@ async function runNode(config: RunConfig, log: Log): Promise<number> {
   const quiet = outcome.cause === "poweroff" || outcome.cause === "verdict";
   if (quiet || outcome.code === 0) log.info(outcome.reason);
   else log.error(outcome.reason);
+  // The exit does not wait for standard output, and the guest's last words are the most wanted.
+  const unread = await output.flush(outcome.cause === "signal" ? Promise.resolve() : signal);
+  if (unread > 0) log.warn(`the console's last ${unread} bytes were not read`);
   return outcome.code;
 }
 

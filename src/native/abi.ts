@@ -19,7 +19,7 @@ export const symbols = {
   gvm_event_fd: { args: [FFIType.u64], returns: FFIType.i32 },
   /** Copies up to n events out; returns how many. */
   gvm_events: { args: [FFIType.u64, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
-  /** Takes up to so many bytes of what the guest printed; returns how many. The event pipe tells of the first. While they are left the guest is slowed, not ended. */
+  /** Takes what the guest printed; returns bytes. The event pipe tells of the first. */
   gvm_console: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
   /** Facts of this host into out; returns bytes, -ENOBUFS when out is too small. */
   gvm_facts: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },

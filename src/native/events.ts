@@ -58,8 +58,6 @@ function text(data: Uint8Array): string {
 
 function toEvent(head: Record, data: Uint8Array): DataEvent | undefined {
   switch (head.kind) {
-    case eventKind.console:
-      return { kind: "console", bytes: data };
     case eventKind.loaded:
       return { kind: "loaded", tag: Number(head.a) };
     case eventKind.poweroff:

@@ -28,10 +28,20 @@ import { readFacts } from "./facts.ts";
 import { type Library, library } from "./library.ts";
 
 const eventsPerRead = 256;
+const consoleBytesPerRead = 64 * 1024;
 const factsBytesMax = 64 * 1024;
 const registersBytesMax = 4096;
 const vcpuBytesMax = 4096;
 const hotBytesMax = 64 * 1024;
+/** After these the guest's last words are wanted, however slow the console is. */
+const ends: ReadonlySet<DataEvent["kind"]> = new Set([
+  "poweroff",
+  "reset",
+  "debug-exit",
+  "crash",
+  "engine-error",
+  "stopped",
+]);
 const question = { page: 0, memory: 1 } as const;
 
 function bytesOf(text: string): Uint8Array {
@@ -66,6 +76,8 @@ class NativeDataPlane implements DataPlane {
   readonly #loads = new Map<number, () => void>();
   readonly #early: DataEvent[] = [];
   readonly #reading = new BigUint64Array(2);
+  readonly #printed = new Uint8Array(consoleBytesPerRead);
+  #consoleHeld = false;
   #cancel: (() => Promise<void>) | undefined;
   #handler: ((event: DataEvent) => void) | undefined;
   #stopped: (() => void)[] = [];
@@ -164,6 +176,11 @@ class NativeDataPlane implements DataPlane {
       "gvm_console_input",
       this.#library.gvm_console_input(this.#handle, ptr(bytes), BigInt(bytes.length)),
     );
+  }
+
+  holdConsole(hold: boolean): void {
+    this.#consoleHeld = hold;
+    if (!hold) this.#takeConsole(() => !this.#consoleHeld);
   }
 
   ioReply(id: number, data: Uint8Array): void {
@@ -284,8 +301,24 @@ class NativeDataPlane implements DataPlane {
         "gvm_events",
         this.#library.gvm_events(this.#handle, ptr(buffer), eventsPerRead),
       );
-      for (const event of this.#decoder.decode(buffer, count)) this.#dispatch(event);
+      const events = this.#decoder.decode(buffer, count);
+      // What was printed before an event is there when the event is.
+      if (events.some((event) => ends.has(event.kind))) this.#takeConsole(() => true);
+      else this.#takeConsole(() => !this.#consoleHeld);
+      for (const event of events) this.#dispatch(event);
       if (count < eventsPerRead) return;
+    }
+  }
+
+  /** Until nothing is left: the doorbell tells only of output where there was none. */
+  #takeConsole(wanted: () => boolean): void {
+    for (let left = true; left && wanted();) {
+      const count = check(
+        "gvm_console",
+        this.#library.gvm_console(this.#handle, ptr(this.#printed), BigInt(this.#printed.length)),
+      );
+      if (count > 0) this.#dispatch({ kind: "console", bytes: this.#printed.slice(0, count) });
+      left = count === this.#printed.length;
     }
   }
 

@@ -58,7 +58,8 @@ export type DaemonOptions = {
   /** CLOCK_MONOTONIC of this host: the data plane's clock, the same for all its processes. */
   readonly nowNs: () => bigint;
   readonly send: (bytes: Uint8Array, to: Endpoint) => void;
-  readonly console: (bytes: Uint8Array) => void;
+  /** Takes the guest's output; false: no more, please, until `consoleReady` is called. */
+  readonly console: (bytes: Uint8Array) => boolean;
   readonly log: Log;
 };
 
@@ -78,6 +79,7 @@ export class Daemon {
   readonly #input: Uint8Array[] = [];
   /** For the console, where that is another node. */
   readonly #output = new ConsoleOutput();
+  #consoleHeld = false;
   /** What a debugger may ask. */
   readonly questions: Questions;
   readonly #slow: SlowAccesses;
@@ -158,6 +160,16 @@ export class Daemon {
     }
     this.#input.push(bytes);
     this.#feed();
+  }
+
+  /** The console takes output again. */
+  consoleReady(): void {
+    this.#holdConsole(false);
+  }
+
+  #holdConsole(hold: boolean): void {
+    this.#consoleHeld = hold;
+    this.#dataPlane?.holdConsole(hold);
   }
 
   /** Presses the guest's power button; the devices' node has it. */
@@ -242,14 +254,15 @@ export class Daemon {
     this.#flush();
   }
 
-  #forConsole(bytes: Uint8Array): void {
-    const before = this.#output.lost;
-    this.#output.push(bytes);
-    if (before > 0 || this.#output.lost === 0) return;
-    this.#o.log.warn(`console output is lost: node ${this.#o.consoleNode} takes it too slowly`);
+  #printed(bytes: Uint8Array): void {
+    const elsewhere = this.#o.consoleNode !== this.#o.node;
+    const more = elsewhere ? this.#output.push(bytes) : this.#o.console(bytes);
+    if (!more) this.#holdConsole(true);
   }
 
   #sendOutput(): void {
+    if (this.#o.consoleNode === this.#o.node) return;
+    if (this.#consoleHeld) this.#holdConsole(false);
     for (const bytes of this.#output.take()) {
       this.#send(this.#o.consoleNode, { kind: "console", bytes });
     }
@@ -292,6 +305,7 @@ export class Daemon {
         void this.#stop();
         return;
       case "console":
+        // The device node does not hear that it is slow: what waits here has no bound.
         this.#o.console(effect.bytes);
         return;
       case "input":
@@ -323,6 +337,7 @@ export class Daemon {
       const { dataPlane, hello } = this.#o.open(this.#epoch);
       this.#dataPlane = dataPlane;
       dataPlane.onEvent((event) => this.#onData(event));
+      dataPlane.holdConsole(this.#consoleHeld);
       this.#step({ kind: "opened", hello });
     });
   }
@@ -393,6 +408,7 @@ export class Daemon {
     try {
       await this.#dataPlane?.stop();
       this.#stopped = true;
+      this.#sendOutput();
       this.#step({ kind: "stopped" });
     } catch (error) {
       this.#o.log.error(error instanceof Error ? error.message : String(error));
@@ -404,8 +420,7 @@ export class Daemon {
     this.#vcpus = [];
     this.#drift = undefined;
     // Peers may still need an answer of this epoch's engine; all have stopped, so none does.
-    await this.#dataPlane?.close();
-    this.#dataPlane = undefined;
+    await this.#close();
     this.#epoch = epoch;
     this.#stopped = false;
     this.#slow.restart();
@@ -414,10 +429,19 @@ export class Daemon {
     if (this.#member.phase === "greeting") this.#open();
   }
 
+  /** Whatever comes later, as a console that takes output again, finds no data plane. */
+  async #close(): Promise<void> {
+    const dataPlane = this.#dataPlane;
+    this.#dataPlane = undefined;
+    await dataPlane?.close();
+  }
+
   async #finish(code: number, cause: string, reason: string): Promise<void> {
     if (this.#over) return;
     this.#over = true;
     this.#vcpus = [];
+    this.#holdConsole(false);
+    this.#sendOutput();
     const counters = this.counters();
     this.#drift = undefined;
     const limit = performance.now() + lingerMs;
@@ -428,7 +452,7 @@ export class Daemon {
     }
     this.#flush();
     clearInterval(this.#timer);
-    if (this.#stopped) await this.#dataPlane?.close();
+    if (this.#stopped) await this.#close();
     this.#outcome.resolve({ code, cause, reason, counters, clean: this.#stopped });
   }
 
@@ -455,9 +479,7 @@ export class Daemon {
     };
     switch (event.kind) {
       case "console":
-        if (this.#o.consoleNode === this.#o.node) this.#o.console(event.bytes);
-        else this.#forConsole(event.bytes);
-        return;
+        return this.#printed(event.bytes);
       case "poweroff":
         return end("poweroff", 0, "the guest powered off");
       case "reset":

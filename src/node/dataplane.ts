@@ -83,6 +83,7 @@ export type BootState = {
 };
 
 export type DataEvent =
+  /** What the guest printed before any event that follows. */
   | { readonly kind: "console"; readonly bytes: Uint8Array }
   | { readonly kind: "loaded"; readonly tag: number }
   | { readonly kind: "poweroff" }
@@ -155,6 +156,11 @@ export interface DataPlane {
   stop(): Promise<void>;
   /** Returns how many bytes the serial port took; offer the rest again later. */
   consoleInput(bytes: Uint8Array): number;
+  /**
+   * Console output comes no more, and slows the guest, until it may again; nothing is lost. What
+   * the guest printed before an end of the VM comes before that end all the same.
+   */
+  holdConsole(hold: boolean): void;
   ioReply(id: number, data: Uint8Array): void;
   /** Presses the power button; only on the device node. */
   powerButton(): void;

@@ -1,24 +1,20 @@
 /**
  * @module Console output on its way to another node. A guest prints byte by byte, so what gathers
- * between two sends travels together; what a console that takes nothing leaves behind is bounded.
+ * between two sends travels together; while that is much the guest waits.
  */
 
 const pieceBytes = 32 * 1024;
-const waitingBytesMax = 1 << 20;
+const waitingBytesMax = 128 * 1024;
 
 export class ConsoleOutput {
   readonly #waiting: Uint8Array[] = [];
   #bytes = 0;
-  /** Bytes that found no room. */
-  lost = 0;
 
-  push(bytes: Uint8Array): void {
-    if (this.#bytes + bytes.length > waitingBytesMax) {
-      this.lost += bytes.length;
-      return;
-    }
+  /** @returns whether there is room for more. */
+  push(bytes: Uint8Array): boolean {
     this.#waiting.push(bytes);
     this.#bytes += bytes.length;
+    return this.#bytes < waitingBytesMax;
   }
 
   /** Everything that waits, in pieces of one message each. */

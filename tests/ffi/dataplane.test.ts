@@ -12,19 +12,28 @@ const missing = kvmMissing();
 if (missing !== undefined) console.warn(`SKIPPED: data plane over FFI: ${missing}`);
 
 /** Runs code at 0x1000 in real mode until the guest says it is done; returns what it did. */
-async function guest(code: readonly number[], then?: (dataPlane: DataPlane) => Promise<void>) {
+async function guest(
+  code: readonly number[],
+  then?: (dataPlane: DataPlane) => Promise<void>,
+  atSlow?: (dataPlane: DataPlane, output: string) => void,
+) {
   const dataPlane = openDataPlane({ address: "127.0.0.1" });
   const facts = dataPlane.facts();
   const done = Promise.withResolvers<DataEvent>();
   const scratch = new ScratchPorts();
   let output = "";
+  let outputAtEnd = "";
   let slow = 0;
   dataPlane.onEvent((event) => {
     if (event.kind === "console") output += new TextDecoder().decode(event.bytes);
     else if (event.kind === "io") {
+      atSlow?.(dataPlane, output);
       slow += 1;
       dataPlane.ioReply(event.id, scratch.access(event));
-    } else if (event.kind === "debug-exit" || event.kind === "crash") done.resolve(event);
+    } else if (event.kind === "debug-exit" || event.kind === "crash") {
+      outputAtEnd = output;
+      done.resolve(event);
+    }
   });
   dataPlane.configure({
     node: 0,
@@ -57,7 +66,12 @@ async function guest(code: readonly number[], then?: (dataPlane: DataPlane) => P
   await dataPlane.stop();
   const counters = dataPlane.counters();
   await dataPlane.close();
-  return { end, output, slow, counters };
+  return { end, output, outputAtEnd, slow, counters };
+}
+
+/** mov dx,0x3f8; mov al,letter; out dx,al */
+function print(letter: string): readonly number[] {
+  return [0xba, 0xf8, 0x03, 0xb0, letter.charCodeAt(0), 0xee];
 }
 
 describe.skipIf(missing !== undefined)("data plane", () => {
@@ -76,6 +90,22 @@ describe.skipIf(missing !== undefined)("data plane", () => {
     const { end, slow } = await guest(code);
     expect(end).toEqual({ kind: "debug-exit", code: 0x2a });
     expect(slow).toBe(2);
+  });
+
+  test("output that is held waits, comes when it may, and before the end in any case", async () => {
+    // mov dx,0x50a; in al,dx
+    const slow = [0xba, 0x0a, 0x05, 0xec];
+    const waits = ["a", "b", "c"].flatMap((letter) => print(letter).concat(slow));
+    // mov al,7; out 0xf4,al; hlt
+    const code = [...waits, ...print("d"), 0xb0, 7, 0xe6, 0xf4, 0xf4];
+    const seen: string[] = [];
+    const { outputAtEnd } = await guest(code, undefined, (dataPlane, output) => {
+      seen.push(output);
+      // From the first access to the second and from the third on.
+      dataPlane.holdConsole(seen.length !== 2);
+    });
+    expect(seen).toEqual(["a", "a", "abc"]);
+    expect(outputAtEnd).toBe("abcd");
   });
 
   test("an unlisted port reads as all ones", async () => {

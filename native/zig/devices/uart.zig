@@ -1,8 +1,8 @@
 //! 16550A serial port (National PC16550D data sheet): enough of it for firmware, Linux's 8250
-//! driver with interrupts, and small kernels that poll. A byte stays in the transmitter, and THRE and
-//! TEMT clear, until the wire has room for more (`settle`): so whoever reads the output slowly slows
-//! the guest and loses nothing. The wire takes bytes all the while, which is more than a transmitter
-//! of 16 bytes would forgive; so FCR's reset of that FIFO finds nothing to throw away.
+//! driver with interrupts, and small kernels that poll. A byte stays in the transmitter, and THRE
+//! and TEMT clear, until the wire has room for more (`settle`): so whoever reads the output slowly
+//! slows the guest and loses nothing. The wire takes bytes all the while, which forgives more than
+//! a transmitter of 16 bytes would; so FCR's reset of that FIFO finds nothing to throw away.
 
 const std = @import("std");
 const assert = std.debug.assert;

@@ -1,0 +1,114 @@
+/**
+ * @module A guest that prints more than anybody reads: it is slowed, not cut short, and its last
+ * words are written after it has ended. Standard output is a pipe that is read when a test says so.
+ */
+
+import { describe, expect, test } from "bun:test";
+import { closeSync, constants, openSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loopback, nodeWords, patient } from "../nodes.ts";
+import { executable, kvmMissing, Log, run, temporaryFolder } from "../program.ts";
+import { hex, tinyGuest } from "../tiny-guest.ts";
+
+const missing = kvmMissing();
+if (missing !== undefined) console.warn(`SKIPPED: a console that nobody reads: ${missing}`);
+
+/**
+ * Prints so many bytes, 0x20 to 0x5f over and over, each when THRE says so, and ends with 0.
+ *
+ *     xor ebx,ebx
+ *     l: mov dx,0x3fd; w: in al,dx; test al,0x20; jz w; mov dx,0x3f8
+ *     mov eax,ebx; and al,0x3f; add al,0x20; out dx,al; inc ebx; cmp ebx,count; jne l
+ *     xor eax,eax; out 0xf4,al; hlt
+ */
+function printer(count: number): Uint8Array {
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(count);
+  return tinyGuest(
+    Buffer.concat([
+      hex("31db 66bafd03 ec a820 74fb 66baf803 89d8 243f 0420 ee ffc3 81fb"),
+      length,
+      hex("75e2 31c0 e6f4 f4"),
+    ]),
+  );
+}
+
+function printed(count: number): string {
+  const all = Array.from({ length: 64 }, (_, index) => String.fromCharCode(0x20 + index)).join("");
+  return all.repeat(count / 64);
+}
+
+/** One node with this guest, whose standard output is read from `read` on, to its end. */
+async function unread(count: number) {
+  const folder = temporaryFolder();
+  const kernel = join(folder.path, "guest.elf");
+  writeFileSync(kernel, printer(count));
+  const pipe = join(folder.path, "stdout");
+  expect(Bun.spawnSync(["mkfifo", pipe]).exitCode).toBe(0);
+  const fd = openSync(pipe, constants.O_RDWR);
+  const control = join(folder.path, "control");
+  const [self] = await loopback(1);
+  const own = ["-v", ...patient, "--kernel", kernel, "--control", control];
+  const child = Bun.spawn([executable, ...nodeWords([self!], self!), ...own], {
+    cwd: tmpdir(),
+    stdin: "ignore",
+    stdout: fd,
+    stderr: "pipe",
+  });
+  closeSync(fd);
+  const log = new Log();
+  const logged = log.read(child.stderr);
+  const read = async () => {
+    const text = await new Response(Bun.spawn(["cat", pipe]).stdout).text();
+    await Promise.all([logged, child.exited]);
+    return { text, code: child.exitCode, signal: child.signalCode };
+  };
+  const dispose = () => {
+    child.kill("SIGKILL");
+    folder[Symbol.dispose]();
+  };
+  return { child, log, logged, control, read, [Symbol.dispose]: dispose };
+}
+
+/** What the guest has asked of its serial port. */
+async function accesses(control: string): Promise<number> {
+  const { stdout } = await run(["debug", "counters", "--control", control]);
+  return Number(/^ioLocal\s+(\d+)/m.exec(stdout)?.[1] ?? 0);
+}
+
+describe.skipIf(missing !== undefined)("a console that nobody reads", () => {
+  test("slows the guest, which loses nothing", async () => {
+    const count = 448 * 1024;
+    using vm = await unread(count);
+    await vm.log.contains("the VM runs");
+    // Unslowed, it would have ended after two for each byte.
+    while ((await accesses(vm.control)) < 2 * count + 10_000) {
+      expect(vm.log.text).not.toContain("the guest ended");
+    }
+    const { text, code, signal } = await vm.read();
+    expect(text === printed(count)).toBe(true);
+    expect({ code, signal }).toEqual({ code: 0, signal: null });
+  }, 120_000);
+
+  test("is waited for when the guest has ended", async () => {
+    const count = 192 * 1024;
+    using vm = await unread(count);
+    await vm.log.contains("the guest ended with 0");
+    const { text, code, signal } = await vm.read();
+    expect(text === printed(count)).toBe(true);
+    expect({ code, signal }).toEqual({ code: 0, signal: null });
+  }, 60_000);
+
+  test("does not keep a signal from ending the VM", async () => {
+    using vm = await unread(192 * 1024);
+    await vm.log.contains("the guest ended with 0");
+    vm.child.kill("SIGTERM");
+    await Promise.all([vm.logged, vm.child.exited]);
+    expect(vm.log.text).toMatch(/the console's last \d+ bytes were not read/);
+    expect({ code: vm.child.exitCode, signal: vm.child.signalCode }).toEqual({
+      code: 0,
+      signal: null,
+    });
+  }, 60_000);
+});
