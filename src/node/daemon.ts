@@ -20,6 +20,9 @@ import type { Agreement } from "../protocol/agreement.ts";
 import type { CpuidEntry } from "./dataplane.ts";
 
 const tickMs = 5;
+const calmTickMs = 50;
+/** In which every peer is asked for its TSC (protocol/drift.ts). */
+const askedMs = 200;
 /** Enough for several losses: who does not hear of the end takes the next closed port for it. */
 const lingerMs = 400;
 /** Keys kept for a guest that takes none. */
@@ -91,7 +94,8 @@ export class Daemon {
   #tscKhz = 0;
   /** When the last datagram came. */
   #arrival: TscReading | undefined;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #calm = false;
   #stopped = false;
   #over = false;
 
@@ -133,7 +137,7 @@ export class Daemon {
   /** Runs until the VM has ended. */
   run(): Promise<Outcome> {
     this.#open();
-    this.#timer = setInterval(() => this.#tick(), tickMs);
+    this.#arm();
     return this.#outcome.promise;
   }
 
@@ -160,6 +164,7 @@ export class Daemon {
     }
     this.#input.push(bytes);
     this.#feed();
+    this.#rouse();
   }
 
   /** The console takes output again. */
@@ -245,6 +250,26 @@ export class Daemon {
     this.#execute(this.#member.step(event, this.#o.nowNs()));
   }
 
+  /** The guest's vCPUs may share this thread's CPU: it wakes often only while there is a reason. */
+  #arm(): void {
+    this.#calm = this.#member.phase === "running" && this.#member.idle && this.#input.length === 0;
+    const again = () => {
+      this.#calm = false;
+      this.#tick();
+      this.#arm();
+    };
+    // Each tick asks one peer for its TSC.
+    const calmMs = Math.max(tickMs, Math.min(calmTickMs, askedMs / this.#o.peers.length));
+    this.#timer = setTimeout(again, this.#calm ? calmMs : tickMs);
+  }
+
+  /** There may be a reason now. */
+  #rouse(): void {
+    if (!this.#calm) return;
+    clearTimeout(this.#timer);
+    this.#arm();
+  }
+
   #tick(): void {
     this.#step({ kind: "tick" });
     this.#follow({ kind: "tick" }, this.#tscNow());
@@ -271,6 +296,7 @@ export class Daemon {
   #send(to: number, message: ControlMessage): void {
     this.#member.send(to, message);
     this.#flush();
+    this.#rouse();
   }
 
   #flush(): void {
@@ -279,7 +305,9 @@ export class Daemon {
 
   #execute(effects: readonly HostEffect[]): void {
     for (const effect of effects) this.#one(effect);
-    if (effects.length > 0) this.#flush();
+    if (effects.length === 0) return;
+    this.#flush();
+    this.#rouse();
   }
 
   #one(effect: HostEffect): void {
@@ -451,7 +479,7 @@ export class Daemon {
       await Bun.sleep(tickMs);
     }
     this.#flush();
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
     if (this.#stopped) await this.#close();
     this.#outcome.resolve({ code, cause, reason, counters, clean: this.#stopped });
   }

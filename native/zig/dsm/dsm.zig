@@ -7,6 +7,7 @@
 //!     host.bytes(page)            the page's bytes through the alias mapping
 //!     host.install(page, bytes)   writes them there; the page is not mapped for the guest then
 //!     host.zero(page)             the same with zeros
+//!     host.arrived(page, state)   a request of this node has been fulfilled
 //!     host.map(page, state)       maps for the guest and wakes whoever waits
 //!     host.protect(page)          write -> read; no store lands after it returns
 //!     host.drop(page)             unmaps; no access lands after it returns

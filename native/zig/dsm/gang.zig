@@ -2,9 +2,11 @@
 //! a guest kernel, which nested paging writes at every walk. Two nodes take such sets from each
 //! other, so a fault on one page of the set asks for the rest too: one round trip, not twenty.
 //!
-//! Intuition: a page joins when its thread faults on it, lost, in two gathers that lie close
-//! together. From then on it is fetched on trust a few times; then it must be faulted on again, or
-//! it stays away. So pages that are needed once never join, and those no longer used leave.
+//! Intuition: a page joins when its thread faults on it, lost. From then on it is fetched on trust;
+//! the last of these fetches is a trial: the page comes but is not mapped, and whether the thread
+//! faults on it, which costs no message, tells whether it is still of use, and for what. If so it is
+//! trusted twice as long, else it stays away until it is faulted on. A page that is written each time
+//! is asked for to be written, also when it is read first.
 //!
 //! The requests are ordinary ones, each with its own transaction, queue place and Done; nobody
 //! waits for them, and they have credits of their own (requester.zig).
@@ -14,20 +16,33 @@ const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
 const Dsm = @import("dsm.zig").Dsm;
 const requester = @import("requester.zig");
+const State = @import("local.zig").State;
 
 pub const Member = struct {
     page: m.Page,
-    /// The right that the thread wanted last.
+    /// The right that the thread wants in the end.
     access: m.Access,
-    /// Fetches left before the thread must fault on it again.
+    /// Fetches left, the trial included.
     trust: u8,
-    /// The gather in which the thread faulted on it last.
-    gather: u32,
+    /// How often a trial has shown that it is used, up to level_max.
+    level: u8 = 0,
+    /// Fetched to see whether it is used; not seen yet.
+    trial: bool = false,
+
+    pub fn used(self: *Member) void {
+        self.trial = false;
+        self.level = @min(self.level + 1, level_max);
+        self.trust = @as(u8, 1) << @intCast(self.level);
+    }
+
+    fn unused(self: *Member) void {
+        self.trial = false;
+        self.level = 0;
+        self.trust = 0;
+    }
 };
 
-const trust_per_fault = 3;
-/// Gathers between two faults that show a habit; more than the fetches that may lie between.
-const habit_gathers = 8;
+const level_max = 4;
 
 pub const Gang = struct {
     members: [limits.gang_members_max]Member = undefined,
@@ -39,20 +54,22 @@ pub const Gang = struct {
         return self.members[0..self.length];
     }
 
-    /// The thread faulted on a page it had lost, in this gather of its own.
-    pub fn noteFault(self: *Gang, page: m.Page, access: m.Access, gather: u32) void {
-        for (self.slice()) |*member| if (member.page == page) {
-            const habit = gather -% member.gather <= habit_gathers;
-            member.* = .{
-                .page = page,
-                .access = access,
-                .trust = if (habit) trust_per_fault else 0,
-                .gather = gather,
-            };
-            return;
-        };
+    fn find(self: *Gang, page: m.Page) ?*Member {
+        for (self.slice()) |*member| if (member.page == page) return member;
+        return null;
+    }
+
+    /// The thread faulted on a page it had lost. Returns the right to ask for.
+    pub fn noteFault(self: *Gang, page: m.Page, access: m.Access) m.Access {
+        if (self.find(page)) |member| {
+            if (access == .write) member.access = .write;
+            member.trial = false;
+            member.trust = @max(member.trust, 1);
+            return member.access;
+        }
         const free = if (self.length < self.members.len) self.grow() else self.replace();
-        free.* = .{ .page = page, .access = access, .trust = 0, .gather = gather };
+        free.* = .{ .page = page, .access = access, .trust = 1 };
+        return access;
     }
 
     fn grow(self: *Gang) *Member {
@@ -60,13 +77,13 @@ pub const Gang = struct {
         return &self.members[self.length - 1];
     }
 
-    /// The clock algorithm: what is trusted loses a little, the first without trust goes.
+    /// The clock algorithm: what is trusted loses half of it, the first without trust goes.
     fn replace(self: *Gang) *Member {
         while (true) {
             const member = &self.members[self.hand];
             self.hand = (self.hand + 1) % limits.gang_members_max;
             if (member.trust == 0) return member;
-            member.trust -= 1;
+            member.trust /= 2;
         }
     }
 };
@@ -81,9 +98,21 @@ pub fn alloc(allocator: std.mem.Allocator, threads: u16) ![]Gang {
     return gangs;
 }
 
-/// The thread faulted on a page it had lost.
-pub fn noteFault(d: *Dsm, page: m.Page, access: m.Access, thread: u8) void {
-    d.gangs[thread].noteFault(page, access, d.gathers.sequence(thread));
+/// The thread faulted on a page it had lost, or may only read. Returns the right to ask for.
+pub fn noteFault(d: *Dsm, page: m.Page, access: m.Access, thread: u8) m.Access {
+    return d.gangs[thread].noteFault(page, access);
+}
+
+/// The thread faulted on a page this node holds, or which is on its way for it. Returns the mapping
+/// to make: one that is owned but was only read is mapped to be read, so that a store shows.
+pub fn used(d: *Dsm, page: m.Page, access: m.Access, thread: u8) State {
+    const held = d.local[page].state;
+    const member = d.gangs[thread].find(page) orelse return held;
+    if (access == .write) member.access = .write;
+    if (!member.trial) return held;
+    member.used();
+    member.access = access;
+    return if (held == .invalid or access == .write) held else .shared;
 }
 
 /// Asks for the pages that the thread lost and will want next.
@@ -96,22 +125,40 @@ pub fn fetch(
     now_ns: u64,
 ) void {
     for (d.gangs[thread].slice()) |*member| {
-        if (d.credit.gang == d.credit.gang_max) return;
-        if (member.page == page or member.trust == 0 or !absent(d, member)) continue;
-        member.trust -= 1;
-        d.credit.gang += 1;
-        d.stats.ganged += 1;
-        requester.request(d, host, .{
-            .page = member.page,
-            .tx = d.newTx(),
-            .access = member.access,
-            .age = age,
-            .asker = null,
-            .thread = thread,
-            .threads = .initEmpty(),
-            .start_ns = now_ns,
-        });
+        if (member.page != page) ask(d, host, member, thread, age, now_ns);
     }
+}
+
+/// A page has just left for another node. Where its thread waits for a part of its gang, which goes
+/// page by page as their gathers end there, this one is asked for with them: else the thread would
+/// fault on it as soon as the others are here.
+pub fn left(d: *Dsm, host: anytype, page: m.Page, now_ns: u64) void {
+    const thread = d.local[page].holder.thread;
+    const age = d.gathers.waitsWith(thread) orelse return;
+    if (d.quiet) return;
+    const member = d.gangs[thread].find(page) orelse return;
+    ask(d, host, member, thread, age, now_ns);
+}
+
+fn ask(d: *Dsm, host: anytype, member: *Member, thread: u8, age: u64, now_ns: u64) void {
+    if (d.credit.gang == d.credit.gang_max or !absent(d, member)) return;
+    if (member.trial) member.unused();
+    if (member.trust == 0) return;
+    member.trust -= 1;
+    member.trial = member.trust == 0;
+    d.credit.gang += 1;
+    d.stats.ganged += 1;
+    requester.request(d, host, .{
+        .page = member.page,
+        .tx = d.newTx(),
+        .access = member.access,
+        .age = age,
+        .asker = null,
+        .thread = thread,
+        .threads = .initEmpty(),
+        .trial = member.trial,
+        .start_ns = now_ns,
+    });
 }
 
 /// Taken from this node, not on its way back, and not owed to anyone.
@@ -123,19 +170,39 @@ fn absent(d: *const Dsm, member: *const Member) bool {
         !d.parked.has(member.page) and !d.deferred.has(member.page);
 }
 
-test "a page faulted on twice is trusted for some fetches, and what is not trusted makes room" {
+const testing = std.testing;
+
+test "trust doubles with each trial that shows use, and ends with one that does not" {
     var gang: Gang = .{};
-    gang.noteFault(7, .read, 1);
-    try std.testing.expectEqual(0, gang.members[0].trust);
-    gang.noteFault(7, .write, 2);
-    try std.testing.expectEqual(1, gang.length);
-    const trusted: Member = .{ .page = 7, .access = .write, .trust = 3, .gather = 2 };
-    try std.testing.expectEqual(trusted, gang.members[0]);
-    for (1..limits.gang_members_max) |i| gang.noteFault(@intCast(1000 + i), .read, 3);
-    gang.noteFault(1, .read, 4);
-    try std.testing.expectEqual(limits.gang_members_max, gang.length);
-    try std.testing.expectEqual(7, gang.members[0].page);
-    try std.testing.expectEqual(1, gang.members[1].page);
-    gang.noteFault(7, .write, 40);
-    try std.testing.expectEqual(0, gang.members[0].trust);
+    try testing.expectEqual(.read, gang.noteFault(7, .read));
+    const member = &gang.members[0];
+    for ([_]u8{ 2, 4, 8, 16, 16 }) |trust| {
+        member.used();
+        try testing.expectEqual(trust, member.trust);
+    }
+    member.unused();
+    try testing.expectEqual(0, member.trust);
+    try testing.expectEqual(.read, gang.noteFault(7, .read));
+    try testing.expectEqual(1, member.trust);
+}
+
+test "a page that was written is asked for to be written" {
+    var gang: Gang = .{};
+    try testing.expectEqual(.read, gang.noteFault(7, .read));
+    try testing.expectEqual(.write, gang.noteFault(7, .write));
+    try testing.expectEqual(.write, gang.noteFault(7, .read));
+    try testing.expectEqual(1, gang.length);
+}
+
+test "what is not trusted makes room" {
+    var gang: Gang = .{};
+    for (0..limits.gang_members_max) |i| _ = gang.noteFault(@intCast(i), .read);
+    for (gang.slice()) |*member| member.used();
+    gang.members[3].trust = 0;
+    _ = gang.noteFault(1000, .read);
+    try testing.expectEqual(limits.gang_members_max, gang.length);
+    try testing.expectEqual(1000, gang.members[3].page);
+    _ = gang.noteFault(1001, .read);
+    try testing.expectEqual(limits.gang_members_max, gang.length);
+    try testing.expect(gang.find(1001) != null);
 }

@@ -36,8 +36,6 @@ const Record = struct {
 const Thread = struct {
     current: u5 = 0,
     waits_for: ?Page = null,
-    /// Gathers begun.
-    begun: u32 = 0,
     /// Residency as a multiple of the gather's cost; grows while nodes steal from each other.
     multiple: u32 = 1,
     stolen: bool = false,
@@ -52,7 +50,7 @@ pub const Options = struct {
     /// Bounds of the time after a wake in which a next fault still belongs to the gather.
     gap_min_ns: u64 = 20_000,
     gap_max_ns: u64 = 20 * limits.ns_per_ms,
-    multiple_max: u32 = 2,
+    multiple_max: u32 = 4,
     /// The residency is at most this many fault costs per page of the gather: what a large gather
     /// would lose is much, a single page is soon regained.
     cap_faults: u64 = 8,
@@ -104,21 +102,26 @@ pub const Gathers = struct {
 
     /// The record that a fault now would begin anew although others still wait for it: they must be
     /// answered before.
-    pub fn crowded(self: *const Gathers, thread: u8, now_ns: u64) ?Holder {
-        if (self.continues(thread, now_ns)) return null;
+    pub fn crowded(self: *const Gathers, thread: u8, fresh: bool, now_ns: u64) ?Holder {
+        if (self.continues(thread, fresh, now_ns)) return null;
         const next: Holder = .{ .thread = thread, .index = self.threads[thread].current +% 1 };
         return if (self.record(next).deferred > 0) next else null;
     }
 
-    fn continues(self: *const Gathers, thread: u8, now_ns: u64) bool {
+    fn continues(self: *const Gathers, thread: u8, fresh: bool, now_ns: u64) bool {
         const holder = self.current(thread);
-        return self.live(holder, now_ns) and
-            self.record(holder).pages < limits.gather_pages_max;
+        const r = self.record(holder);
+        if (r.pages >= limits.gather_pages_max) return false;
+        return self.live(holder, now_ns) or (fresh and now_ns < r.resident_until_ns);
     }
 
     /// A thread faulted and waits: continues its gather or begins one. Returns the gather's age.
-    pub fn fault(self: *Gathers, thread: u8, page: Page, now_ns: u64) Age {
-        if (!self.continues(thread, now_ns)) self.begin(thread, now_ns);
+    ///
+    /// A page that this node had not lost (`fresh`) goes with the gather as long as what that took
+    /// is resident, and does not prolong it: a thread that walks through memory would keep what
+    /// others need for as long as it walks. What one instruction needs is fresh only once.
+    pub fn fault(self: *Gathers, thread: u8, page: Page, fresh: bool, now_ns: u64) Age {
+        if (!self.continues(thread, fresh, now_ns)) self.begin(thread, now_ns);
         self.threads[thread].waits_for = page;
         self.threads[thread].resting = false;
         return self.record(self.current(thread)).age;
@@ -131,7 +134,6 @@ pub const Gathers = struct {
         if (now_ns -| t.stolen_ns > quiet_ns) t.multiple = @max(1, t.multiple / 2);
         t.stolen = false;
         t.current +%= 1;
-        t.begun +%= 1;
         const r = &t.records[t.current];
         assert(r.deferred == 0);
         self.counter += 1;
@@ -143,18 +145,20 @@ pub const Gathers = struct {
     }
 
     /// The page is mapped and the thread woken.
-    pub fn granted(self: *Gathers, thread: u8, page: Page, now_ns: u64) Holder {
+    pub fn granted(self: *Gathers, thread: u8, page: Page, fresh: bool, now_ns: u64) Holder {
         const t = &self.threads[thread];
         const holder = self.current(thread);
         const r = self.record(holder);
         assert(r.age != age_youngest);
         if (t.waits_for == page) t.waits_for = null;
-        self.took(holder, now_ns);
+        if (fresh and r.pages > 0) r.pages += 1 else self.took(holder, now_ns);
         return holder;
     }
 
-    pub fn sequence(self: *const Gathers, thread: u8) u32 {
-        return self.threads[thread].begun;
+    /// The age with which a thread waits for a page; null when it does not.
+    pub fn waitsWith(self: *const Gathers, thread: u8) ?Age {
+        const t = &self.threads[thread];
+        return if (t.waits_for == null) null else t.records[t.current].age;
     }
 
     /// A page that only this node uses was mapped: it goes with the gather there is.

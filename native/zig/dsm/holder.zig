@@ -5,6 +5,7 @@
 const std = @import("std");
 const m = @import("../wire/message.zig");
 const Dsm = @import("dsm.zig").Dsm;
+const gang = @import("gang.zig");
 const gather = @import("gather.zig");
 const requester = @import("requester.zig");
 const assert = std.debug.assert;
@@ -146,12 +147,14 @@ pub fn tick(d: *Dsm, host: anytype, now_ns: u64) void {
 fn answerInv(d: *Dsm, host: anytype, inv: m.Inv) void {
     const local = &d.local[inv.page];
     if (local.state == .modified) return d.refuse(host, "Inv for a page written meanwhile");
-    if (local.state == .shared) {
+    const held = local.state == .shared;
+    if (held) {
         if (d.guards.drop_before_answer) host.drop(inv.page);
         local.state = .invalid;
         local.lost = true;
     }
     d.dispatch(host, inv.requester, .{ .inv_ack = .{ .page = inv.page, .tx = inv.tx } });
+    if (held) gang.left(d, host, inv.page, d.now_ns);
 }
 
 /// The mapping is made safe before a byte is read: no store can land behind the copy that leaves.
@@ -183,7 +186,8 @@ fn answerFwd(d: *Dsm, host: anytype, fwd: m.Fwd) void {
     } });
     // The home has the bytes already when they are its own, or when it asked for them.
     const home = d.homeOf(fwd.page);
-    if (fwd.access == .write or home == d.node or home == fwd.requester) return;
+    if (fwd.access == .write) return gang.left(d, host, fwd.page, d.now_ns);
+    if (home == d.node or home == fwd.requester) return;
     d.dispatch(host, home, .{ .write_back = .{
         .page = fwd.page,
         .tx = fwd.tx,

@@ -24,6 +24,10 @@ pub const Pending = struct {
     thread: u8,
     /// Every local thread that waits.
     threads: Threads,
+    /// Of a gang, to see whether it is used (gang.zig): not mapped unless a thread waits.
+    trial: bool = false,
+    /// This node had not lost the page, nor held it to read.
+    fresh: bool = false,
     start_ns: u64,
     have_data: bool = false,
     version: u64 = 0,
@@ -42,23 +46,26 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
     const held = local.state == .modified or (local.state == .shared and access == .read);
     if (!held and alone(d, host, page, access, thread)) return;
     if (d.parked.length > 0) leave(d, page, thread);
-    if (d.gathers.crowded(thread, now_ns)) |gather| holder.releaseGather(d, host, gather);
-    const age = d.gathers.fault(thread, page, now_ns);
+    const taken = held or local.lost or local.state == .shared;
+    if (d.gathers.crowded(thread, !taken, now_ns)) |gather| holder.releaseGather(d, host, gather);
+    const age = d.gathers.fault(thread, page, !taken, now_ns);
     if (held) {
         // The kernel repeats events: reclaim, a withdrawn event, two threads at once.
-        const granted = d.gathers.granted(thread, page, now_ns);
+        const granted = d.gathers.granted(thread, page, false, now_ns);
         local.holder = d.gathers.older(local.holder, granted, now_ns);
-        return host.map(page, local.state);
+        return host.map(page, gang.used(d, page, access, thread));
     }
-    const taken = local.lost or local.state == .shared;
     if (local.lost) {
         local.lost = false;
         d.gathers.stolen(thread, now_ns);
     }
     defer holder.yieldOf(d, host, thread, now_ns);
+    // The home serves our request only after the transaction we hold up here: else two sharers
+    // that both upgrade wait for each other.
+    if (d.guards.answer_before_request) holder.release(d, host, page);
     if (d.pending.get(page)) |pending| {
         // A page of a gang that is on its way.
-        if (pending.threads.count() == 0) gang.noteFault(d, page, access, thread);
+        if (pending.threads.count() == 0) _ = gang.used(d, page, access, thread);
         pending.threads.set(thread);
         if (age < pending.age) older(d, host, pending, age, thread);
         return;
@@ -66,24 +73,23 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
     if (leaving(d, page)) return park(d, host, page, access, thread);
     if (!d.credit.allows(thread)) return park(d, host, page, access, thread);
     d.credit.take(thread);
+    var wanted = access;
     if (taken) {
-        gang.noteFault(d, page, access, thread);
+        wanted = gang.noteFault(d, page, access, thread);
         // Before the page itself: when that one wakes the thread, the others are there.
         gang.fetch(d, host, page, thread, age, now_ns);
     }
-    // The home serves our request only after the transaction we hold up here: else two sharers
-    // that both upgrade wait for each other.
-    if (d.guards.answer_before_request) holder.release(d, host, page);
     var threads: Threads = .initEmpty();
     threads.set(thread);
     request(d, host, .{
         .page = page,
         .tx = d.newTx(),
-        .access = access,
+        .access = wanted,
         .age = age,
         .asker = thread,
         .thread = thread,
         .threads = threads,
+        .fresh = !taken,
         .start_ns = now_ns,
     });
 }
@@ -245,7 +251,8 @@ fn complete(d: *Dsm, host: anytype, pending: *Pending, now_ns: u64) void {
     const upgraded = local.state != .invalid;
     var threads = done.threads.iterator(.{});
     while (threads.next()) |thread| {
-        const granted = d.gathers.granted(@intCast(thread), done.page, now_ns);
+        const slot: u8 = @intCast(thread);
+        const granted = d.gathers.granted(slot, done.page, done.fresh, now_ns);
         if (thread != done.thread) continue;
         local.holder = if (upgraded) d.gathers.older(local.holder, granted, now_ns) else granted;
     }
@@ -260,7 +267,8 @@ fn complete(d: *Dsm, host: anytype, pending: *Pending, now_ns: u64) void {
     if (done.asker != null) d.gathers.cost.add(now_ns -| done.start_ns);
     d.stats.completed += 1;
     d.stats.completed_ns += now_ns -| done.start_ns;
-    host.map(done.page, local.state);
+    host.arrived(done.page, local.state);
+    if (!done.trial or done.threads.count() > 0) host.map(done.page, local.state);
     d.dispatch(host, d.homeOf(done.page), .{ .done = .{ .page = done.page, .tx = done.tx } });
     if (d.parked.length > 0) unpark(d, host, now_ns);
 }

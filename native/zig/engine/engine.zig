@@ -61,6 +61,7 @@ const tag_uffd = 0;
 const tag_udp = 1;
 pub const tag_fabric = 2;
 const datagrams_per_turn = 64;
+const datagrams_per_answer = 4;
 
 pub const Engine = struct {
     allocator: std.mem.Allocator,
@@ -79,8 +80,6 @@ pub const Engine = struct {
     trace: Trace = .{},
     history: History,
     heat: Heat,
-    /// Requests that were fulfilled before the last mapping (map()).
-    completed: u64 = 0,
     desk: Desk = .{},
     /// When each thread raised the fault that `waits` has of it.
     wait_since_ns: [limits.threads_max]std.atomic.Value(u64) = @splat(.init(0)),
@@ -314,7 +313,8 @@ pub const Engine = struct {
 
     fn takeDatagrams(self: *Engine) bool {
         var any = false;
-        for (0..datagrams_per_turn) |_| {
+        defer self.pollDirty();
+        for (1..datagrams_per_turn + 1) |number| {
             const next = udp.receive(self.socket, self.buffer) catch {
                 self.takeErrors();
                 continue;
@@ -330,7 +330,8 @@ pub const Engine = struct {
             // An acknowledgement may have made room for what waits: else that would stay until the
             // next heartbeat.
             self.dirty |= @as(u64, 1) << @intCast(peer);
-            self.pollDirty();
+            // What answers several of them leaves together, but soon.
+            if (number % datagrams_per_answer == 0) self.pollDirty();
         }
         return any;
     }
@@ -426,13 +427,14 @@ pub const Engine = struct {
         @memset(self.memory.aliasPage(page), 0);
     }
 
+    pub fn arrived(self: *Engine, page: m.Page, state: dsm_room.State) void {
+        self.heat.add(page, state == .modified);
+    }
+
     pub fn map(self: *Engine, page: m.Page, state: dsm_room.State) void {
         self.memory.map(page, state) catch |err| return self.broken("map", err);
         self.waits.ended(self.vcpu_slots.load(.acquire), page, self, kickSlot);
         self.note(page, if (state == .modified) .modified else .shared, 0);
-        // A mapping that ends a request, unlike one of memory that nobody else uses.
-        if (self.completed != self.dsm.stats.completed) self.heat.add(page, state == .modified);
-        self.completed = self.dsm.stats.completed;
         inspect.mapped(self, page);
     }
 

@@ -175,11 +175,13 @@ pub const World = struct {
         node.used = node.arena[0 .. @intFromPtr(node.dsm.gangs.ptr) - @intFromPtr(node.arena.ptr)];
         for (0..o.threads) |t| {
             self.shared.threads[index][t] = .{ .left = o.ops };
-            // Gangs form over many instructions; here the habit is there from the start.
+            // Gangs form over many instructions; here the habit is there from the start. Every
+            // second page is on trial when it comes.
             if (o.gang_requests == 0) continue;
-            for (0..self.pages) |page| for (0..2) |_| {
-                node.dsm.gangs[t].noteFault(@intCast(page), .write, 0);
-            };
+            for (0..self.pages) |page| {
+                _ = node.dsm.gangs[t].noteFault(@intCast(page), .write);
+                if (page % 2 == 0) node.dsm.gangs[t].members[page].used();
+            }
         }
     }
 

@@ -109,7 +109,10 @@ fn ofPage(w: *const World, out: anytype, n: u8, page: u8) void {
     const local = d.local[page];
     out.byte(@intFromEnum(local.state));
     version(w, out, page, local.version);
-    if (w.options.gang_requests > 0) out.flag(local.lost);
+    out.flag(local.lost);
+    if (w.options.gang_requests > 0) {
+        out.byte(@intFromEnum(w.shared.mapped[n][page]));
+    }
     if (local.state != .invalid) holderOf(out, d, n, w.shared.now[n], local.holder);
     const used = local.state != .invalid or local.version >= current(w, page) or
         d.evicting.has(page) or d.homeOf(page) == n or !w.options.guards.allOn();
@@ -123,6 +126,8 @@ fn ofPage(w: *const World, out: anytype, n: u8, page: u8) void {
         out.byte(p.asker orelse 0xff);
         out.byte(p.thread);
         out.word(p.threads.masks[0]);
+        out.flag(p.trial);
+        out.flag(p.fresh);
         out.flag(p.have_data);
         if (p.have_data) version(w, out, page, p.version);
         out.word(p.acks_wanted);
@@ -220,7 +225,6 @@ fn ofNode(w: *const World, out: anytype, n: u8, d: *const Dsm, busy: bool) void 
     out.byte(@intCast(d.credit.gang));
     if (busy) out.counter(d.gathers.counter);
     for (d.gathers.threads[0..w.options.threads], 0..) |*thread, t| {
-        assert(thread.begun < thread.records.len);
         out.byte(@intCast(d.credit.out[t]));
         const record = &thread.records[thread.current];
         const begun = record.age != gather.age_youngest;
@@ -249,13 +253,13 @@ fn holds(w: *const World, d: *const Dsm, thread: u8) bool {
 }
 
 fn gangs(w: *const World, out: anytype, d: *const Dsm) void {
-    for (d.gangs[0..w.options.threads], 0..) |*gang, t| {
+    for (d.gangs[0..w.options.threads]) |*gang| {
         for (gang.members[0..gang.length]) |*member| {
             out.page(@intCast(member.page));
             out.byte(@intFromEnum(member.access));
             out.byte(member.trust);
-            const since = d.gathers.threads[t].begun -% member.gather;
-            out.byte(@intCast(@min(since, 9)));
+            out.byte(member.level);
+            out.flag(member.trial);
         }
     }
 }

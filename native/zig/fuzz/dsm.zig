@@ -63,6 +63,8 @@ pub const Host = struct {
         self.memory[page] = @splat(0);
     }
 
+    pub fn arrived(_: *Host, _: m.Page, _: State) void {}
+
     pub fn map(self: *Host, page: m.Page, state: State) void {
         self.require(self.reason == null, error.MappedAfterTheEnd);
         self.require(state != .invalid, error.MappedAsNothing);
@@ -70,8 +72,8 @@ pub const Host = struct {
     }
 
     pub fn protect(self: *Host, page: m.Page) void {
-        self.require(self.mapped[page] == .modified, error.ProtectedUnmapped);
-        self.mapped[page] = .shared;
+        // A page on trial is owned and not mapped, or mapped to be read.
+        if (self.mapped[page] == .modified) self.mapped[page] = .shared;
     }
 
     pub fn drop(self: *Host, page: m.Page) void {

@@ -17,7 +17,7 @@ pub fn audit(self: *Sim) Failure!void {
             const listed = entry.sharers >> @intCast(i) & 1 == 1;
             if (state == .shared and !listed) return error.DirectoryWrong;
         }
-        try self.truth.check(page);
+        try self.coherent(page);
         if (entry.owner != home.nobody) continue;
         const bytes = &self.truth.bytes[keeper][page];
         if (try memory.valueOf(bytes) != self.truth.values[page]) return error.DirectoryWrong;

@@ -12,7 +12,6 @@ pub const Failure = error{
     TornPage,
     StoreWithoutRight,
     InstalledUnderMapping,
-    ProtectedUnmapped,
     /// The mapping is not what the node's Dsm believes.
     StateDiffers,
     /// After everything ended, a home does not know who holds what.
@@ -65,12 +64,13 @@ pub const Truth = struct {
         allocator.free(self.grants);
     }
 
-    /// At most one writer, no reader beside it, every mapped copy equal to the last store.
-    pub fn check(self: *const Truth, page: u32) Failure!void {
+    /// At most one writer, no reader beside it, every copy equal to the last store. `held` says what
+    /// each node believes to have, of which a part may be mapped.
+    pub fn check(self: *const Truth, page: u32, held: []const State) Failure!void {
         var writers: u32 = 0;
         var readers: u32 = 0;
-        for (self.mapped[0..self.nodes], self.bytes[0..self.nodes]) |states, bytes| {
-            switch (states[page]) {
+        for (held, self.bytes[0..self.nodes]) |state, bytes| {
+            switch (state) {
                 .invalid => continue,
                 .shared => readers += 1,
                 .modified => writers += 1,

@@ -77,8 +77,9 @@ fn optionsFor(seed: u64, name: []const u8) coherence.Options {
     if (seed % 4 == 3) {
         options.nodes = 3;
         options.pages = 3 + @as(u32, @intCast(seed / 4 % 3));
-        options.k_min = 2;
+        options.k_min = 1;
         options.k_max = 3;
+        options.gang_requests = 0;
         options.instructions = 200;
         options.mischief = true;
         options.mischief_per_mille = 500;

@@ -132,6 +132,7 @@ const Host = struct {
         self.world.bytes[self.node][page] = @splat(0);
     }
 
+    pub fn arrived(_: *Host, _: m.Page, _: State) void {}
     pub fn map(self: *Host, _: m.Page, _: State) void {
         self.world.maps += 1;
     }
