@@ -305,7 +305,8 @@ export class Run {
       const who = host === undefined ? "the guest" : `host ${host}`;
       throw new Failed(`${who} answered "${text}" to "${question.command}"`);
     }
-    this.#progress.say(`${question.meaning} (${seconds.toFixed(1)} s)`);
+    const answer = question.shown ? `:\n${text}` : "";
+    this.#progress.say(`${question.meaning} (${seconds.toFixed(1)} s)${answer}`);
   }
 
   async #askGuest({ command, seconds }: Question): Promise<string> {

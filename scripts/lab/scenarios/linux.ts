@@ -1,6 +1,6 @@
 /** @module Debian's kernels on one host and over several. */
 
-import { bridge, busy, clock, cpus, cross, dmesg, numa } from "./questions.ts";
+import { bridge, busy, clock, costs, cpus, cross, dmesg, numa } from "./questions.ts";
 import type { Node, Scenario } from "./types.ts";
 
 const guestMb = 256;
@@ -45,6 +45,11 @@ export const linux: readonly Scenario[] = [
   linuxScenario("pair22", "Debian's kernel over two hosts, 2 vCPUs each", [2, 2]),
   linuxScenario("pair21", "Debian's kernel over two hosts, 2 vCPUs and 1", [2, 1]),
   linuxScenario("trio", "Debian's kernel over three hosts, 1 vCPU each", [1, 1, 1]),
+  {
+    ...linuxScenario("costs", "what a boot over two hosts costs, and its hot pages", [1, 1]),
+    programs: [],
+    questions: [cpus, ...costs, dmesg],
+  },
   kernel("single-6.1", "cloud-6.1", [2]),
   kernel("single-generic", "generic-6.12", [2]),
   kernel("single-vmlinux", "cloud-6.12-vmlinux", [2]),

@@ -69,6 +69,25 @@ export const dmesg: Question = {
   again: true,
 };
 
+/** What the boot has cost, from the first host: counters of all nodes, and the hottest pages. */
+export const costs: readonly Question[] = [
+  {
+    host: 0,
+    command: "giantvm debug counters",
+    answer: /^faultRemoteCount +\d/m,
+    meaning: "counters of the boot",
+    shown: true,
+  },
+  {
+    host: 0,
+    // The hosts' kernel is the guest's.
+    command: "giantvm hot --top 20 --symbols /proc/kallsyms",
+    answer: /^tables of the address spaces/m,
+    meaning: "pages that moved most",
+    shown: true,
+  },
+];
+
 /** CPUs of the guest, neighbours in the list on different hosts as long as there are any. */
 export function spread(nodes: readonly Node[]): readonly number[] {
   let next = 0;

@@ -14,6 +14,8 @@ export type Question = {
   readonly meaning: string;
   /** Asked once more after each reboot. */
   readonly again?: boolean;
+  /** The answer is what it is asked for: shown, not only judged. */
+  readonly shown?: true;
   /** Limit of this answer where it is not the scenario's. */
   readonly seconds?: number;
 };
