@@ -2,7 +2,6 @@
 //! or many readers per 4 KiB page, so the guest sees sequential consistency and with it x86-TSO.
 //!
 //! Pure: faults, messages and `now_ns` go in; a host executes the effects at once and in order:
-//!
 //!     host.send(to, message)      to another node; bytes may alias host.bytes(page)
 //!     host.bytes(page)            the page's bytes through the alias mapping
 //!     host.install(page, bytes)   writes them there; the page is not mapped for the guest then

@@ -3,10 +3,10 @@
 //! other, so a fault on one page of the set asks for the rest too: one round trip, not twenty.
 //!
 //! Intuition: a page joins when its thread faults on it, lost. From then on it is fetched on trust;
-//! the last of these fetches is a trial: the page comes but is not mapped, and whether the thread
-//! faults on it, which costs no message, tells whether it is still of use, and for what. If so it is
-//! trusted twice as long, else it stays away until it is faulted on. A page that is written each time
-//! is asked for to be written, also when it is read first.
+//! the last of these fetches is a trial: the page comes and is not mapped, and whether the thread
+//! faults on it, which costs no message, tells whether it is still of use, and for what. If so, it
+//! is trusted twice as long, else it stays away until it is faulted on. A page that is written each
+//! time is asked for to be written, also when it is read first.
 //!
 //! The requests are ordinary ones, each with its own transaction, queue place and Done; nobody
 //! waits for them, and they have credits of their own (requester.zig).

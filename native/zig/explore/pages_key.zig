@@ -11,6 +11,8 @@
 //! Pages of one home may change places: the least key counts. Nodes may not, also where no page
 //! tells them apart: of two gathers with equal counters that of the lower node is older, so the
 //! mirror image of a state does not behave as its mirror image.
+//!
+//! Long because a key is read beside all it leaves out.
 
 const std = @import("std");
 const gather = @import("../dsm/gather.zig");

@@ -64,8 +64,8 @@ pub const Truth = struct {
         allocator.free(self.grants);
     }
 
-    /// At most one writer, no reader beside it, every copy equal to the last store. `held` says what
-    /// each node believes to have, of which a part may be mapped.
+    /// At most one writer, no reader beside it, every copy equal to the last store. `held` is what
+    /// each node believes to have, all of it mapped or a part.
     pub fn check(self: *const Truth, page: u32, held: []const State) Failure!void {
         var writers: u32 = 0;
         var readers: u32 = 0;
