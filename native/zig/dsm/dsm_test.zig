@@ -200,6 +200,28 @@ test "a set of pages that nodes take from each other comes back on one fault" {
     try testing.expect(w.nodes[1].idle() and w.nodes[1].credit.gang == 0);
 }
 
+test "a page on trial comes unmapped, and a fault on it costs no message" {
+    const w = try World.init(2);
+    defer w.deinit();
+    // Each takes both from the other; the second fetch of node 1 is for one fault alone.
+    for ([_]m.NodeId{ 1, 0, 1, 0 }) |node| {
+        w.now_ns += std.time.ns_per_s;
+        for ([_]m.Page{ 3, 4 }) |page| {
+            w.fault(node, page, .write, 0);
+            w.rest();
+        }
+    }
+    w.now_ns += std.time.ns_per_s;
+    const before = w.maps;
+    w.fault(1, 3, .write, 0);
+    w.rest();
+    try testing.expectEqual(before + 1, w.maps);
+    try w.expectStates(4, &.{ .invalid, .modified });
+    w.fault(1, 4, .write, 0);
+    try testing.expectEqual(before + 2, w.maps);
+    try testing.expectEqual(0, w.letters.items.len);
+}
+
 test "several local threads are one request, and all are woken" {
     const w = try World.init(2);
     defer w.deinit();

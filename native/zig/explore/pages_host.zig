@@ -49,8 +49,11 @@ pub const Host = struct {
 
     pub fn protect(self: *Host, page: u32) void {
         self.log("protect", page, "", .{});
-        // A page on trial is owned and not mapped, or mapped to be read.
-        if (self.mapped(page).* == .modified) self.mapped(page).* = .shared;
+        const mapping = self.mapped(page);
+        // A page of a gang may be owned and not mapped, or mapped to be read (dsm/gang.zig).
+        const gangs = self.world.options.gang_requests > 0;
+        if (mapping.* != .modified and !gangs) self.fail(error.ProtectedUnmapped);
+        if (mapping.* == .modified) mapping.* = .shared;
     }
 
     pub fn drop(self: *Host, page: u32) void {

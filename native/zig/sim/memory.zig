@@ -12,6 +12,7 @@ pub const Failure = error{
     TornPage,
     StoreWithoutRight,
     InstalledUnderMapping,
+    ProtectedUnmapped,
     /// The mapping is not what the node's Dsm believes.
     StateDiffers,
     /// After everything ended, a home does not know who holds what.
