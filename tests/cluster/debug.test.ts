@@ -129,7 +129,8 @@ describe.skipIf(missing !== undefined)("a VM of two nodes is asked", () => {
     // Only the home has the directory; both have seen the page come and go.
     expect(page.match(/directory: owner/g)?.length).toBe(1);
     expect(page).toMatch(/Data (from|to) node/);
-    expect(page).toMatch(/(read|write) fault of thread 0/);
+    // Not "fault of thread": what moves most comes in gangs, often with no fault of its own.
+    expect(page).toMatch(/mapped to (read|write)/);
   });
 
   test.skipIf(noGdb !== undefined)(
