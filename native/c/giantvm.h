@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0xecff510700de0006)
+#define GVM_ABI UINT64_C(0x70618c1ed727c29)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);

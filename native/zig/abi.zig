@@ -109,6 +109,14 @@ pub const Counter = enum(u16) {
     disk_errors,
     /// Bytes the guest printed in spite of being told to wait, and that found no room.
     console_lost,
+    /// Waits of a thread for a page from another node, in number and time: for one it faulted on
+    /// and had never had, for one it had lost, and for one of a gang that was already on its way.
+    stalls_fresh,
+    stalls_fresh_ns,
+    stalls_again,
+    stalls_again_ns,
+    stalls_ganged,
+    stalls_ganged_ns,
 };
 
 /// How the boot processor starts; what the registers below must hold is the boot protocol's affair.

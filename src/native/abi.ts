@@ -4,7 +4,7 @@ import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 import { Fields, u64Of } from "./fields.ts";
 
-export const abiHashU64 = 0xecff510700de0006n;
+export const abiHashU64 = 0x70618c1ed727c29n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -158,6 +158,12 @@ export const counter = {
   diskBytesWritten: 39,
   diskErrors: 40,
   consoleLost: 41,
+  stallsFresh: 42,
+  stallsFreshNs: 43,
+  stallsAgain: 44,
+  stallsAgainNs: 45,
+  stallsGanged: 46,
+  stallsGangedNs: 47,
 } as const;
 
 export const bootMode = {

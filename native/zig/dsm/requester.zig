@@ -29,6 +29,8 @@ pub const Pending = struct {
     /// This node had not lost the page, nor held it to read.
     fresh: bool = false,
     start_ns: u64,
+    /// Since when a thread waits.
+    waited_ns: u64 = 0,
     have_data: bool = false,
     version: u64 = 0,
     /// Acknowledgements to wait for, known with the data; and those that came, maybe before it.
@@ -65,7 +67,10 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
     if (d.guards.answer_before_request) holder.release(d, host, page);
     if (d.pending.get(page)) |pending| {
         // A page of a gang that is on its way.
-        if (pending.threads.count() == 0) _ = gang.used(d, page, access, thread);
+        if (pending.threads.count() == 0) {
+            _ = gang.used(d, page, access, thread);
+            pending.waited_ns = now_ns;
+        }
         pending.threads.set(thread);
         if (age < pending.age) older(d, host, pending, age, thread);
         return;
@@ -91,6 +96,7 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
         .threads = threads,
         .fresh = !taken,
         .start_ns = now_ns,
+        .waited_ns = now_ns,
     });
 }
 
@@ -267,8 +273,16 @@ fn complete(d: *Dsm, host: anytype, pending: *Pending, now_ns: u64) void {
     if (done.asker != null) d.gathers.cost.add(now_ns -| done.start_ns);
     d.stats.completed += 1;
     d.stats.completed_ns += now_ns -| done.start_ns;
+    if (done.threads.count() > 0) countStall(d, &done, now_ns);
     host.arrived(done.page, local.state);
     if (!done.trial or done.threads.count() > 0) host.map(done.page, local.state);
     d.dispatch(host, d.homeOf(done.page), .{ .done = .{ .page = done.page, .tx = done.tx } });
     if (d.parked.length > 0) unpark(d, host, now_ns);
+}
+
+fn countStall(d: *Dsm, done: *const Pending, now_ns: u64) void {
+    const stalls = if (done.asker == null)
+        &d.stats.stalls_ganged
+    else if (done.fresh) &d.stats.stalls_fresh else &d.stats.stalls_again;
+    stalls.add(now_ns -| done.waited_ns);
 }

@@ -44,7 +44,7 @@ pub const Options = struct {
     early: u8 = 1,
 };
 
-pub const Kind = enum(u3) { send, poll, arrive, lose, double, acknowledge, expire, expire_all };
+pub const Kind = enum(u3) { send, poll, arrive, lose, double, acknowledge, expire };
 
 /// `end`: who acts; `index`: which datagram.
 pub const Event = packed struct(u16) { kind: Kind, end: u1, index: u12 = 0 };
@@ -211,7 +211,7 @@ pub const World = struct {
         return switch (@as(Event, @bitCast(code)).kind) {
             .send, .lose, .double => .start,
             .poll, .arrive => .prompt,
-            .acknowledge, .expire, .expire_all => .timed,
+            .acknowledge, .expire => .timed,
         };
     }
 
@@ -234,24 +234,13 @@ pub const World = struct {
                 offer(&list, .{ .kind = .acknowledge, .end = end });
             };
             if (self.shared.early == 0 and self.busy()) continue;
-            const oldest = link.packets.oldestInFlight() orelse continue;
-            offer(&list, .{ .kind = .expire, .end = end });
-            if (newestInFlight(link) == oldest.sent_ns) continue;
-            offer(&list, .{ .kind = .expire_all, .end = end });
+            if (link.probeDue() != null) offer(&list, .{ .kind = .expire, .end = end });
         }
         return list.items;
     }
 
     fn offer(list: *std.ArrayList(graph.Code), event: Event) void {
         list.appendAssumeCapacity(@bitCast(event));
-    }
-
-    fn newestInFlight(link: *Link) u64 {
-        var at: u64 = 0;
-        for (link.packets.oldest..link.packets.next) |number| {
-            if (link.packets.get(number)) |packet| at = @max(at, packet.sent_ns);
-        }
-        return at;
     }
 
     /// Whether anything is under way: a datagram, a part to be sent, an acknowledgement owed.
@@ -339,13 +328,9 @@ pub const World = struct {
                 self.remove(event.index);
             },
             .acknowledge => self.poll(end, link.ack_due_ns.?),
-            .expire, .expire_all => {
+            .expire => {
                 if (self.busy()) self.shared.early -= 1;
-                const sent_ns = if (event.kind == .expire)
-                    link.packets.oldestInFlight().?.sent_ns
-                else
-                    newestInFlight(link);
-                self.poll(end, sent_ns + link.rtt.timeout());
+                self.poll(end, link.probeDue().?);
             },
         }
         if (self.failure) |failure| return failure;

@@ -1,5 +1,5 @@
 //! When two states of the small world of links behave alike. Packet numbers are taken relative to
-//! the next one of their sender, times only as due or not, as one time-out or several; a range of
+//! the next one of their sender, times only as due or not; a range of
 //! acknowledged packets only as far as the sender still asks for it.
 //!
 //! Left out because nothing here depends on them: round-trip times (they decide how long a time-out
@@ -73,12 +73,10 @@ fn outgoing(out: *Writer, link: *Link) void {
         }
         out.byte(0xff);
     }
-    var sent_ns: u64 = 0;
     for (link.packets.oldest..link.packets.next) |number| {
         const packet = link.packets.get(number) orelse continue;
         out.byte(link.packets.next - number);
-        out.byte(@intFromBool(packet.sent_ns == sent_ns));
-        sent_ns = packet.sent_ns;
+        out.byte(@intFromBool(packet.probe));
         for (packet.slice()) |part| out.byte(part.number << 2 | part.index);
         out.byte(0xff);
     }

@@ -45,13 +45,14 @@ pub const Congestion = struct {
         self.threshold = self.window;
     }
 
-    /// Nothing came back for a whole time-out.
+    /// Nothing came back for several time-outs.
     pub fn collapse(self: *Congestion) void {
         self.threshold = @max(self.window / 2, least_packets * @as(u64, self.mtu));
         self.window = least_packets * @as(u64, self.mtu);
     }
 
-    fn gone(self: *Congestion, size: u64) void {
+    /// Neither lost nor acknowledged: all that it carried came otherwise.
+    pub fn gone(self: *Congestion, size: u64) void {
         std.debug.assert(self.in_flight >= size);
         self.in_flight -= size;
     }

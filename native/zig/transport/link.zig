@@ -16,6 +16,7 @@ const Class = @import("../wire/message.zig").Class;
 const Congestion = @import("congestion.zig").Congestion;
 const Incoming = @import("incoming.zig").Incoming;
 const Outgoing = @import("outgoing.zig").Outgoing;
+const Part = @import("outgoing.zig").Part;
 const Packets = @import("packets.zig").Packets;
 const Packet = @import("packets.zig").Packet;
 const Ranges = @import("ranges.zig").Ranges;
@@ -55,6 +56,8 @@ pub const Reason = enum { malformed, foreign, other_epoch, refused };
 
 /// Later packets acknowledged before one counts as lost (RFC 9002 section 6.1.1).
 const reorder_packets = 3;
+/// Probes in a row without an answer that stand for a way that is blocked (RFC 9002 section 7.6).
+const silent_probes = 2;
 /// Room that only urgent and control messages may use, so that bulk is refused first.
 const reserved_messages = limits.link_messages / 4;
 
@@ -71,6 +74,8 @@ pub const Link = struct {
     rtt: Rtt = .{},
     congestion: Congestion,
     seen: Ranges = .{},
+    /// When the last probe left.
+    probed_ns: u64 = 0,
     stats: Stats = .{},
     heard_ns: u64,
     sent_ns: u64,
@@ -212,9 +217,12 @@ pub const Link = struct {
     fn onAck(self: *Link, ack: *const frame.Ack, now_ns: u64) void {
         const largest = ack.items[0].last;
         assert(largest < self.packets.next);
+        var reorder: u64 = reorder_packets;
         if (self.packets.get(largest)) |packet| {
             const elapsed = now_ns -| packet.sent_ns;
             self.rtt.sample(elapsed -| @as(u64, ack.delay_us) * 1000);
+            // It left a whole time-out after what it asks for.
+            if (packet.probe) reorder = 1;
         }
         for (ack.slice()) |range| {
             const named = if (guards.on(.exact_acks)) range.first else 0;
@@ -229,7 +237,7 @@ pub const Link = struct {
         }
         // Fast retransmit: everything well below the largest acknowledged packet is lost.
         while (self.packets.oldestInFlight()) |packet| {
-            if (packet.number + reorder_packets > largest or !guards.on(.fast_retransmit)) break;
+            if (packet.number + reorder > largest or !guards.on(.fast_retransmit)) break;
             self.lose(packet, now_ns);
         }
     }
@@ -246,34 +254,68 @@ pub const Link = struct {
     /// Sends what may be sent; host.transmit(datagram) for each. Call after send, receive and at
     /// deadline().
     pub fn poll(self: *Link, now_ns: u64, host: anytype) void {
-        self.expire(now_ns);
-        while (!self.packets.full() and self.nextClass() != null) self.emit(now_ns, host);
+        self.drain(now_ns, host);
+        // A probe may be bulk: nothing urgent waits behind it.
+        self.expire(now_ns, host);
+        self.drain(now_ns, host);
         const ack_due = if (self.ack_due_ns) |due| due <= now_ns else false;
         const silent = now_ns -| self.sent_ns >= self.config.heartbeat_ns;
         if ((ack_due or silent) and !self.packets.full()) self.emit(now_ns, host);
+    }
+
+    fn drain(self: *Link, now_ns: u64, host: anytype) void {
+        while (!self.packets.full() and self.nextClass() != null) self.emit(now_ns, host);
     }
 
     /// Next time poll has something to do; null never happens, as there is always a heartbeat.
     pub fn deadline(self: *Link) ?u64 {
         var at = self.sent_ns + self.config.heartbeat_ns;
         if (self.ack_due_ns) |due| at = @min(at, due);
-        if (self.packets.oldestInFlight()) |packet| {
-            at = @min(at, packet.sent_ns + self.rtt.timeout());
-        }
+        if (self.probeDue()) |due| at = @min(at, due);
         return at;
     }
 
-    fn expire(self: *Link, now_ns: u64) void {
-        const timeout = self.rtt.timeout();
-        var any = false;
-        while (self.packets.oldestInFlight()) |packet| {
-            if (packet.sent_ns + timeout > now_ns) break;
-            self.lose(packet, now_ns);
-            any = true;
+    /// When the oldest packet has waited for a time-out, since it left or since the last probe.
+    pub fn probeDue(self: *Link) ?u64 {
+        const packet = self.packets.oldestInFlight() orelse return null;
+        return @max(packet.sent_ns, self.probed_ns) + self.rtt.timeout();
+    }
+
+    /// Probes instead of sending everything again (RFC 9002 section 6.2): most often the peer is
+    /// only slow. The answer to the probe tells what is lost, and how long the way is.
+    fn expire(self: *Link, now_ns: u64, host: anytype) void {
+        while (self.probeDue()) |due| {
+            if (due > now_ns) return;
+            const packet = self.packets.oldestInFlight().?;
+            if (self.packets.full()) {
+                self.lose(packet, now_ns);
+                continue;
+            }
+            if (!self.probe(packet, now_ns, host)) {
+                self.congestion.gone(packet.bytes);
+                self.packets.finish(packet);
+                continue;
+            }
+            self.probed_ns = now_ns;
+            self.rtt.expired();
+            if (self.rtt.backoff >= silent_probes) self.congestion.collapse();
         }
-        if (!any) return;
-        self.rtt.expired();
-        self.congestion.collapse();
+    }
+
+    /// Sends again what nobody acknowledged of a packet, beyond the congestion window; false if all
+    /// of it came with other packets.
+    fn probe(self: *Link, old: *const Packet, now_ns: u64, host: anytype) bool {
+        const packet = self.packets.begin(now_ns);
+        var writer = self.begin(packet);
+        for (old.slice()) |part| {
+            if (!self.outgoing.wanted(part)) continue;
+            if (guards.on(.retransmission)) self.write(packet, part, &writer);
+            packet.probe = true;
+        }
+        if (!packet.probe) return false;
+        self.stats.retransmitted += 1;
+        self.transmit(packet, &writer, host);
+        return true;
     }
 
     fn nextClass(self: *Link) ?Class {
@@ -288,16 +330,7 @@ pub const Link = struct {
     /// Builds and transmits one datagram: acknowledgement first, then parts by class.
     fn emit(self: *Link, now_ns: u64, host: anytype) void {
         const packet = self.packets.begin(now_ns);
-        const head: header.Header = .{
-            .plane = .data,
-            .vm_id = self.config.vm_id,
-            .epoch = self.config.epoch,
-            .source = self.config.self,
-            .destination = self.config.peer,
-            .packet = packet.number,
-        };
-        head.write(self.buffer);
-        var writer: cbor.Writer = .init(self.buffer[header.bytes..]);
+        var writer = self.begin(packet);
         if (self.ack_due_ns != null) {
             const delay_us = (now_ns -| self.largest_seen_ns) / 1000;
             frame.writeAck(&writer, &self.seen, @intCast(@min(delay_us, 1_000_000)));
@@ -308,9 +341,28 @@ pub const Link = struct {
         if (packet.count == 0 and now_ns -| self.sent_ns >= self.config.heartbeat_ns) {
             frame.writePing(&writer);
         }
+        self.transmit(packet, &writer, host);
+    }
+
+    /// The clear header; the rest is to be written behind it.
+    fn begin(self: *Link, packet: *const Packet) cbor.Writer {
+        const head: header.Header = .{
+            .plane = .data,
+            .vm_id = self.config.vm_id,
+            .epoch = self.config.epoch,
+            .source = self.config.self,
+            .destination = self.config.peer,
+            .packet = packet.number,
+        };
+        head.write(self.buffer);
+        return .init(self.buffer[header.bytes..]);
+    }
+
+    fn transmit(self: *Link, packet: *Packet, writer: *const cbor.Writer, host: anytype) void {
         const size: u32 = @intCast(header.bytes + writer.end);
         assert(size <= self.config.mtu);
         const eliciting = packet.count > 0;
+        const now_ns = packet.sent_ns;
         self.packets.commit(packet, size, eliciting);
         if (eliciting) self.congestion.sent(size);
         self.sent_ns = now_ns;
@@ -330,16 +382,21 @@ pub const Link = struct {
             // may push it past the MTU, then it waits for the next datagram.
             if (end > self.config.mtu and writer.end > 0) return;
             _ = self.outgoing.take(class);
-            frame.writePart(writer, &.{
-                .number = part.number,
-                .after = view.after,
-                .total = view.total,
-                .index = part.index,
-                .count = view.count,
-                .bytes = view.bytes,
-            });
-            packet.parts[packet.count] = part;
-            packet.count += 1;
+            self.write(packet, part, writer);
         }
+    }
+
+    fn write(self: *Link, packet: *Packet, part: Part, writer: *cbor.Writer) void {
+        const view = self.outgoing.view(part);
+        frame.writePart(writer, &.{
+            .number = part.number,
+            .after = view.after,
+            .total = view.total,
+            .index = part.index,
+            .count = view.count,
+            .bytes = view.bytes,
+        });
+        packet.parts[packet.count] = part;
+        packet.count += 1;
     }
 };

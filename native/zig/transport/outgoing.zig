@@ -133,6 +133,12 @@ pub const Outgoing = struct {
         self.queues[@intFromEnum(slot.class)].push(part);
     }
 
+    /// Whether a part is still to be acknowledged.
+    pub fn wanted(self: *Outgoing, part: Part) bool {
+        const slot = self.live(part.number) orelse return false;
+        return slot.acked & @as(u8, 1) << @intCast(part.index) == 0;
+    }
+
     /// The part that would leave next, skipping what was acknowledged meanwhile.
     pub fn peek(self: *Outgoing, class: Class) ?Part {
         const queue = &self.queues[@intFromEnum(class)];

@@ -11,6 +11,8 @@ const window = limits.link_packets;
 pub const Packet = struct {
     number: u64 = 0,
     in_flight: bool = false,
+    /// Repeats an older one, to learn what became of it.
+    probe: bool = false,
     sent_ns: u64 = 0,
     bytes: u32 = 0,
     count: u8 = 0,
