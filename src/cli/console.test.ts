@@ -1,10 +1,7 @@
 /** @module Output to a slow standard output: whole, in order, and waited for at the end. */
 
 import { expect, test } from "bun:test";
-import { closeSync, constants, openSync } from "node:fs";
-import { join } from "node:path";
-import { temporaryFolder } from "../../tests/program.ts";
-import { ConsoleWriter, descriptorSink } from "./console.ts";
+import { ConsoleWriter } from "./console.ts";
 
 /** A reader that takes nothing until it is told to. */
 function slow() {
@@ -69,58 +66,9 @@ test("in a hurry only a reader that reads is waited for", async () => {
 
 test("nobody waits for a reader that has gone", async () => {
   const { writer, read, ready } = slow();
-  const gone: string[] = [];
-  writer.onGone = (error) => void gone.push(error.message);
   expect(writer.write(new Uint8Array(100_000))).toBe(false);
   read(new Error("EPIPE"));
   expect(ready()).toBe(1);
   expect(writer.write(new Uint8Array(100_000))).toBe(true);
   expect(await writer.flush(never)).toBe(0);
-  expect(gone).toEqual(["EPIPE"]);
-});
-
-/** Both ends of a pipe in a file system, the writing one as `flags` say. */
-function pipe(flags: number) {
-  const folder = temporaryFolder();
-  const path = join(folder.path, "pipe");
-  expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
-  // Opening to read alone would wait for a writer.
-  const both = openSync(path, constants.O_RDWR);
-  const to = openSync(path, constants.O_WRONLY | flags);
-  const from = openSync(path, constants.O_RDONLY);
-  const reader = Bun.spawn(["cat"], { stdin: from, stdout: "pipe" });
-  closeSync(from);
-  closeSync(both);
-  return { to, reader, [Symbol.dispose]: () => folder[Symbol.dispose]() };
-}
-
-for (const [name, flags] of [
-  ["waits", 0],
-  ["says that it would have to wait", constants.O_NONBLOCK],
-] as const) {
-  test(`every byte goes to a descriptor that ${name}`, async () => {
-    using ends = pipe(flags);
-    const writer = new ConsoleWriter(descriptorSink(ends.to));
-    writer.onGone = (error) => expect.unreachable(error.message);
-    const text = Array.from({ length: 150_000 }, (_, i) => String(i)).join(" ");
-    for (let at = 0; at < text.length; at += 9000) {
-      writer.write(Buffer.from(text.slice(at, at + 9000)));
-    }
-    const read = new Response(ends.reader.stdout).text();
-    expect(await writer.flush(never)).toBe(0);
-    closeSync(ends.to);
-    expect((await read) === text).toBe(true);
-  });
-}
-
-test("a descriptor whose reader has gone says so", async () => {
-  using ends = pipe(0);
-  ends.reader.kill();
-  await ends.reader.exited;
-  const writer = new ConsoleWriter(descriptorSink(ends.to));
-  const gone = Promise.withResolvers<string | undefined>();
-  writer.onGone = (error) => gone.resolve(error.code);
-  writer.write(Buffer.from("to whom?"));
-  expect(await gone.promise).toBe("EPIPE");
-  closeSync(ends.to);
 });

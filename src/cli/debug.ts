@@ -22,11 +22,8 @@ import {
   pageLines,
   registerLines,
 } from "../debug/text.ts";
-import { descriptorSink } from "./console.ts";
 import { type DebugArguments, parseAddress, parseCount, parseDebug } from "./debug-options.ts";
 import { exitCode, Failure } from "./failure.ts";
-
-const standardOutput = descriptorSink(1);
 
 /** Pages of tables read at most for one address space. */
 const tablesMax = 4096;
@@ -207,7 +204,7 @@ export async function debug(argv: readonly string[]): Promise<number> {
     return await run({ print, control, guest: new Guest(control), arguments: given });
   } finally {
     // Whole, before the process ends: a pipe takes long output in pieces.
-    await new Promise<void>((done) => standardOutput(Buffer.from(text), () => done()));
+    await new Promise<void>((done) => void process.stdout.write(text, () => done()));
     control.close();
   }
 }

@@ -32,7 +32,7 @@ import { makeLog } from "../observe/log.ts";
 import type { Agreement } from "../protocol/agreement.ts";
 import { type Hello, protocolVersion } from "../protocol/messages.ts";
 import { closeDisks, diskPlans, type OpenDisk, openDisks } from "./disks.ts";
-import { ConsoleWriter, descriptorSink } from "./console.ts";
+import { ConsoleWriter } from "./console.ts";
 import { exitCode, Failure, failureOf, hostFailure } from "./failure.ts";
 import { breakDown } from "./fault.ts";
 import { guestWaitMs } from "./guest-wait.ts";
@@ -261,13 +261,13 @@ function openConsole(daemon: Daemon, consoleNode: number): Terminal {
  * Everything outside the guest that can end the VM; each ends it on all nodes.
  * @returns when a signal has come.
  */
-function watch(daemon: Daemon, output: ConsoleWriter): Promise<void> {
+function watch(daemon: Daemon): Promise<void> {
   const signal = Promise.withResolvers<void>();
   onSignals((code, name) => {
     daemon.end(code, `stopped by ${name}`);
     signal.resolve();
   });
-  output.onGone = (error) => {
+  process.stdout.on("error", (error: Error & { readonly code?: string }) => {
     const gone = error.code === "EPIPE" || error.code === "EIO";
     daemon.end(
       gone ? exitCode.unread : exitCode.host,
@@ -275,19 +275,17 @@ function watch(daemon: Daemon, output: ConsoleWriter): Promise<void> {
         ? "nobody reads the console any more: standard output is closed"
         : `the console cannot be written to standard output (${error.code ?? error.message})`,
     );
-  };
+  });
   endUnexpectedBy((failure) => daemon.end(failure.code, `node ${daemon.node}: ${failure.message}`));
   return signal.promise;
 }
 
-const standardOutput = 1;
-
 async function runNode(config: RunConfig, log: Log): Promise<number> {
-  const output = new ConsoleWriter(descriptorSink(standardOutput));
+  const output = new ConsoleWriter((bytes, done) => process.stdout.write(bytes, done));
   const { daemon, close } = await start(config, output, log);
   output.onReady = () => daemon.consoleReady();
   const control = await openControl(config.control, daemon.questions);
-  const signal = watch(daemon, output);
+  const signal = watch(daemon);
   const terminal = openConsole(daemon, config.consoleNode);
   breakDown(config.fault, () => Number(daemon.counters()["exits"] ?? 0));
   const outcome = await daemon.run();
