@@ -1,7 +1,8 @@
 /**
  * @module One emulated host: a QEMU process with nested SVM, its log on one serial port, the second
- * console (the guest's, through giantvm) on a virtio port behind a Unix socket, and a shell on the
- * third.
+ * console (the guest's, through giantvm) on a virtio port, and a shell on the third. QEMU drops what
+ * the sockets of these do not take at once, so they are of TCP on loopback, which has room for it
+ * all: a Unix socket is full after 4 KB in pieces of 16 bytes.
  *
  * The emulation itself fails now and then, so a host can end in three ways: its command ended and
  * said how ("LAB-EXIT"), it died (QEMU gone, a triple fault, a kernel oops), or it was stopped.
@@ -81,7 +82,7 @@ export class Host {
   readonly exited: Promise<void>;
   readonly #options: HostOptions;
   readonly #process: Bun.Subprocess<"ignore", "pipe", "pipe">;
-  readonly #listener: Bun.UnixSocketListener<undefined>;
+  readonly #listener: Bun.TCPSocketListener<undefined>;
   #socket: Socket<undefined> | undefined;
   #stopped = false;
 
@@ -89,11 +90,10 @@ export class Host {
     this.#options = options;
     this.log = new Transcript(options.onLog);
     this.console = new Transcript(options.onConsole);
-    const socketPath = join(options.folder, `console${options.node}`);
-    const shellPath = join(options.folder, `shell${options.node}`);
-    this.shell = new HostShell(shellPath);
+    this.shell = new HostShell();
     this.#listener = Bun.listen({
-      unix: socketPath,
+      hostname: "127.0.0.1",
+      port: 0,
       socket: {
         open: (socket) => {
           this.#socket = socket;
@@ -105,7 +105,7 @@ export class Host {
         error: () => {},
       },
     });
-    this.#process = Bun.spawn(this.#arguments(socketPath, shellPath), {
+    this.#process = Bun.spawn(this.#arguments(), {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
@@ -155,7 +155,7 @@ export class Host {
     this.shell.close();
   }
 
-  #arguments(socketPath: string, shellPath: string): string[] {
+  #arguments(): string[] {
     const options = this.#options;
     const reset = join(options.folder, `reset${options.node}.log`);
     const fixed =
@@ -180,9 +180,9 @@ export class Host {
       "-D",
       reset,
       "-chardev",
-      `socket,id=guest,path=${socketPath}`,
+      `socket,id=guest,host=127.0.0.1,port=${this.#listener.port}`,
       "-chardev",
-      `socket,id=shell,path=${shellPath}`,
+      `socket,id=shell,host=127.0.0.1,port=${this.shell.port}`,
       ...network(options),
     ];
   }

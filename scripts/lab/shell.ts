@@ -7,22 +7,27 @@ import { Transcript } from "./transcript.ts";
 
 export class HostShell {
   readonly #transcript = new Transcript();
-  readonly #listener: Bun.UnixSocketListener<undefined>;
+  readonly #listener: Bun.TCPSocketListener<undefined>;
   readonly #connected: Promise<Bun.Socket<undefined>>;
   #asked = 0;
 
-  /** @param path of the socket that QEMU connects to the host's third console. */
-  constructor(path: string) {
+  constructor() {
     const { promise, resolve } = Promise.withResolvers<Bun.Socket<undefined>>();
     this.#connected = promise;
     this.#listener = Bun.listen({
-      unix: path,
+      hostname: "127.0.0.1",
+      port: 0,
       socket: {
         open: resolve,
         data: (_socket, bytes) => this.#transcript.push(bytes),
         error: () => {},
       },
     });
+  }
+
+  /** What QEMU connects the host's third console to. */
+  get port(): number {
+    return this.#listener.port;
   }
 
   /**

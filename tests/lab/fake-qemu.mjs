@@ -9,12 +9,14 @@ import { appendFileSync, readFileSync } from "node:fs";
 const [behaviour = "", counter = "", ...args] = process.argv.slice(2);
 appendFileSync(counter, "x");
 const starts = readFileSync(counter, "utf8").length;
-function pathOf(id) {
-  const start = `socket,id=${id},path=`;
-  return args.find((each) => each.startsWith(start))?.slice(start.length) ?? "";
+/** Of the console of that name. */
+function addressOf(id) {
+  const start = `socket,id=${id},host=127.0.0.1,port=`;
+  const port = args.find((each) => each.startsWith(start))?.slice(start.length);
+  return { hostname: "127.0.0.1", port: Number(port) };
 }
 
-const path = pathOf("guest");
+const guest = addressOf("guest");
 
 function log(line) {
   process.stdout.write(`${line}\r\n`);
@@ -35,7 +37,7 @@ if (behaviour === "slow") {
   let pulses = 0;
   log("giantvm: the VM runs; guest clocks agree within 3 us");
   await Bun.connect({
-    unix: path,
+    ...guest,
     socket: {
       open: (socket) => void socket.write("[    0.1] Linux version 6.12\r\n"),
       data: (socket, bytes) => {
@@ -52,14 +54,14 @@ if (behaviour === "slow") {
 } else if (behaviour === "stuck") {
   log("giantvm: the VM runs; guest clocks agree within 3 us");
   await Bun.connect({
-    unix: path,
+    ...guest,
     socket: {
       open: (socket) => void socket.write("watchdog: BUG: soft lockup - CPU#1 stuck\r\n"),
       data: () => {},
     },
   });
   await Bun.connect({
-    unix: pathOf("shell"),
+    ...addressOf("shell"),
     socket: {
       data: (socket, bytes) => {
         const end = bytes.toString().match(/echo "(END-\d+-)/)?.[1] ?? "";
@@ -70,7 +72,7 @@ if (behaviour === "slow") {
   });
 } else if (behaviour.startsWith("threads")) {
   // Two threads of one operation each on each host; host 1's clock is 5 s ahead.
-  const node = Number(path.at(-1));
+  const node = Number(args[args.indexOf("-D") + 1].match(/reset(\d+)\.log$/)[1]);
   const now = () => Number(process.hrtime.bigint()) + 5e9 * node;
   let done = false;
   const say = (socket, line) => {
@@ -92,7 +94,7 @@ if (behaviour === "slow") {
     }
   };
   await Bun.connect({
-    unix: path,
+    ...guest,
     socket: {
       open: (socket) => void socket.write(`address 10.99.0.${node + 1}:7000\n`),
       data: (socket, bytes) => {
@@ -102,7 +104,7 @@ if (behaviour === "slow") {
   });
 } else if (behaviour.startsWith("watched")) {
   await Bun.connect({
-    unix: path,
+    ...guest,
     socket: {
       open: (socket) => {
         socket.write("\x1b[1;1Hone\x1b[2;1H");
@@ -120,7 +122,7 @@ if (behaviour === "slow") {
   setInterval(() => {}, 1000);
 } else {
   await Bun.connect({
-    unix: path,
+    ...guest,
     socket: {
       open: (socket) => {
         if (!behaviour.startsWith("verdict")) {
