@@ -32,17 +32,6 @@ pub const Elide = packed struct {
     same: bool = true,
 };
 
-/// How often a thread waited, and for how long.
-pub const Stalls = struct {
-    count: u64 = 0,
-    ns: u64 = 0,
-
-    pub fn add(self: *Stalls, ns: u64) void {
-        self.count += 1;
-        self.ns += ns;
-    }
-};
-
 pub const Stats = struct {
     requests: u64 = 0,
     /// Of them: pages of a gang that nobody had faulted on yet.
@@ -50,10 +39,13 @@ pub const Stats = struct {
     local: u64 = 0,
     completed: u64 = 0,
     completed_ns: u64 = 0,
-    /// Those of them that a thread waited for, by what they were.
-    stalls_fresh: Stalls = .{},
-    stalls_again: Stalls = .{},
-    stalls_ganged: Stalls = .{},
+    /// Those of them that a thread waited for, and for how long, by what they were (abi.zig).
+    stalls_fresh: u64 = 0,
+    stalls_fresh_ns: u64 = 0,
+    stalls_again: u64 = 0,
+    stalls_again_ns: u64 = 0,
+    stalls_ganged: u64 = 0,
+    stalls_ganged_ns: u64 = 0,
     pages_received: u64 = 0,
     pages_sent: u64 = 0,
     invalidations: u64 = 0,

@@ -281,8 +281,12 @@ fn complete(d: *Dsm, host: anytype, pending: *Pending, now_ns: u64) void {
 }
 
 fn countStall(d: *Dsm, done: *const Pending, now_ns: u64) void {
-    const stalls = if (done.asker == null)
-        &d.stats.stalls_ganged
-    else if (done.fresh) &d.stats.stalls_fresh else &d.stats.stalls_again;
-    stalls.add(now_ns -| done.waited_ns);
+    const count, const ns = if (done.asker == null)
+        .{ &d.stats.stalls_ganged, &d.stats.stalls_ganged_ns }
+    else if (done.fresh)
+        .{ &d.stats.stalls_fresh, &d.stats.stalls_fresh_ns }
+    else
+        .{ &d.stats.stalls_again, &d.stats.stalls_again_ns };
+    count.* += 1;
+    ns.* += now_ns -| done.waited_ns;
 }

@@ -1,6 +1,5 @@
 //! What the rooms below the engine count for themselves, put into the node's counters.
 
-const abi = @import("../abi.zig");
 const dsm_room = @import("../dsm/dsm.zig");
 const Counters = @import("counters.zig").Counters;
 const Gate = @import("gate.zig").Gate;
@@ -41,10 +40,12 @@ pub fn coherence(counters: *Counters, dsm: *const dsm_room.Dsm) void {
     counters.set(.invalidations, s.invalidations);
     counters.set(.fault_remote_count, s.completed);
     counters.set(.fault_remote_ns, s.completed_ns);
-    inline for (.{ "stalls_fresh", "stalls_again", "stalls_ganged" }) |name| {
-        counters.set(@field(abi.Counter, name), @field(s, name).count);
-        counters.set(@field(abi.Counter, name ++ "_ns"), @field(s, name).ns);
-    }
+    counters.set(.stalls_fresh, s.stalls_fresh);
+    counters.set(.stalls_fresh_ns, s.stalls_fresh_ns);
+    counters.set(.stalls_again, s.stalls_again);
+    counters.set(.stalls_again_ns, s.stalls_again_ns);
+    counters.set(.stalls_ganged, s.stalls_ganged);
+    counters.set(.stalls_ganged_ns, s.stalls_ganged_ns);
     counters.set(.requests_ganged, s.ganged);
     counters.set(.deferred_count, s.deferred);
     counters.set(.deferred_ns, s.deferred_ns);
