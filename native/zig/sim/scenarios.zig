@@ -6,7 +6,7 @@ const limits = @import("../limits.zig");
 const Class = @import("../wire/message.zig").Class;
 const Link = @import("../transport/link.zig").Link;
 
-pub const Failure = error{ OldEpoch, HeadOfLine, RepairedLate };
+pub const Failure = error{ OldEpoch, HeadOfLine, RepairedLate, TooMuchAgain };
 
 const mtu = 1400;
 /// Between two datagrams.
@@ -19,6 +19,7 @@ pub fn all(allocator: std.mem.Allocator) (Failure || error{OutOfMemory})!void {
     try hearsOldEpoch(allocator);
     try waitsForOthers(allocator);
     try repairsLate(allocator);
+    try probesOnce(allocator);
 }
 
 const Ends = struct {
@@ -110,6 +111,32 @@ fn repairsLate(allocator: std.mem.Allocator) !void {
     if (std.mem.indexOfScalar(u8, forth.slice(), 0) == null) return error.RepairedLate;
 }
 
-test "an old epoch is not heard, keys do not wait for each other, losses are repaired soon" {
+/// A peer that does not answer is asked with one datagram; what its answer shows to be lost goes
+/// again at once, and only that.
+fn probesOnce(allocator: std.mem.Allocator) !void {
+    var ends: Ends = try .init(allocator, .{ 1, 1 });
+    defer ends.deinit(allocator);
+    const from, const to = .{ &ends.links[0], &ends.links[1] };
+    // Of eight the first and the last two are lost, and no acknowledgement has come back.
+    var forth: Wire = .{ .to = to, .now_ns = 1, .lose = 0b1100_0001 };
+    for ("abcdefgh", 0..) |name, key| {
+        from.send(Class.urgent, key, &.{name}, 1) catch unreachable;
+        from.poll(1, &forth);
+    }
+    var nowhere: Wire = .{ .to = from, .now_ns = 1, .lose = std.math.maxInt(u64) };
+    to.poll(1, &nowhere);
+    const heard = forth.heard;
+    forth.now_ns = from.deadline().?;
+    from.poll(forth.now_ns, &forth);
+    const probe = forth.slice()[heard..];
+    if (forth.sent != 9 or !std.mem.eql(u8, probe, "a")) return error.TooMuchAgain;
+    var back: Wire = .{ .to = from, .now_ns = forth.now_ns + way_ns };
+    to.poll(to.deadline().?, &back);
+    from.poll(back.now_ns, &forth);
+    const again = forth.slice()[heard + 1 ..];
+    if (!std.mem.eql(u8, again, "gh")) return error.TooMuchAgain;
+}
+
+test "an old epoch is not heard, keys wait for nobody, losses are repaired soon, silence is probed" {
     try all(std.testing.allocator);
 }
