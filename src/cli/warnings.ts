@@ -2,7 +2,7 @@
 
 import type { RunConfig } from "../config/run.ts";
 import type { ResolvedPeer } from "../net/addresses.ts";
-import type { Log } from "../node/daemon.ts";
+import type { Log } from "../node/options.ts";
 
 export function warnAtStart(config: RunConfig, node: number, self: ResolvedPeer, log: Log): void {
   if (config.peers.length > 1) {

@@ -2,7 +2,7 @@
  * guest's console and nothing else. */
 
 import { createConsola } from "consola";
-import type { Log } from "../node/daemon.ts";
+import type { Log } from "../node/options.ts";
 
 const levels = { warn: 1, info: 3, debug: 4 } as const;
 

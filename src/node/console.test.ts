@@ -1,0 +1,133 @@
+/** @module The guest's console where its serial port is, where its terminal is, and elsewhere. */
+
+import { expect, test } from "bun:test";
+import type { ControlMessage } from "../protocol/messages.ts";
+import { GuestConsole } from "./console.ts";
+
+/** Serial port on node 0, terminal on node 1, unless another is named. */
+function consoleAt(node: number, consoleNode = 1) {
+  const did: string[] = [];
+  const state = { running: true, open: true, room: 100, waiting: 0, more: true };
+  const dataPlane = {
+    consoleInput: (bytes: Uint8Array) => {
+      const taken = Math.min(state.room, bytes.length);
+      if (taken > 0) did.push(`in ${Buffer.from(bytes.subarray(0, taken))}`);
+      return taken;
+    },
+    holdConsole: (hold: boolean) => void did.push(`hold ${hold}`),
+  };
+  const guestConsole = new GuestConsole({
+    node,
+    deviceNode: 0,
+    consoleNode,
+    dataPlane: () => (state.open ? dataPlane : undefined),
+    running: () => state.running,
+    waiting: (to) => {
+      expect(to).toBe(consoleNode);
+      return state.waiting;
+    },
+    send: (to, message) => void did.push(`to ${to}: ${told(message)}`),
+    print: (bytes) => {
+      did.push(`print ${Buffer.from(bytes)}`);
+      return state.more;
+    },
+    rouse: () => void did.push("rouse"),
+    debug: (text) => void did.push(text),
+  });
+  /** What was done since it was last asked. */
+  return { console: guestConsole, state, done: () => did.splice(0) };
+}
+
+function told(message: ControlMessage): string {
+  return "bytes" in message ? `${message.kind} ${Buffer.from(message.bytes)}` : message.kind;
+}
+
+test("keys typed elsewhere travel to the serial port, those typed there do not", () => {
+  const elsewhere = consoleAt(1);
+  elsewhere.console.typed(Buffer.from("k"));
+  expect(elsewhere.done()).toEqual(["to 0: input k"]);
+  const there = consoleAt(0);
+  there.console.typed(Buffer.from("k"));
+  there.console.keep(Buffer.from("l"));
+  expect(there.done()).toEqual(["in k", "rouse", "in l", "rouse"]);
+  expect(there.console.idle).toBe(true);
+});
+
+test("keys wait for a guest that runs and takes them", () => {
+  const { console: here, state, done } = consoleAt(0);
+  state.running = false;
+  here.keep(Buffer.from("abc"));
+  here.tick();
+  expect(done()).toEqual(["rouse"]);
+  state.running = true;
+  state.open = false;
+  here.tick();
+  expect(here.idle).toBe(false);
+  state.open = true;
+  state.room = 2;
+  here.tick();
+  expect(done()).toEqual(["in ab"]);
+  expect(here.idle).toBe(false);
+  here.tick();
+  expect(done()).toEqual(["in c"]);
+  expect(here.idle).toBe(true);
+});
+
+test("keys beyond the bound are dropped, which is said and rouses nobody", () => {
+  const { console: here, state, done } = consoleAt(0);
+  state.room = 0;
+  here.keep(new Uint8Array(64 * 1024));
+  here.keep(Buffer.from("no"));
+  expect(done()).toEqual(["rouse", "2 bytes of input dropped: the guest takes none"]);
+});
+
+test("output for another node gathers until a tick finds room on the way", () => {
+  const { console: here, state, done } = consoleAt(0);
+  state.waiting = 64;
+  here.printed(Buffer.from("a"));
+  here.printed(Buffer.from("b"));
+  here.tick();
+  expect(done()).toEqual([]);
+  state.waiting = 63;
+  here.tick();
+  expect(done()).toEqual(["to 1: console ab"]);
+  // The last words do not wait.
+  state.waiting = 64;
+  here.printed(Buffer.from("c"));
+  here.sendOutput();
+  expect(done()).toEqual(["to 1: console c"]);
+});
+
+test("much output for another node holds the guest until it is on its way", () => {
+  const { console: here, done } = consoleAt(0);
+  here.printed(new Uint8Array(128 * 1024));
+  expect(done()).toEqual(["hold true"]);
+  here.tick();
+  const [first, ...rest] = done();
+  expect(first).toBe("hold false");
+  expect(rest.length).toBe(4);
+  here.tick();
+  expect(done()).toEqual([]);
+});
+
+test("a terminal that takes no more holds the guest, and ticks do not let it go", () => {
+  const { console: here, state, done } = consoleAt(0, 0);
+  here.printed(Buffer.from("a"));
+  state.more = false;
+  here.printed(Buffer.from("b"));
+  here.tick();
+  here.sendOutput();
+  expect(done()).toEqual(["print a", "print b", "hold true"]);
+  here.hold(false);
+  expect(done()).toEqual(["hold false"]);
+});
+
+test("the data plane of the next epoch hears what was said meanwhile", () => {
+  const { console: here, state, done } = consoleAt(0, 0);
+  state.open = false;
+  here.hold(true);
+  expect(done()).toEqual([]);
+  state.open = true;
+  here.opened();
+  expect(done()).toEqual(["hold true"]);
+});

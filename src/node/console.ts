@@ -1,0 +1,100 @@
+/**
+ * @module The guest's console at this node. Its serial port is on the device node and its terminal
+ * on the console node; keys go the one way, what the guest prints goes the other, and who cannot
+ * take more holds the guest.
+ */
+
+import type { ControlMessage } from "../protocol/messages.ts";
+import type { DataPlane } from "./dataplane.ts";
+import { ConsoleInput } from "./input.ts";
+import { ConsoleOutput } from "./output.ts";
+
+/** While so much is on its way to the console, output waits and gathers. */
+const outputFramesMax = 64;
+
+export type ConsoleOptions = {
+  readonly node: number;
+  readonly deviceNode: number;
+  readonly consoleNode: number;
+  /** undefined until it is open, and between two epochs. */
+  readonly dataPlane: () => Pick<DataPlane, "consoleInput" | "holdConsole"> | undefined;
+  /** Whether the guest runs, so that it may take keys. */
+  readonly running: () => boolean;
+  /** Frames on the way to a node. */
+  readonly waiting: (to: number) => number;
+  readonly send: (to: number, message: ControlMessage) => void;
+  /** The terminal of this node; false: no more, please, until `ready`. */
+  readonly print: (bytes: Uint8Array) => boolean;
+  /** Keys wait now: the guest is to be offered them again soon. */
+  readonly rouse: () => void;
+  readonly debug: (text: string) => void;
+};
+
+export class GuestConsole {
+  readonly #o: ConsoleOptions;
+  readonly #input = new ConsoleInput();
+  /** For the console, where that is another node. */
+  readonly #output = new ConsoleOutput();
+  #held = false;
+
+  constructor(options: ConsoleOptions) {
+    this.#o = options;
+  }
+
+  /** No keys wait for the guest. */
+  get idle(): boolean {
+    return this.#input.empty;
+  }
+
+  /** Keys typed at this node. */
+  typed(bytes: Uint8Array): void {
+    if (this.#o.deviceNode === this.#o.node) return this.keep(bytes);
+    this.#o.send(this.#o.deviceNode, { kind: "input", bytes });
+  }
+
+  /** Keys for the guest's serial port, which is here. */
+  keep(bytes: Uint8Array): void {
+    if (!this.#input.push(bytes)) {
+      return this.#o.debug(`${bytes.length} bytes of input dropped: the guest takes none`);
+    }
+    this.#feed();
+    this.#o.rouse();
+  }
+
+  tick(): void {
+    this.#feed();
+    if (this.#o.waiting(this.#o.consoleNode) < outputFramesMax) this.sendOutput();
+  }
+
+  /** What the guest printed, at the device node. */
+  printed(bytes: Uint8Array): void {
+    const elsewhere = this.#o.consoleNode !== this.#o.node;
+    const more = elsewhere ? this.#output.push(bytes) : this.#o.print(bytes);
+    if (!more) this.hold(true);
+  }
+
+  /** To the console node, all that waits, however much is on the way. */
+  sendOutput(): void {
+    if (this.#o.consoleNode === this.#o.node) return;
+    if (this.#held) this.hold(false);
+    for (const bytes of this.#output.take()) {
+      this.#o.send(this.#o.consoleNode, { kind: "console", bytes });
+    }
+  }
+
+  /** Whether output is left with the data plane, where it slows the guest. */
+  hold(hold: boolean): void {
+    this.#held = hold;
+    this.#o.dataPlane()?.holdConsole(hold);
+  }
+
+  /** The data plane is a new one: it hears what the one before was told. */
+  opened(): void {
+    this.hold(this.#held);
+  }
+
+  #feed(): void {
+    if (!this.#o.running()) return;
+    this.#input.feed((bytes) => this.#o.dataPlane()?.consoleInput(bytes) ?? 0);
+  }
+}

@@ -1,0 +1,111 @@
+/** @module One node's part of the machine, over a data plane that writes down what it is told. */
+
+import { expect, test } from "bun:test";
+import type { GuestImages } from "../machine/images.ts";
+import { type Hello, protocolVersion } from "../protocol/messages.ts";
+import type { BootState, DataPlane, NodePlan } from "./dataplane.ts";
+import { NodeMachine } from "./machine.ts";
+
+const facts = { vendor: "V", cpuid: [], tscKhz: 2_000_000, physicalAddressBits: 46, xcr0U64: 7n };
+
+function hello(cpus: number): Hello {
+  return {
+    kind: "hello",
+    protocol: protocolVersion,
+    build: "b1",
+    epoch: 1,
+    order: "a:1,b:2,c:3",
+    cpus,
+    ramPages: 512,
+    dataPort: 9,
+    vmIdU64: 5n,
+    settings: [],
+    hide: [],
+    facts,
+  };
+}
+
+const hellos = [hello(1), hello(2), hello(3)];
+const agreement = { vmIdU64: 5n, epoch: 1, tscKhz: 2_000_000, cpuid: [] };
+const guest: GuestImages = {
+  segments: [
+    { gpaU64: 0x1000n, bytes: Uint8Array.of(1) },
+    { gpaU64: 0x9000n, bytes: Uint8Array.of(2) },
+  ],
+  boot: {} as BootState,
+  commandLine: "quiet",
+};
+
+/** What is loaded is in once `loaded` is called, and a close ends with `closed`. */
+function machineOf(node: number) {
+  const did: string[] = [];
+  const waiting: (() => void)[] = [];
+  const later = () => new Promise<void>((resolve) => waiting.push(resolve));
+  const dataPlane = {
+    configure: (plan: NodePlan) => void did.push(`configure ${plan.node}`),
+    load: (gpaU64: bigint) => (did.push(`load ${gpaU64.toString(16)}`), later()),
+    boot: () => void did.push("boot"),
+    registers: (vcpu: number) => `of ${vcpu}`,
+    close: () => (did.push("close"), later()),
+  } as Partial<DataPlane> as DataPlane;
+  const machine = new NodeMachine({
+    node,
+    open: (epoch) => (did.push(`open ${epoch}`), { dataPlane, hello: hello(node + 1) }),
+    planOf: () => ({ node }) as NodePlan,
+    images: () => guest,
+    info: (text) => void did.push(text),
+  });
+  return { machine, dataPlane, did, done: () => waiting.shift()?.() };
+}
+
+test("a node's vCPUs are counted after those of the nodes before it", () => {
+  const vcpus = [0, 1, 2].map((node) => {
+    const { machine, did } = machineOf(node);
+    machine.open(1);
+    expect(machine.registers()).toBe("");
+    machine.configure(agreement, hellos);
+    expect(did).toEqual(["open 1", "agreed: 3 nodes, 6 vCPUs, 6 MiB", `configure ${node}`]);
+    return machine.vcpus;
+  });
+  expect(vcpus).toEqual([[0], [1, 2], [3, 4, 5]]);
+});
+
+test("the boot processor is set once all of the guest is in memory", async () => {
+  const { machine, did, done } = machineOf(0);
+  machine.open(1);
+  machine.configure(agreement, hellos);
+  did.splice(0);
+  const loaded = machine.load();
+  expect(did.splice(0)).toEqual(["load 1000"]);
+  done();
+  await Promise.resolve();
+  expect(did.splice(0)).toEqual(["load 9000"]);
+  done();
+  await loaded;
+  expect(did).toEqual(["boot", "guest command line: quiet"]);
+});
+
+test("nothing is loaded before the agreement", async () => {
+  const { machine } = machineOf(0);
+  machine.open(1);
+  await expect(machine.load()).rejects.toThrow("nothing to load");
+});
+
+test("a machine that is over shows no vCPU, and has its data plane until the close", async () => {
+  const { machine, dataPlane, did, done } = machineOf(1);
+  expect(machine.dataPlane).toBeUndefined();
+  machine.open(1);
+  machine.configure(agreement, hellos);
+  expect(machine.registers()).toBe("of 1\nof 2");
+  machine.forget();
+  expect([machine.vcpus, machine.registers()]).toEqual([[], ""]);
+  expect(machine.dataPlane).toBe(dataPlane);
+  const closed = machine.close();
+  // At once, though it takes time.
+  expect(machine.dataPlane).toBeUndefined();
+  done();
+  await closed;
+  machine.open(2);
+  expect(machine.dataPlane).toBe(dataPlane);
+  expect(did.slice(-2)).toEqual(["close", "open 2"]);
+});
