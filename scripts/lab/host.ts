@@ -1,8 +1,8 @@
 /**
  * @module One emulated host: a QEMU process with nested SVM, its log on one serial port, the second
- * console (the guest's, through giantvm) on a virtio port, and a shell on the third. QEMU drops what
- * the sockets of these do not take at once, so they are of TCP on loopback, which has room for it
- * all: a Unix socket is full after 4 KB in pieces of 16 bytes.
+ * console (the guest's, through giantvm) on a virtio port, and a shell on the third. QEMU drops
+ * what the sockets of these do not take at once, so they are of TCP on loopback, which has room for
+ * it all: a Unix socket is full after 4 KB in pieces of 16 bytes.
  *
  * The emulation itself fails now and then, so a host can end in three ways: its command ended and
  * said how ("LAB-EXIT"), it died (QEMU gone, a triple fault, a kernel oops), or it was stopped.
