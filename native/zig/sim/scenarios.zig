@@ -137,6 +137,6 @@ fn probesOnce(allocator: std.mem.Allocator) !void {
     if (!std.mem.eql(u8, again, "gh")) return error.TooMuchAgain;
 }
 
-test "an old epoch is not heard, keys wait for nobody, losses are repaired soon, silence is probed" {
+test "an old epoch is not heard, keys wait for nobody, losses are mended soon, silence is probed" {
     try all(std.testing.allocator);
 }
