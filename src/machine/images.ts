@@ -56,12 +56,14 @@ const entry64 = 0x200;
  * What the kernel is told when the user says nothing.
  * `tsc_early_khz`: the PIT counts but is slow to read, and without a rate Linux on AMD would
  * calibrate against it. `tsc=reliable`: all nodes' TSCs are equal by construction; a watchdog and
- * a warp test would only be a storm of remote faults. `numa_balancing=disable` over several nodes:
+ * a warp test would only be a storm of remote faults. Over several nodes `numa_balancing=disable`:
  * its scans unmap pages to see who touches them, and each such write of a page table is remote to
- * somebody. `quiet`: a console character costs two exits.
+ * somebody; and `sysctl.vm.compaction_proactiveness=0`: else a thread of each node wakes twice a
+ * second to see whether memory is fragmented, and takes the kernel's pages with it. `quiet`: a
+ * console character costs two exits.
  */
 export function defaultCommandLine(tscKhz: number, nodes: number): string {
-  const numa = nodes > 1 ? "numa_balancing=disable " : "";
+  const numa = nodes > 1 ? "numa_balancing=disable sysctl.vm.compaction_proactiveness=0 " : "";
   return `console=ttyS0 panic=-1 tsc_early_khz=${tscKhz} clocksource=tsc tsc=reliable ${numa}quiet`;
 }
 

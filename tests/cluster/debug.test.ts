@@ -98,6 +98,9 @@ describe.skipIf(missing !== undefined)("a VM of two nodes is asked", () => {
     expect(text).toMatch(/^ +node 0 +node 1\n/);
     const [, first, second] = /^exits +(\d+) +(\d+)$/m.exec(text)!;
     expect([Number(first) > 0, Number(second) > 0]).toEqual([true, true]);
+    // Waits by what was waited for; both nodes have lost pages to each other.
+    const again = /^stallsAgain +(\d+) +(\d+)\nstallsAgainNs +(\d+) +(\d+)$/m.exec(text)!;
+    expect(again.slice(1).every((value) => Number(value) > 0)).toBe(true);
   });
 
   test("for memory, which comes to the node that is asked", async () => {

@@ -1,6 +1,6 @@
 /** @module Debian's kernels on one host and over several. */
 
-import { bridge, busy, clock, costs, cpus, cross, dmesg, numa } from "./questions.ts";
+import { bridge, busy, clock, costs, cpus, cross, dmesg, numa, tuned } from "./questions.ts";
 import type { Node, Scenario } from "./types.ts";
 
 const guestMb = 256;
@@ -28,7 +28,7 @@ export function linuxScenario(name: string, title: string, nodeCpus: readonly nu
     nodes: linuxNodes(nodeCpus),
     append: undefined,
     programs: ["cross"],
-    questions: [cpus, numa, busy, clock, bridge, cross(1000), dmesg],
+    questions: [cpus, numa, tuned, busy, clock, bridge, cross(1000), dmesg],
     ...linuxSeconds(nodeCpus.length),
   };
 }

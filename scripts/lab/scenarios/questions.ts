@@ -32,6 +32,15 @@ export function numa(nodes: readonly Node[]): Question {
   };
 }
 
+/** What the default command line (docs/booting.md) turns off where there are several nodes. */
+export function tuned(nodes: readonly Node[]): Question {
+  return {
+    command: "cat /proc/sys/kernel/numa_balancing /proc/sys/vm/compaction_proactiveness",
+    answer: nodes.length > 1 ? /^0\n0$/ : /^\d\n[1-9]\d*$/,
+    meaning: `its kernel is tuned for ${nodes.length > 1 ? "several nodes" : "one node"}`,
+  };
+}
+
 /** A shell that counts on one CPU and says so. */
 function busyOn(cpu: number): string {
   return (
