@@ -109,8 +109,9 @@ pub const Counter = enum(u16) {
     disk_errors,
     /// Bytes the guest printed in spite of being told to wait, and that found no room.
     console_lost,
-    /// Waits of a thread for a page from another node, in number and time: for one it faulted on
-    /// and had never had, for one it had lost, and for one of a gang that was already on its way.
+    /// Pages that threads waited for, and how long the first of them did from the request on: pages
+    /// this node had never had, those it had lost or may only read, and those of a gang that were
+    /// on their way.
     stalls_fresh,
     stalls_fresh_ns,
     stalls_again,

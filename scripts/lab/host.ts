@@ -180,9 +180,9 @@ export class Host {
       "-D",
       reset,
       "-chardev",
-      `socket,id=guest,host=127.0.0.1,port=${this.#listener.port}`,
+      `socket,id=guest,host=127.0.0.1,port=${this.#listener.port},nodelay=on`,
       "-chardev",
-      `socket,id=shell,host=127.0.0.1,port=${this.shell.port}`,
+      `socket,id=shell,host=127.0.0.1,port=${this.shell.port},nodelay=on`,
       ...network(options),
     ];
   }

@@ -32,6 +32,8 @@ const rules = [
   ["defer_while_busy", 2, "races"],
 ] as const;
 
+const stopped = "the memory engine stopped";
+
 async function demo(...args: readonly string[]) {
   const { code, signal, stdout, stderr } = await run(["demo", "--json", ...args]);
   return { code, signal, stderr, summary: JSON.parse(stdout) as Summary };
@@ -80,7 +82,11 @@ describe.skipIf(missing !== undefined)("built-in guest", () => {
   for (const [rule, nodes, check] of rules) {
     test(`sees wrong values without ${rule}`, async () => {
       const off = ["--guard-off", rule, "--nodes", String(nodes), "--cpus", "1"];
-      const { code, signal, summary } = await demo(...off);
+      let { code, signal, summary } = await demo(...off);
+      // Now and then the engine's own assertions notice it before the guest does.
+      for (let again = 0; again < 4 && summary.reason?.includes(stopped) === true; again += 1) {
+        ({ code, signal, summary } = await demo(...off));
+      }
       expect(summary.reason).toStartWith(`check ${check}: wrong value: `);
       expect({ code, signal, verdict: summary.verdict }).toEqual({
         code: 1,

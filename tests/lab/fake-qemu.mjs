@@ -13,7 +13,7 @@ const starts = readFileSync(counter, "utf8").length;
 function addressOf(id) {
   const start = `socket,id=${id},host=127.0.0.1,port=`;
   const port = args.find((each) => each.startsWith(start))?.slice(start.length);
-  return { hostname: "127.0.0.1", port: Number(port) };
+  return { hostname: "127.0.0.1", port: Number.parseInt(port, 10) };
 }
 
 const guest = addressOf("guest");

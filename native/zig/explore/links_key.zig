@@ -13,6 +13,7 @@ const header = @import("../transport/header.zig");
 const links = @import("links.zig");
 const Link = @import("../transport/link.zig").Link;
 const Range = @import("../transport/ranges.zig").Range;
+const limits = @import("../limits.zig");
 const World = links.World;
 const assert = std.debug.assert;
 
@@ -76,7 +77,9 @@ fn outgoing(out: *Writer, link: *Link) void {
     for (link.packets.oldest..link.packets.next) |number| {
         const packet = link.packets.get(number) orelse continue;
         out.byte(link.packets.next - number);
-        out.byte(@intFromBool(packet.probe));
+        out.byte(if (packet.asks == 0) 0 else link.packets.next - packet.asks);
+        // Whether the next probe will ask for it.
+        out.byte(@intFromBool(packet.sent_ns + limits.rto_min_ns / 2 <= link.probeDue().?));
         for (packet.slice()) |part| out.byte(part.number << 2 | part.index);
         out.byte(0xff);
     }

@@ -46,9 +46,12 @@ pub const Congestion = struct {
     }
 
     /// Nothing came back for several time-outs.
-    pub fn collapse(self: *Congestion) void {
-        self.threshold = @max(self.window / 2, least_packets * @as(u64, self.mtu));
-        self.window = least_packets * @as(u64, self.mtu);
+    pub fn collapse(self: *Congestion, now_ns: u64) void {
+        const least = least_packets * @as(u64, self.mtu);
+        // What is found to be lost afterwards is the same event, and so is a collapse after it.
+        if (self.window > least) self.threshold = @max(self.window / 2, least);
+        self.window = least;
+        self.recovery_start_ns = now_ns;
     }
 
     /// Neither lost nor acknowledged: all that it carried came otherwise.
@@ -68,4 +71,17 @@ test "the window halves once a round trip and grows back" {
     c.acked(1000);
     try std.testing.expect(c.window > 16_000 and c.window < 16_100);
     try std.testing.expectEqual(0, c.in_flight);
+}
+
+test "after a collapse the window grows fast to half of what it was" {
+    var c: Congestion = .init(1000);
+    c.sent(32_000);
+    c.collapse(100);
+    c.collapse(200);
+    try std.testing.expectEqual(4000, c.window);
+    c.lost(1000, 50, 210);
+    for (0..11) |_| c.acked(1000);
+    try std.testing.expectEqual(15_000, c.window);
+    for (0..2) |_| c.acked(1000);
+    try std.testing.expect(c.window > 16_000 and c.window < 16_100);
 }

@@ -57,7 +57,9 @@ pub const Reason = enum { malformed, foreign, other_epoch, refused };
 /// Later packets acknowledged before one counts as lost (RFC 9002 section 6.1.1).
 const reorder_packets = 3;
 /// Probes in a row without an answer that stand for a way that is blocked (RFC 9002 section 7.6).
-const silent_probes = 2;
+const silent_probes = 3;
+/// What left so long before a probe that is answered is lost: no datagram is overtaken by that much.
+const probe_reach_ns = limits.rto_min_ns / 2;
 /// Room that only urgent and control messages may use, so that bulk is refused first.
 const reserved_messages = limits.link_messages / 4;
 
@@ -217,13 +219,11 @@ pub const Link = struct {
     fn onAck(self: *Link, ack: *const frame.Ack, now_ns: u64) void {
         const largest = ack.items[0].last;
         assert(largest < self.packets.next);
-        var reorder: u64 = reorder_packets;
         if (self.packets.get(largest)) |packet| {
             const elapsed = now_ns -| packet.sent_ns;
             self.rtt.sample(elapsed -| @as(u64, ack.delay_us) * 1000);
-            // It left a whole time-out after what it asks for.
-            if (packet.probe) reorder = 1;
         }
+        var probed: u64 = 0;
         for (ack.slice()) |range| {
             const named = if (guards.on(.exact_acks)) range.first else 0;
             const first = @max(named, self.packets.oldest);
@@ -231,22 +231,29 @@ pub const Link = struct {
             while (number <= range.last) : (number += 1) {
                 const packet = self.packets.get(number) orelse continue;
                 for (packet.slice()) |part| self.outgoing.acknowledge(part);
+                probed = @max(probed, packet.asks);
+                self.rtt.answered();
                 self.congestion.acked(packet.bytes);
                 self.packets.finish(packet);
             }
         }
-        // Fast retransmit: everything well below the largest acknowledged packet is lost.
+        // Fast retransmit: everything well below the largest acknowledged packet is lost, and what
+        // a probe asked for that is not named with it.
         while (self.packets.oldestInFlight()) |packet| {
-            if (packet.number + reorder > largest or !guards.on(.fast_retransmit)) break;
+            const passed = packet.number + reorder_packets <= largest or packet.number <= probed;
+            if (!passed or !guards.on(.fast_retransmit)) break;
             self.lose(packet, now_ns);
         }
     }
 
     fn lose(self: *Link, packet: *Packet, now_ns: u64) void {
-        if (guards.on(.retransmission)) {
-            for (packet.slice()) |part| self.outgoing.enqueue(part);
+        var again = false;
+        for (packet.slice()) |part| {
+            if (!self.outgoing.wanted(part)) continue;
+            again = true;
+            if (guards.on(.retransmission)) self.outgoing.enqueue(part);
         }
-        self.stats.retransmitted += 1;
+        self.stats.retransmitted += @intFromBool(again);
         self.congestion.lost(packet.bytes, packet.sent_ns, now_ns);
         self.packets.finish(packet);
     }
@@ -288,31 +295,30 @@ pub const Link = struct {
             if (due > now_ns) return;
             const packet = self.packets.oldestInFlight().?;
             if (self.packets.full()) {
+                // Its place is for what drain sends next, with an acknowledgement on board.
                 self.lose(packet, now_ns);
-                continue;
-            }
-            if (!self.probe(packet, now_ns, host)) {
+            } else if (!self.probe(packet, now_ns, host)) {
                 self.congestion.gone(packet.bytes);
                 self.packets.finish(packet);
                 continue;
             }
             self.probed_ns = now_ns;
             self.rtt.expired();
-            if (self.rtt.backoff >= silent_probes) self.congestion.collapse();
+            if (self.rtt.backoff >= silent_probes) self.congestion.collapse(now_ns);
         }
     }
 
     /// Sends again what nobody acknowledged of a packet, beyond the congestion window; false if all
     /// of it came with other packets.
     fn probe(self: *Link, old: *const Packet, now_ns: u64, host: anytype) bool {
+        if (!guards.on(.retransmission)) return false;
         const packet = self.packets.begin(now_ns);
         var writer = self.begin(packet);
         for (old.slice()) |part| {
-            if (!self.outgoing.wanted(part)) continue;
-            if (guards.on(.retransmission)) self.write(packet, part, &writer);
-            packet.probe = true;
+            if (self.outgoing.wanted(part)) self.write(packet, part, &writer);
         }
-        if (!packet.probe) return false;
+        if (packet.count == 0) return false;
+        packet.asks = self.packets.sentBy(now_ns -| probe_reach_ns);
         self.stats.retransmitted += 1;
         self.transmit(packet, &writer, host);
         return true;

@@ -11,8 +11,8 @@ const window = limits.link_packets;
 pub const Packet = struct {
     number: u64 = 0,
     in_flight: bool = false,
-    /// Repeats an older one, to learn what became of it.
-    probe: bool = false,
+    /// Of a probe: the newest packet of which it asks what became; else 0.
+    asks: u64 = 0,
     sent_ns: u64 = 0,
     bytes: u32 = 0,
     count: u8 = 0,
@@ -70,6 +70,17 @@ pub const Packets = struct {
         assert(packet.in_flight);
         packet.in_flight = false;
         self.trim();
+    }
+
+    /// The newest packet in flight that had left by then; 0 = none.
+    pub fn sentBy(self: *Packets, at_ns: u64) u64 {
+        var number = self.next;
+        while (number > self.oldest) {
+            number -= 1;
+            const packet = self.get(number) orelse continue;
+            if (packet.sent_ns <= at_ns) return number;
+        }
+        return 0;
     }
 
     pub fn oldestInFlight(self: *Packets) ?*Packet {

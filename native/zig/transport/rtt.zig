@@ -11,7 +11,7 @@ pub const Rtt = struct {
 
     /// One measurement, of a packet that was sent once (Karn: a retransmission is a new packet).
     pub fn sample(self: *Rtt, measured_ns: u64) void {
-        self.backoff = 0;
+        self.answered();
         if (self.smoothed_ns == 0) {
             self.smoothed_ns = @max(1, measured_ns);
             self.variation_ns = measured_ns / 2;
@@ -32,6 +32,11 @@ pub const Rtt = struct {
             self.smoothed_ns + @max(4 * self.variation_ns, limits.ack_delay_ns);
         const floored = @max(base, limits.rto_min_ns);
         return @min(floored << @min(self.backoff, 8), limits.rto_max_ns);
+    }
+
+    /// Something was acknowledged.
+    pub fn answered(self: *Rtt) void {
+        self.backoff = 0;
     }
 
     pub fn expired(self: *Rtt) void {
