@@ -58,7 +58,7 @@ pub const Reason = enum { malformed, foreign, other_epoch, refused };
 const reorder_packets = 3;
 /// Probes in a row without an answer that stand for a way that is blocked (RFC 9002 section 7.6).
 const silent_probes = 3;
-/// What left so long before a probe that is answered is lost: no datagram is overtaken by that much.
+/// What left so long before a probe that is answered is lost: nothing is overtaken by that much.
 const probe_reach_ns = limits.rto_min_ns / 2;
 /// Room that only urgent and control messages may use, so that bulk is refused first.
 const reserved_messages = limits.link_messages / 4;
