@@ -1,6 +1,6 @@
 //! When two states of the small world of links behave alike. Packet numbers are taken relative to
-//! the next one of their sender, times only as due or not; a range of
-//! acknowledged packets only as far as the sender still asks for it.
+//! the next one of their sender, times only as due or not; a range of acknowledged packets only as
+//! far as the sender still asks for it.
 //!
 //! Left out because nothing here depends on them: round-trip times (they decide how long a time-out
 //! is, and any may come at any moment), the congestion window (a few messages never fill it) and
