@@ -57,9 +57,18 @@ pub const Handler = struct {
     message: *const fn (context: *anyopaque, from: m.NodeId, message: *const m.Message) void,
 };
 
-const tag_uffd = 0;
-const tag_udp = 1;
+pub const tag_uffd = 0;
+pub const tag_udp = 1;
 pub const tag_fabric = 2;
+/// What is to be looked at with a system call. Whoever slept was told; what is left over is told
+/// again, as long as it is there (epoll(7), level-triggered).
+const Sources = struct {
+    faults: bool = false,
+    datagrams: bool = false,
+
+    const all: Sources = .{ .faults = true, .datagrams = true };
+    const none: Sources = .{};
+};
 const datagrams_per_turn = 64;
 const datagrams_per_answer = 4;
 
@@ -241,19 +250,22 @@ pub const Engine = struct {
         defer self.publish();
         var spin: Spin = .{ .most_ns = self.config.spin_ns };
         var idle_since = linux.nowNs();
+        var sources: Sources = .all;
         while (!self.stopping.load(.acquire)) {
             self.now_ns = linux.nowNs();
-            if (self.turn()) {
+            if (self.look(sources)) {
                 spin.waited(self.now_ns -| idle_since);
                 idle_since = linux.nowNs();
+                sources = if (spin.now_ns > 0) .all else .none;
                 continue;
             }
             if (self.now_ns -| idle_since < spin.now_ns) {
                 self.fabric.awake.store(1, .seq_cst);
                 std.atomic.spinLoopHint();
+                sources = .all;
                 continue;
             }
-            self.sleep();
+            sources = self.sleep();
             const woken_ns = linux.nowNs();
             spin.waited(woken_ns - idle_since);
             idle_since = woken_ns;
@@ -262,10 +274,14 @@ pub const Engine = struct {
 
     /// Everything that is ready, once; false when nothing was. Engine thread.
     pub fn turn(self: *Engine) bool {
+        return self.look(.all);
+    }
+
+    fn look(self: *Engine, sources: Sources) bool {
         defer self.rests.deferring.store(self.dsm.deadline() != null, .seq_cst);
         self.rests.take(self, endGather);
-        var busy = self.takeFaults();
-        if (self.takeDatagrams()) busy = true;
+        var busy = sources.faults and self.takeFaults();
+        if (sources.datagrams and self.takeDatagrams()) busy = true;
         if (self.fabric.drain(self, forward)) busy = true;
         if (inspect.turn(self)) busy = true;
         if (self.dsm.deadline()) |at| if (at <= self.now_ns) {
@@ -273,7 +289,7 @@ pub const Engine = struct {
             busy = true;
         };
         self.pollLinks();
-        if (self.now_ns >= self.watch.next_ns) self.look();
+        if (self.now_ns >= self.watch.next_ns) self.watchPeers();
         return busy;
     }
 
@@ -356,10 +372,11 @@ pub const Engine = struct {
         };
     }
 
-    fn sleep(self: *Engine) void {
+    /// Until something is to be done; returns what told so.
+    fn sleep(self: *Engine) Sources {
         // From here on senders ring; what was queued before is seen by the last look.
         self.fabric.awake.store(0, .seq_cst);
-        if (self.turn()) return;
+        if (self.look(.none)) return .none;
         var at: u64 = self.watch.next_ns;
         if (self.dsm.deadline()) |t| at = @min(at, t);
         for (self.links) |*link| if (link.*) |*l| {
@@ -367,16 +384,20 @@ pub const Engine = struct {
         };
         var ready: [4]os.epoll_event = undefined;
         const count = linux.epollWait(self.epoll, &ready, self.now_ns, at);
-        for (ready[0..count]) |*event| {
-            if (event.data.u64 == tag_fabric) {
+        var sources: Sources = .none;
+        for (ready[0..count]) |*event| switch (event.data.u64) {
+            tag_uffd => sources.faults = true,
+            tag_udp => sources.datagrams = true,
+            else => {
                 var value: u64 = 0;
                 _ = kernel.call(.read, .{ self.fabric.event, &value, 8 });
-            }
-        }
+            },
+        };
         if (self.config.spin_ns > 0) self.fabric.awake.store(1, .seq_cst);
+        return sources;
     }
 
-    fn look(self: *Engine) void {
+    fn watchPeers(self: *Engine) void {
         inspect.expire(self);
         self.takeErrors();
         self.watch.look(self.links, self.now_ns, self.events);

@@ -6,6 +6,7 @@ const engine_room = @import("engine.zig");
 const kernel_room = @import("../sys/kernel.zig");
 const script_rig = @import("script_rig.zig");
 const scripted = @import("../sys/scripted.zig");
+const uffd = @import("../sys/uffd.zig");
 const Call = kernel_room.Call;
 const Rig = script_rig.Rig;
 const Scripted = scripted.Scripted;
@@ -22,11 +23,7 @@ fn sendWhileAsleep(kernel: *Scripted, made: Call) usize {
     const rings = kernel.count(.{ .call = .write });
     fabric.send(1, .{ .eoi = .{ .vector = 7 } });
     if (kernel.count(.{ .call = .write }) != rings + 1) @panic("nobody rang");
-    made.at(os.epoll_event, 1).* = .{
-        .events = os.EPOLL.IN,
-        .data = .{ .u64 = engine_room.tag_fabric },
-    };
-    return 1;
+    return tell(made, engine_room.tag_fabric);
 }
 
 /// Ends the thread; by now everything queued must have left.
@@ -35,6 +32,51 @@ fn end(kernel: *Scripted, _: Call) usize {
     if (rig.engine.fabric.length != 0) @panic("the engine sleeps over a message");
     rig.engine.stopping.store(true, .release);
     return 0;
+}
+
+fn tell(made: Call, tag: u64) usize {
+    made.at(os.epoll_event, 1).* = .{ .events = os.EPOLL.IN, .data = .{ .u64 = tag } };
+    return 1;
+}
+
+fn faultWhileAsleep(kernel: *Scripted, made: Call) usize {
+    rigOf(kernel).fault(script_rig.own_page, uffd.flag_write);
+    kernel.calls = .empty;
+    return tell(made, engine_room.tag_uffd);
+}
+
+fn requestWhileAsleep(kernel: *Scripted, made: Call) usize {
+    const rig = rigOf(kernel);
+    // The fault, and nothing but the fault, was looked for.
+    if (rig.engine.dsm.state(script_rig.own_page) != .modified) @panic("the fault was left");
+    if (kernel.count(datagrams) != 0) @panic("the socket had said nothing");
+    rig.peer.want(script_rig.own_page, .write) catch @panic("the peer's link is full");
+    kernel.calls = .empty;
+    return tell(made, engine_room.tag_udp);
+}
+
+fn endAfterRequest(kernel: *Scripted, made: Call) usize {
+    const rig = rigOf(kernel);
+    if (rig.engine.dsm.state(script_rig.own_page) != .invalid) @panic("the request was left");
+    // One datagram, and that there is no other.
+    if (kernel.count(datagrams) != 2) @panic("the socket was asked too often");
+    if (kernel.count(.{ .call = .read }) != 0) @panic("there was no fault");
+    return end(kernel, made);
+}
+
+const datagrams: scripted.What = .{ .call = .recvfrom };
+
+test "an engine that slept looks only at what has something for it" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    const sleep: scripted.What = .{ .call = .epoll_pwait2 };
+    rig.kernel.next(.{ .call = .sched_setscheduler }, .{ .fails = .PERM }, 1);
+    rig.kernel.next(sleep, .{ .does = faultWhileAsleep }, 1);
+    rig.kernel.next(sleep, .{ .does = requestWhileAsleep }, 1);
+    rig.kernel.next(sleep, .{ .does = endAfterRequest }, 1);
+    rig.engine.run();
+    try testing.expectEqual(1, rig.kernel.count(sleep));
 }
 
 test "a sleeping engine is rung, and sends before it sleeps again" {
