@@ -9,7 +9,7 @@ comptime {
     _ = @import("apic/msi.zig");
     _ = @import("devices/board_test.zig");
     _ = @import("devices/output.zig");
-    _ = @import("devices/uart.zig");
+    _ = @import("devices/uart_test.zig");
     _ = @import("devices/pit.zig");
     _ = @import("devices/cmos.zig");
     _ = @import("devices/acpi_pm.zig");

@@ -73,14 +73,18 @@ pub const Board = struct {
     ) void {
         assert(data.len >= 1 and data.len <= 8);
         const before = self.deadline();
+        const unseen = self.pitDeadline() == null;
+        self.uart.tick(now_ns);
         switch (space) {
             .mmio => self.memory(address, write, data, effects),
             .port => self.port(@truncate(address), write, data, now_ns, effects),
         }
         // Rises from when nobody could see them are not made up for.
-        if (before == null and self.deadline() != null) _ = self.pit.tick(now_ns);
-        if (before != self.deadline()) effects.rearm = true;
-        self.uart.settle(self.output.ready());
+        if (unseen and self.pitDeadline() != null) _ = self.pit.tick(now_ns);
+        self.uart.settle(self.output.ready(), now_ns);
+        // Whoever sleeps until an earlier one wakes in vain, once, and not at each byte printed.
+        const never = std.math.maxInt(u64);
+        if ((self.deadline() orelse never) < (before orelse never)) effects.rearm = true;
         self.updateLines(effects);
     }
 
@@ -95,16 +99,24 @@ pub const Board = struct {
         }
     }
 
-    /// What has come due: the interval timer's interrupt.
+    /// What has come due: the serial port's interrupt and the interval timer's.
     pub fn tick(self: *Board, now_ns: u64, effects: *Effects) void {
+        self.uart.tick(now_ns);
+        self.io_apic.line(map.uart_irq, self.uart.line(), &effects.interrupts);
         if (!self.pit.tick(now_ns)) return;
         self.io_apic.line(map.pit_gsi, true, &effects.interrupts);
         self.io_apic.line(map.pit_gsi, false, &effects.interrupts);
     }
 
-    /// When tick has to be called next. Never while the timer's pin is masked: Linux leaves the
-    /// timer running when it has found a better one.
+    /// When tick has to be called next.
     pub fn deadline(self: *const Board) ?u64 {
+        const uart = self.uart.deadline() orelse return self.pitDeadline();
+        return @min(uart, self.pitDeadline() orelse uart);
+    }
+
+    /// Never while the timer's pin is masked: Linux leaves the timer running when it has found a
+    /// better one.
+    fn pitDeadline(self: *const Board) ?u64 {
         return if (self.io_apic.isMasked(map.pit_gsi)) null else self.pit.deadline();
     }
 
@@ -236,7 +248,7 @@ pub const Board = struct {
     /// Takes what was printed, oldest first; a serial port that was told to wait goes on.
     pub fn takeOutput(self: *Board, out: []u8, effects: *Effects) usize {
         const count = self.output.take(out);
-        self.uart.settle(self.output.ready());
+        if (self.output.ready()) self.uart.resumeSending();
         self.io_apic.line(map.uart_irq, self.uart.line(), &effects.interrupts);
         return count;
     }

@@ -3,6 +3,7 @@
 const std = @import("std");
 const board_room = @import("board.zig");
 const map = @import("map.zig");
+const uart = @import("uart.zig");
 const Board = board_room.Board;
 const Effects = board_room.Effects;
 const Sample = @import("pci/sample.zig").Sample;
@@ -60,6 +61,32 @@ test "both printers wait for room, and go on when output was taken" {
     try testing.expectEqual(3, effects.lost);
     try testing.expectEqual(wire.len, board.takeOutput(&taken, &effects));
     try testing.expectEqual(wire.len - 1, taken[wire.len - 1]);
+}
+
+test "who prints by interrupts pauses, and the ticker is told of it once" {
+    var board: Board = .init(0, 0, &wire);
+    board.io_apic.entries[map.uart_irq] = 0x34;
+    var effects: Effects = .{};
+    out(&board, map.uart_port + 4, 8, 0, &effects);
+    out(&board, map.uart_port + 1, 2, 0, &effects);
+    try testing.expectEqual(2, in(&board, map.uart_port + 2, &effects) & 0xf);
+    effects = .{};
+    const pause_ns = uart.pause_ns;
+    const from_ns = 9 * pause_ns;
+    for (0..3) |i| out(&board, map.uart_port, 'a', from_ns + i * (pause_ns - 1), &effects);
+    try testing.expect(!effects.rearm);
+    out(&board, map.uart_port, 'b', from_ns + 2 * pause_ns, &effects);
+    try testing.expect(effects.rearm);
+    effects = .{};
+    out(&board, map.uart_port, 'c', from_ns + 2 * pause_ns + 9, &effects);
+    try testing.expect(!effects.rearm);
+    const due_ns = board.deadline().?;
+    try testing.expectEqual(from_ns + 3 * pause_ns + 9, due_ns);
+    board.tick(due_ns - 1, &effects);
+    try testing.expectEqual(0, effects.requests().len);
+    board.tick(due_ns, &effects);
+    try testing.expectEqual(1, effects.requests().len);
+    try testing.expectEqual(null, board.deadline());
 }
 
 test "a received byte raises the programmed interrupt" {
