@@ -25,11 +25,22 @@ function list(): string {
   return rows.join("");
 }
 
+/** Writes whole lines, each behind its host's name: a log comes in pieces. */
+function hostLogs(write: (text: string) => void): (node: number, text: string) => void {
+  const begun = new Map<number, string>();
+  return (node, text) => {
+    const lines = ((begun.get(node) ?? "") + text).split("\n");
+    begun.set(node, lines.pop() ?? "");
+    for (const line of lines) write(`[host ${node}] ${line}\n`);
+  };
+}
+
 function progressOf({ logs }: Playing): Progress {
+  const log = hostLogs((text) => process.stderr.write(text));
   return {
     say,
     console: (text) => logs && process.stdout.write(text),
-    log: (node, text) => logs && process.stderr.write(`[host ${node}] ${text}`),
+    log: (node, text) => logs && log(node, text),
   };
 }
 

@@ -27,8 +27,7 @@ pub const mcr_loop = 0x10;
 pub const lsr_data = 1;
 pub const lsr_idle = 0x60;
 const msr_ready = 0xb0;
-/// Who has written for so long without a pause, in time, is given one before the next interrupt: two
-/// thirds of a processor are left for printing.
+/// Who has written for so long without a pause is given one before the next interrupt.
 pub const burst_ns = 10 * limits.ns_per_ms;
 pub const pause_ns = burst_ns / 2;
 

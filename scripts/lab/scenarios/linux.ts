@@ -1,6 +1,6 @@
 /** @module Debian's kernels on one host and over several. */
 
-import { bridge, busy, clock, costs, cpus, cross, dmesg, numa, tuned } from "./questions.ts";
+import { bridge, busy, clock, costs, cpus, cross, dmesg, flood, numa, tuned } from "./questions.ts";
 import type { Node, Scenario } from "./types.ts";
 
 const guestMb = 256;
@@ -49,6 +49,11 @@ export const linux: readonly Scenario[] = [
     ...linuxScenario("costs", "what a boot over two hosts costs, and its hot pages", [1, 1]),
     programs: [],
     questions: [cpus, ...costs, dmesg],
+  },
+  {
+    ...linuxScenario("pair-prints", "a program that prints without end, two hosts", [1, 1]),
+    programs: [],
+    questions: [cpus, flood(20_000), dmesg],
   },
   kernel("single-6.1", "cloud-6.1", [2]),
   kernel("single-generic", "generic-6.12", [2]),

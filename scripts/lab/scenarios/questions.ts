@@ -111,6 +111,24 @@ export function spread(nodes: readonly Node[]): readonly number[] {
 }
 
 /**
+ * A program on the last host prints to the console, whose interrupts the first host's CPU takes,
+ * for longer than a kernel lets a CPU do nothing else (20 s).
+ * @param lines About 5 bytes each, and up to 1 ms a byte over two hosts.
+ */
+export function flood(lines: number): Asked {
+  return (nodes) => {
+    const cpu = cpusOf(nodes) - 1;
+    const all = Array.from({ length: lines }, (_, index) => index + 1).join("\n");
+    return {
+      command: `taskset ${(1 << cpu).toString(16)} seq 1 ${lines}`,
+      answer: new RegExp(`^${all}$`),
+      meaning: `what CPU ${cpu} prints without end reaches the console, ${lines} lines of it`,
+      seconds: 600,
+    };
+  };
+}
+
+/**
  * The checks of guest/cross.c.
  * @param rounds How much on one host; over several a tenth, as faults cost milliseconds there.
  */
