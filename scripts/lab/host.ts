@@ -160,8 +160,7 @@ export class Host {
   #arguments(): string[] {
     const options = this.#options;
     const reset = join(options.folder, `reset${options.node}.log`);
-    // TCG takes `rep movsb` and `rep stosb` byte by byte: kernels that are not told of ERMS copy
-    // and clear pages by words.
+    // TCG takes `rep stosb` byte by byte: kernels that are not told of ERMS clear pages by words.
     const fixed =
       `-accel tcg -cpu max,+svm,+npt,-erms -smp ${options.cpus} -m ${options.memoryMb} ` +
       "-nodefaults -display none -no-reboot -serial stdio " +

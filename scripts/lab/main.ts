@@ -3,6 +3,7 @@
  * a shell on this terminal.
  */
 
+import { HostLogs } from "./host-logs.ts";
 import { makeLab } from "./lab.ts";
 import { Misused, machineOf, readRequest, type Request, usage } from "./options.ts";
 import { LabMissing } from "./packages.ts";
@@ -25,26 +26,18 @@ function list(): string {
   return rows.join("");
 }
 
-/** Writes whole lines, each behind its host's name: a log comes in pieces. */
-function hostLogs(write: (text: string) => void): (node: number, text: string) => void {
-  const begun = new Map<number, string>();
-  return (node, text) => {
-    const lines = ((begun.get(node) ?? "") + text).split("\n");
-    begun.set(node, lines.pop() ?? "");
-    for (const line of lines) write(`[host ${node}] ${line}\n`);
-  };
-}
+const hostLogs = new HostLogs((text) => process.stderr.write(text));
 
 function progressOf({ logs }: Playing): Progress {
-  const log = hostLogs((text) => process.stderr.write(text));
   return {
     say,
     console: (text) => logs && process.stdout.write(text),
-    log: (node, text) => logs && log(node, text),
+    log: (node, text) => logs && hostLogs.add(node, text),
   };
 }
 
 function tell(outcome: Outcome, { logs }: Playing): number {
+  hostLogs.end();
   if (!outcome.ok && !logs) process.stdout.write(transcriptOf(outcome));
   process.stdout.write(summaryOf(outcome));
   return outcome.ok ? 0 : 1;

@@ -31,7 +31,7 @@ pub const Effects = struct {
     poweroff: bool = false,
     reset: bool = false,
     exit_code: ?u32 = null,
-    /// The board's deadline is another now.
+    /// The board's deadline is earlier now.
     rearm: bool = false,
 
     pub fn requests(self: *const Effects) []const Request {
@@ -82,7 +82,8 @@ pub const Board = struct {
         // Rises from when nobody could see them are not made up for.
         if (unseen and self.pitDeadline() != null) _ = self.pit.tick(now_ns);
         self.uart.settle(self.output.ready(), now_ns);
-        // Whoever sleeps until an earlier one wakes in vain, once, and not at each byte printed.
+        // A ticker that sleeps until an earlier time wakes in vain once; to poke it at each byte
+        // that is printed would cost more.
         const never = std.math.maxInt(u64);
         if ((self.deadline() orelse never) < (before orelse never)) effects.rearm = true;
         self.updateLines(effects);
@@ -198,7 +199,9 @@ pub const Board = struct {
 
     fn inByte(self: *Board, number: u16, now_ns: u64) u8 {
         return switch (number) {
-            map.uart_port...map.uart_port + 7 => self.uart.read(@intCast(number - map.uart_port)),
+            map.uart_port...map.uart_port + 7 => {
+                return self.uart.read(@intCast(number - map.uart_port), now_ns);
+            },
             0x40...0x43 => self.pit.read(@intCast(number - 0x40), now_ns),
             0x61 => self.pit.readControl(now_ns),
             0x71 => self.cmos.read(now_ns),

@@ -4,10 +4,10 @@
 //! slows the guest and loses nothing. The wire takes bytes all the while, which forgives more than
 //! a transmitter of 16 bytes would; so FCR's reset of that FIFO finds nothing to throw away.
 //!
-//! What was written has left at once, but not for ever: Linux's handler stays as long as it finds
-//! another transmit interrupt due (drivers/tty/serial/8250, PASS_LIMIT), and where an access takes
-//! as long as a character does on a real line, no thread would run on that processor until all is
-//! printed. So after a burst the interrupt lets the guest breathe.
+//! THRE is set at once, its interrupt not always: Linux's handler stays as long as it finds another
+//! one due (drivers/tty/serial/8250, PASS_LIMIT), and where an access takes as long as a character
+//! does on a real line, no thread would run on that processor until all is printed. So after a
+//! burst the interrupt lets the guest breathe.
 
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -27,9 +27,11 @@ pub const mcr_loop = 0x10;
 pub const lsr_data = 1;
 pub const lsr_idle = 0x60;
 const msr_ready = 0xb0;
-/// Who has written for so long without a pause is given one before the next interrupt.
+/// Who has written for so long without a pause is given one before the next interrupt, half as long
+/// as its handler took.
 pub const burst_ns = 10 * limits.ns_per_ms;
 pub const pause_ns = burst_ns / 2;
+pub const pause_max_ns = 10 * pause_ns;
 
 pub const Uart = struct {
     ier: u8 = 0,
@@ -44,8 +46,8 @@ pub const Uart = struct {
     transmit_due: bool = false,
     /// When it will be due.
     transmit_at_ns: ?u64 = null,
-    /// When the guest began to write without a pause, and when it last wrote.
-    began_ns: u64 = 0,
+    /// When the guest began to write; null when it has looked and found no interrupt due since.
+    began_ns: ?u64 = null,
     wrote_ns: u64 = 0,
     fifo: [fifo_size]u8 = undefined,
     length: u8 = 0,
@@ -62,12 +64,12 @@ pub const Uart = struct {
         return fifos | iir_none;
     }
 
-    pub fn read(self: *Uart, register: u3) u8 {
+    pub fn read(self: *Uart, register: u3, now_ns: u64) u8 {
         const divisor = self.lcr & lcr_divisor != 0;
         return switch (register) {
             0 => if (divisor) @truncate(self.divisor) else self.pop(),
             1 => if (divisor) @truncate(self.divisor >> 8) else self.ier,
-            2 => self.readIdentification(),
+            2 => self.readIdentification(now_ns),
             3 => self.lcr,
             4 => self.mcr,
             5 => @as(u8, if (self.empty) lsr_idle else 0) |
@@ -93,6 +95,7 @@ pub const Uart = struct {
                     return value;
                 }
                 self.transmit_due = self.empty;
+                self.transmit_at_ns = null;
                 _ = self.push(value);
             },
             1 => if (divisor) {
@@ -100,6 +103,7 @@ pub const Uart = struct {
             } else {
                 const rising = value & ~self.ier & ier_transmit != 0;
                 self.ier = value & 0xf;
+                if (rising) self.began_ns = null;
                 if (rising and self.empty) self.transmitted();
             },
             2 => {
@@ -114,26 +118,40 @@ pub const Uart = struct {
         return null;
     }
 
-    /// What was written leaves the transmitter if the wire is `ready` for more. After each write.
+    /// What was written leaves the transmitter if the wire is `ready` for more. After each access.
     pub fn settle(self: *Uart, ready: bool, now_ns: u64) void {
         if (self.empty or !ready) return;
         self.empty = true;
-        if (now_ns -| self.wrote_ns >= pause_ns) self.began_ns = now_ns;
+        if (now_ns -| self.wrote_ns >= pause_max_ns) self.began_ns = null;
         self.wrote_ns = now_ns;
-        if (now_ns -| self.began_ns < burst_ns) return self.transmitted();
-        self.transmit_at_ns = now_ns + pause_ns;
+        const began_ns = self.began_ns orelse now_ns;
+        self.began_ns = began_ns;
+        if (now_ns -| began_ns < burst_ns) return self.transmitted();
+        self.transmit_at_ns = afterPause(began_ns, now_ns);
     }
 
-    /// The wire has become ready for more: who was held up has paused.
+    /// The wire has become ready for more: whoever was held up goes on.
     pub fn resumeSending(self: *Uart) void {
         if (self.empty) return;
         self.empty = true;
+        self.began_ns = null;
         self.transmitted();
     }
 
     fn transmitted(self: *Uart) void {
         self.transmit_due = true;
         self.transmit_at_ns = null;
+    }
+
+    fn afterPause(began_ns: u64, now_ns: u64) u64 {
+        return now_ns + std.math.clamp((now_ns -| began_ns) / 2, pause_ns, pause_max_ns);
+    }
+
+    /// The handler leaves: from here on the guest is free.
+    fn left(self: *Uart, now_ns: u64) void {
+        const began_ns = self.began_ns orelse return;
+        self.began_ns = null;
+        if (self.transmit_at_ns != null) self.transmit_at_ns = afterPause(began_ns, now_ns);
     }
 
     /// The interrupt of what has left comes due. Before each access and at the deadline.
@@ -163,9 +181,10 @@ pub const Uart = struct {
     }
 
     /// Reading IIR ends a transmit interrupt when that is what it reports.
-    fn readIdentification(self: *Uart) u8 {
+    fn readIdentification(self: *Uart, now_ns: u64) u8 {
         const value = self.identify();
         if (value & 0xf == iir_transmit) self.transmit_due = false;
+        if (value & 0xf == iir_none) self.left(now_ns);
         return value;
     }
 

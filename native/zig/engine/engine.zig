@@ -60,8 +60,9 @@ pub const Handler = struct {
 pub const tag_uffd = 0;
 pub const tag_udp = 1;
 pub const tag_fabric = 2;
-/// What is to be looked at with a system call. Whoever slept was told; what is left over is told
-/// again, as long as it is there (epoll(7), level-triggered).
+/// What is to be looked at with a system call. epoll names it to who slept, and again as long as
+/// something is left (epoll(7), level-triggered); who has more to do and does not sleep asks by
+/// itself, or messages of local threads that never end would keep it from all else.
 const Sources = struct {
     faults: bool = false,
     datagrams: bool = false,
@@ -256,7 +257,8 @@ pub const Engine = struct {
             if (self.look(sources)) {
                 spin.waited(self.now_ns -| idle_since);
                 idle_since = linux.nowNs();
-                sources = if (spin.now_ns > 0) .all else .none;
+                const asked = sources.faults or sources.datagrams;
+                sources = if (asked and spin.now_ns == 0) .none else .all;
                 continue;
             }
             if (self.now_ns -| idle_since < spin.now_ns) {
@@ -372,11 +374,11 @@ pub const Engine = struct {
         };
     }
 
-    /// Until something is to be done; returns what told so.
+    /// Until something is to be done; returns where to look for it.
     fn sleep(self: *Engine) Sources {
         // From here on senders ring; what was queued before is seen by the last look.
         self.fabric.awake.store(0, .seq_cst);
-        if (self.look(.none)) return .none;
+        if (self.look(.none)) return .all;
         var at: u64 = self.watch.next_ns;
         if (self.dsm.deadline()) |t| at = @min(at, t);
         for (self.links) |*link| if (link.*) |*l| {
@@ -384,7 +386,8 @@ pub const Engine = struct {
         };
         var ready: [4]os.epoll_event = undefined;
         const count = linux.epollWait(self.epoll, &ready, self.now_ns, at);
-        var sources: Sources = .none;
+        // A signal, a deadline, or a kernel that refuses.
+        var sources: Sources = if (count == 0) .all else .none;
         for (ready[0..count]) |*event| switch (event.data.u64) {
             tag_uffd => sources.faults = true,
             tag_udp => sources.datagrams = true,

@@ -79,6 +79,33 @@ test "an engine that slept looks only at what has something for it" {
     try testing.expectEqual(1, rig.kernel.count(sleep));
 }
 
+/// A thread of this node that has something to send whenever something has just left.
+fn sendOn(kernel: *Scripted, made: Call) usize {
+    const rig = rigOf(kernel);
+    const engine = rig.engine;
+    const sent = kernel.count(.{ .call = .sendto });
+    if (sent == 1) rig.fault(script_rig.own_page, uffd.flag_write);
+    if (engine.dsm.state(script_rig.own_page) == .modified) {
+        engine.stopping.store(true, .release);
+    } else {
+        if (sent == 10) @panic("the fault is left while others send");
+        engine.fabric.send(1, .{ .eoi = .{ .vector = 7 } });
+    }
+    return kernel.usual(made);
+}
+
+test "messages without end do not keep the engine from faults" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.kernel.next(.{ .call = .sched_setscheduler }, .{ .fails = .PERM }, 1);
+    rig.kernel.next(.{ .call = .sendto }, .{ .does = sendOn }, 20);
+    rig.engine.fabric.send(1, .{ .eoi = .{ .vector = 7 } });
+    rig.engine.run();
+    try testing.expectEqual(.modified, rig.engine.dsm.state(script_rig.own_page));
+    rig.kernel.net.sent = .empty;
+}
+
 test "a sleeping engine is rung, and sends before it sleeps again" {
     var rig: Rig = undefined;
     try rig.init();

@@ -9,7 +9,7 @@ const BoardEffects = @import("../devices/board.zig").Effects;
 const Machine = @import("machine.zig").Machine;
 
 pub const Ticker = struct {
-    /// Raised whenever the deadline changes, so that no change is slept through.
+    /// Raised whenever the deadline becomes earlier, so that none is slept through.
     changes: std.atomic.Value(u32) = .init(0),
     thread: ?std.Thread = null,
 
