@@ -128,6 +128,10 @@ test "who enables the transmit interrupt has it at once, however long it wrote" 
     _ = u.write(1, uart.ier_transmit);
     try testing.expect(u.line());
     try testing.expectEqual(null, u.deadline());
+    // What it wrote before is no part of a burst.
+    _ = u.write(0, 'x');
+    u.settle(true, uart.burst_ns + 1);
+    try testing.expect(u.line());
 }
 
 test "in loop-back a byte comes back and does not wait for the wire" {
