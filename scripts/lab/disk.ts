@@ -20,6 +20,8 @@ import { installed, LabMissing } from "./packages.ts";
 export const diskPath = "/images/disk.img";
 export const diskSectors = 16 * 1024;
 export const diskGreeting = "made by mke2fs";
+/** First process of the guest, from the initramfs or from the disk. */
+export const guestInit = "guest/init.sh";
 /** What a guest leaves in /kept before it powers off. */
 export const diskKept = "kept by the guest";
 /** Exit code of a host whose disk is not as the guest left it. */
@@ -33,7 +35,7 @@ export function diskTools(say: (line: string) => void): DiskTools {
   return { mke2fs: tool("mke2fs"), inspectors: [tool("e2fsck"), tool("debugfs")] };
 }
 
-/** The image: a greeting, and a program to run from it. */
+/** The image: a greeting, and a program to run from it, or to be the guest's root with. */
 export function makeDisk({ mke2fs }: DiskTools, busybox: string): Uint8Array {
   const folder = mkdtempSync(join(tmpdir(), "gvm-disk-"));
   try {
@@ -41,6 +43,8 @@ export function makeDisk({ mke2fs }: DiskTools, busybox: string): Uint8Array {
     mkdirSync(join(files, "bin"), { recursive: true });
     copyFileSync(busybox, join(files, "bin/busybox"));
     chmodSync(join(files, "bin/busybox"), 0o755);
+    copyFileSync(join(import.meta.dir, guestInit), join(files, "init"));
+    chmodSync(join(files, "init"), 0o755);
     writeFileSync(join(files, "greeting"), `${diskGreeting}\n`);
     const size = `${diskSectors / 2}k`;
     const words = ["-q", "-F", "-t", "ext4", "-E", "root_owner=0:0", "-d", files, path, size];

@@ -14,12 +14,6 @@ export class HostLogs {
     for (const line of lines) this.#line(node, line);
   }
 
-  /** Nothing comes any more: what was begun is a line, too. */
-  end(): void {
-    for (const [node, line] of this.#begun) if (line !== "") this.#line(node, line);
-    this.#begun.clear();
-  }
-
   #line(node: number, line: string): void {
     this.#write(`[host ${node}] ${line}\n`);
   }

@@ -9,7 +9,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Cpio } from "./cpio.ts";
-import { diskPath } from "./disk.ts";
+import { diskPath, guestInit } from "./disk.ts";
 import { LabMissing, type Packages } from "./packages.ts";
 
 /** In the order in which they are loaded; the last only where the network is to be bad. */
@@ -72,7 +72,7 @@ export function guestArchive(
   programs: readonly string[] = [],
   modules: readonly string[] = [],
 ): Buffer {
-  const archive = base(packages, "guest/init.sh");
+  const archive = base(packages, guestInit);
   const known = new Set<string>();
   for (const path of modules) {
     archive.file(join("modules", basename(path)), readModule(packages, path));

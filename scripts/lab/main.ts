@@ -37,7 +37,6 @@ function progressOf({ logs }: Playing): Progress {
 }
 
 function tell(outcome: Outcome, { logs }: Playing): number {
-  hostLogs.end();
   if (!outcome.ok && !logs) process.stdout.write(transcriptOf(outcome));
   process.stdout.write(summaryOf(outcome));
   return outcome.ok ? 0 : 1;

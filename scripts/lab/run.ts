@@ -21,6 +21,7 @@ import {
   type Scenario,
 } from "./scenarios.ts";
 import { playThreads, type ThreadsFound, threadsLine } from "./threads.ts";
+import { excerpt } from "./transcript.ts";
 
 /** Somebody at the guest's console, instead of questions. */
 export type Session = {
@@ -303,7 +304,7 @@ export class Run {
     this.answers.push({ question, text, ok, seconds });
     if (!ok) {
       const who = host === undefined ? "the guest" : `host ${host}`;
-      throw new Failed(`${who} answered "${text}" to "${question.command}"`);
+      throw new Failed(`${who} answered "${excerpt(text)}" to "${question.command}"`);
     }
     const answer = question.shown ? `:\n${text}` : "";
     this.#progress.say(`${question.meaning} (${seconds.toFixed(1)} s)${answer}`);

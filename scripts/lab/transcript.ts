@@ -2,6 +2,13 @@
  * @module What a console printed so far, and waiting for something to appear in it: an "expect".
  */
 
+/** Both ends of a text that is too long for a sentence. */
+export function excerpt(text: string, most = 1000): string {
+  if (text.length <= most) return text;
+  const half = most / 2;
+  return `${text.slice(0, half)} [${text.length - most} characters] ${text.slice(-half)}`;
+}
+
 type Waiter = {
   readonly pattern: RegExp;
   /** The pattern is one line: those that were looked at need not be again. */
@@ -29,9 +36,10 @@ export class Transcript {
     this.#check();
   }
 
-  /** Nothing more will come: whoever still waits gets undefined. */
+  /** Nothing more will come: a line that was begun ends, whoever still waits gets undefined. */
   close(): void {
     this.#closed = true;
+    if (this.text !== "" && !this.text.endsWith("\n")) this.#listener("\n");
     this.#check();
   }
 

@@ -11,7 +11,7 @@ import { type Outcome, play, type Progress } from "../../scripts/lab/play.ts";
 import { lastCounters, withoutCounters } from "../../scripts/lab/pulse.ts";
 import { transcriptOf } from "../../scripts/lab/report.ts";
 import { type Scenario, scenarios } from "../../scripts/lab/scenarios.ts";
-import { Transcript } from "../../scripts/lab/transcript.ts";
+import { excerpt, Transcript } from "../../scripts/lab/transcript.ts";
 
 const short: Scenario = {
   name: "short",
@@ -239,15 +239,24 @@ test("the command line on each host", () => {
 });
 
 test("a transcript finds what comes in pieces and ends its waits when closed", async () => {
-  const transcript = new Transcript();
+  let heard = "";
+  const transcript = new Transcript((text) => (heard += text));
   const found = transcript.wait(/b(.)d\n/);
   const line = transcript.waitLine(/^ab(.)d\n/m);
   for (const piece of ["x\na", "b", "cd", "\r\n"]) transcript.push(new TextEncoder().encode(piece));
   expect((await found)?.[1]).toBe("c");
   expect((await line)?.[1]).toBe("c");
   const never = transcript.wait(/b.d\n/, transcript.text.length);
+  transcript.push(new TextEncoder().encode("cut o"));
   transcript.close();
   expect(await never).toBeUndefined();
+  // Whoever writes it on begins a new line for what comes after it.
+  expect(heard).toBe("x\nabcd\ncut o\n");
+});
+
+test("a long answer is told by both ends", () => {
+  expect(excerpt("short", 6)).toBe("short");
+  expect(excerpt(`${"a".repeat(500)}${"b".repeat(500)}`, 6)).toBe("aaa [994 characters] bbb");
 });
 
 test("an archive holds parents before children, padded to four bytes", () => {

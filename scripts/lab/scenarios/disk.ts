@@ -26,23 +26,36 @@ const runs: Question = {
   again: true,
 };
 
-/** Each CPU writes a file; the last, of another host where there is one, reads all of them anew. */
-const written: Asked = (nodes) => {
-  const count = cpusOf(nodes);
-  const each = Array.from({ length: count }, (_, cpu) => {
-    const mask = (1 << cpu).toString(16);
-    return `taskset ${mask} dd if=/dev/urandom of=/mnt/noise${cpu} bs=64k count=8 2>/dev/null;`;
-  });
-  const last = (1 << (count - 1)).toString(16);
-  return {
-    command:
-      `${each.join(" ")} sync; sha256sum /mnt/noise* >/tmp/sums; ` +
-      `echo 3 >/proc/sys/vm/drop_caches; taskset ${last} sha256sum -c /tmp/sums`,
-    answer: new RegExp(`^(?![^]*FAILED)(?:[^]*: OK){${count}}`),
-    meaning: "what each CPU has written comes back from the disk",
-    again: true,
-  };
+/** init.sh went on from the disk: what runs there, the shell and each program, is read from it. */
+const root: Question = {
+  command: "grep ' / ' /proc/mounts; cat /greeting; ls -d /modules",
+  answer: new RegExp(`^/dev/(vda|root) / ext4 rw[^]*^${diskGreeting}$(?![^]*^/modules)`, "m"),
+  meaning: "its root is the ext4 file system of the disk",
+  again: true,
 };
+
+/**
+ * Each CPU writes a file; the last, of another host where there is one, reads all of them anew.
+ * @param at Where the file system is; "" for the root.
+ */
+function written(at: string): Asked {
+  return (nodes) => {
+    const count = cpusOf(nodes);
+    const each = Array.from({ length: count }, (_, cpu) => {
+      const mask = (1 << cpu).toString(16);
+      return `taskset ${mask} dd if=/dev/urandom of=${at}/noise${cpu} bs=64k count=8 2>/dev/null;`;
+    });
+    const last = (1 << (count - 1)).toString(16);
+    return {
+      command:
+        `${each.join(" ")} sync; sha256sum ${at}/noise* >/tmp/sums; ` +
+        `echo 3 >/proc/sys/vm/drop_caches; taskset ${last} sha256sum -c /tmp/sums`,
+      answer: new RegExp(`^(?![^]*FAILED)(?:[^]*: OK){${count}}`),
+      meaning: "what each CPU has written comes back from the disk",
+      again: true,
+    };
+  };
+}
 
 const kept: Question = {
   command: `echo "${diskKept}" >/mnt/kept && umount /mnt && echo unmounted`,
@@ -50,6 +63,17 @@ const kept: Question = {
   meaning: "a file is left there and the file system unmounted",
   again: true,
 };
+
+/** A root cannot be unmounted by what runs from it. */
+const keptOnRoot: Question = {
+  command: `echo "${diskKept}" >/kept && mount -o remount,ro / && grep -c ' / ext4 ro' /proc/mounts`,
+  answer: /^1$/m,
+  meaning: "a file is left there and the file system read-only",
+  again: true,
+};
+
+const onMount: readonly Asked[] = [seen, mounted, runs, written("/mnt"), kept];
+const onRoot: readonly Asked[] = [seen, root, written(""), keptOnRoot];
 
 function disk(name: string, where: string, nodeCpus: readonly number[]): Scenario {
   return {
@@ -60,13 +84,24 @@ function disk(name: string, where: string, nodeCpus: readonly number[]): Scenari
     nodes: linuxNodes(nodeCpus),
     disk: true,
     append: undefined,
-    questions: [cpus, clock, bridge, seen, mounted, runs, written, kept, dmesg],
+    questions: [cpus, clock, bridge, ...onMount, dmesg],
     reboots: 1,
     ...linuxSeconds(nodeCpus.length),
+  };
+}
+
+function diskRoot(name: string, where: string, nodeCpus: readonly number[]): Scenario {
+  return {
+    ...disk(name, where, nodeCpus),
+    title: `Debian's kernel with its root on an ext4 disk ${where}`,
+    append: "root=/dev/vda",
+    questions: [cpus, clock, ...onRoot, dmesg],
   };
 }
 
 export const disks: readonly Scenario[] = [
   disk("disk", "on one host, 2 vCPUs", [2]),
   disk("disk-pair", "over two hosts, 1 vCPU each", [1, 1]),
+  diskRoot("root", "on one host, 2 vCPUs", [2]),
+  diskRoot("root-pair", "over two hosts, 1 vCPU each", [1, 1]),
 ];
