@@ -1,7 +1,8 @@
 /**
  * @module `npm test`: everything, in an order that fails early, summed into one closing line.
  *
- * Formatter, linter and type checker count as one test each; then Zig's unit tests and Bun's.
+ * Formatter, linter and type checker count as one test each; then Zig's unit tests beside Bun's,
+ * two files of these at a time, as many of them wait; then, alone, what takes the whole machine.
  */
 
 import { join } from "node:path";
@@ -12,8 +13,12 @@ type Counts = { passed: number; failed: number; skipped: number };
 const oxlint = join(root, "node_modules/.bin/oxlint");
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 
-async function stream(name: string, command: readonly string[], cwd = root) {
-  process.stdout.write(`\n# ${name}\n`);
+type Write = (text: string) => void;
+
+const print: Write = (text) => void process.stdout.write(text);
+
+async function stream(name: string, command: readonly string[], cwd = root, write = print) {
+  write(`\n# ${name}\n`);
   const child = Bun.spawn([...command], {
     cwd,
     stdin: "ignore",
@@ -25,8 +30,9 @@ async function stream(name: string, command: readonly string[], cwd = root) {
   const copy = async (from: ReadableStream<Uint8Array>) => {
     const decoder = new TextDecoder();
     for await (const chunk of from) {
-      process.stdout.write(chunk);
-      text += decoder.decode(chunk, { stream: true });
+      const piece = decoder.decode(chunk, { stream: true });
+      write(piece);
+      text += piece;
     }
   };
   await Promise.all([copy(child.stdout), copy(child.stderr)]);
@@ -54,11 +60,12 @@ function add(counts: Counts, code: number): void {
   total.skipped += counts.skipped;
 }
 
-async function zigTests(): Promise<void> {
+async function zigTests(write: Write): Promise<void> {
   const { code, text } = await stream(
     "zig build test",
     [zig, "build", "test", "--summary", "all"],
     join(root, "native/zig"),
+    write,
   );
   const plain = Bun.stripANSI(text);
   const summary = plain.match(/Build Summary:.*/)?.[0] ?? "";
@@ -72,13 +79,13 @@ async function zigTests(): Promise<void> {
   );
 }
 
-async function bunTests(filters: readonly string[]): Promise<void> {
-  const { code, text } = await stream("bun test", [
+async function bunTests(words: readonly string[]): Promise<void> {
+  const { code, text } = await stream(["bun test", ...words].join(" "), [
     process.execPath,
     "test",
     "--timeout",
     "120000",
-    ...filters,
+    ...words,
   ]);
   const plain = Bun.stripANSI(text);
   add(
@@ -91,14 +98,27 @@ async function bunTests(filters: readonly string[]): Promise<void> {
   );
 }
 
+/** Emulated hosts and litmus shapes: their processors are to run at once. */
+const alone = ["tests/lab", "tests/litmus"];
 const places = ["src", "tests", "scripts", "build.ts"];
 const started = Date.now();
 await single("format", [process.execPath, "fmt", "--check", ...places]);
 await single("format (zig)", [zig, "fmt", "--check", "native/zig"]);
 await single("lint", [oxlint, "--deny-warnings", ...places]);
 await single("types", [process.execPath, "check", "--no-script"]);
-await zigTests();
-await bunTests(process.argv.slice(2));
+const filters = process.argv.slice(2);
+if (filters.length > 0) {
+  await zigTests(print);
+  await bunTests(filters);
+} else {
+  let shown = "";
+  const zigDone = zigTests((text) => (shown += text));
+  const others = alone.flatMap((folder) => ["--path-ignore-patterns", `${folder}/**`]);
+  await bunTests(["--parallel=2", ...others]);
+  await zigDone;
+  print(shown);
+  await bunTests(alone);
+}
 process.stdout.write(`\n${Math.round((Date.now() - started) / 1000)} s\n`);
 process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
 process.exitCode = total.failed === 0 ? 0 : 1;

@@ -39,6 +39,7 @@ function consoleAt(node: number, consoleNode = 1) {
 }
 
 function told(message: ControlMessage): string {
+  if ("hold" in message) return `${message.kind} ${message.hold}`;
   return "bytes" in message ? `${message.kind} ${Buffer.from(message.bytes)}` : message.kind;
 }
 
@@ -120,6 +121,34 @@ test("a terminal that takes no more holds the guest, and ticks do not let it go"
   expect(done()).toEqual(["print a", "print b", "hold true"]);
   here.hold(false);
   expect(done()).toEqual(["hold false"]);
+});
+
+test("a terminal elsewhere says once that it takes no more, and when it does again", () => {
+  const { console: there, state, done } = consoleAt(1);
+  there.arrived(Buffer.from("a"));
+  state.more = false;
+  there.arrived(Buffer.from("b"));
+  there.arrived(Buffer.from("c"));
+  expect(done()).toEqual(["print a", "print b", "to 0: console-hold true", "print c"]);
+  there.ready();
+  expect(done()).toEqual(["to 0: console-hold false"]);
+  there.arrived(Buffer.from("d"));
+  expect(done()).toEqual(["print d", "to 0: console-hold true"]);
+});
+
+test("what a terminal elsewhere does not take gathers, then holds the guest", () => {
+  const { console: here, done } = consoleAt(0);
+  here.holdThere(true);
+  here.printed(Buffer.from("a"));
+  here.tick();
+  expect(done()).toEqual([]);
+  here.printed(new Uint8Array(128 * 1024));
+  expect(done()).toEqual(["hold true"]);
+  here.tick();
+  expect(done()).toEqual([]);
+  here.holdThere(false);
+  here.tick();
+  expect(done()[0]).toBe("hold false");
 });
 
 test("the data plane of the next epoch hears what was said meanwhile", () => {

@@ -36,6 +36,8 @@ export class GuestConsole {
   /** For the console, where that is another node. */
   readonly #output = new ConsoleOutput();
   #held = false;
+  /** The terminal takes no more: of the console node, as this node or that one says. */
+  #full = false;
 
   constructor(options: ConsoleOptions) {
     this.#o = options;
@@ -63,7 +65,7 @@ export class GuestConsole {
 
   tick(): void {
     this.#feed();
-    if (this.#o.waiting(this.#o.consoleNode) < outputFramesMax) this.sendOutput();
+    if (!this.#full && this.#o.waiting(this.#o.consoleNode) < outputFramesMax) this.sendOutput();
   }
 
   /** What the guest printed, at the device node. */
@@ -71,6 +73,25 @@ export class GuestConsole {
     const elsewhere = this.#o.consoleNode !== this.#o.node;
     const more = elsewhere ? this.#output.push(bytes) : this.#o.print(bytes);
     if (!more) this.hold(true);
+  }
+
+  /** What the guest printed, at the console node, from the device node. */
+  arrived(bytes: Uint8Array): void {
+    if (this.#o.print(bytes) || this.#full) return;
+    this.#full = true;
+    this.#o.send(this.#o.deviceNode, { kind: "console-hold", hold: true });
+  }
+
+  /** The terminal of this node takes output again. */
+  ready(): void {
+    if (this.#o.deviceNode === this.#o.node) return this.hold(false);
+    this.#full = false;
+    this.#o.send(this.#o.deviceNode, { kind: "console-hold", hold: false });
+  }
+
+  /** The console node's terminal takes no more, or again: output waits here, within a bound. */
+  holdThere(hold: boolean): void {
+    this.#full = hold;
   }
 
   /** To the console node, all that waits, however much is on the way. */

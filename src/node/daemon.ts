@@ -113,7 +113,7 @@ export class Daemon {
 
   /** The console takes output again. */
   consoleReady(): void {
-    this.#console.hold(false);
+    this.#console.ready();
   }
 
   /** Presses the guest's power button; the devices' node has it. */
@@ -205,9 +205,9 @@ export class Daemon {
         void this.#stop();
         return;
       case "console":
-        // The device node does not hear that it is slow: what waits here has no bound.
-        this.#o.console(effect.bytes);
-        return;
+        return this.#console.arrived(effect.bytes);
+      case "console-hold":
+        return this.#console.holdThere(effect.hold);
       case "input":
         this.#console.keep(effect.bytes);
         return;

@@ -13,6 +13,7 @@ import { agree, type Agreement, disagreement, foreignReason, nameOf } from "./ag
 import { ClockProbe } from "./clock.ts";
 import { Ending } from "./ending.ts";
 import {
+  type ConsoleHold,
   type ControlMessage,
   type End,
   type EndCause,
@@ -80,6 +81,7 @@ export type Effect =
   | { readonly kind: "run"; readonly tscZeroNsU64: bigint; readonly boundNs: bigint }
   | { readonly kind: "stop" }
   | { readonly kind: "console"; readonly bytes: Uint8Array }
+  | ConsoleHold
   | { readonly kind: "input"; readonly bytes: Uint8Array }
   | { readonly kind: "power" }
   /** Another node asks for this one's part of the VM, or answers. */
@@ -246,6 +248,9 @@ export class Cluster {
         return;
       case "console":
         this.#effects.push({ kind: "console", bytes: message.bytes });
+        return;
+      case "console-hold":
+        this.#effects.push(message);
         return;
       case "input":
         this.#effects.push({ kind: "input", bytes: message.bytes });

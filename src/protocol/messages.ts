@@ -80,6 +80,8 @@ export type End = {
 };
 export type Ended = { readonly kind: "ended"; readonly epoch: number };
 export type ConsoleBytes = { readonly kind: "console"; readonly bytes: Uint8Array };
+/** The console node's terminal takes no more output, or again. */
+export type ConsoleHold = { readonly kind: "console-hold"; readonly hold: boolean };
 export type InputBytes = { readonly kind: "input"; readonly bytes: Uint8Array };
 /** Somebody pressed the guest's power button, for the node that has it. */
 export type Power = { readonly kind: "power" };
@@ -102,6 +104,7 @@ export type ControlMessage =
   | End
   | Ended
   | ConsoleBytes
+  | ConsoleHold
   | InputBytes
   | Alive
   | Power
@@ -124,6 +127,7 @@ export const kinds = {
   answer: 81,
   "tsc-ping": 75,
   "tsc-pong": 76,
+  "console-hold": 77,
 } as const;
 
 export function toWire(message: ControlMessage): Wire {
@@ -163,6 +167,8 @@ export function toWire(message: ControlMessage): Wire {
     case "console":
     case "input":
       return [kind, message.bytes];
+    case "console-hold":
+      return [kind, message.hold ? 1 : 0];
     case "alive":
     case "power":
       return [kind];

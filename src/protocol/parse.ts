@@ -8,6 +8,7 @@ import {
   type Ask,
   causes,
   type ConsoleBytes,
+  type ConsoleHold,
   type ControlMessage,
   type Ended,
   type ForeignHello,
@@ -219,6 +220,11 @@ export function fromWire(value: Wire): ControlMessage | ForeignHello | undefined
         return readBytes("console", items);
       case kinds.input:
         return readBytes("input", items);
+      case kinds["console-hold"]: {
+        const f = new Fields(items, 1);
+        const hold: ConsoleHold = { kind: "console-hold", hold: f.u32(1) === 1 };
+        return f.ok ? hold : undefined;
+      }
       case kinds.ask:
         return readQuestion("ask", items);
       case kinds.answer:

@@ -251,6 +251,7 @@ export class ClusterSim {
           });
           break;
         case "console":
+        case "console-hold":
         case "input":
         case "power":
         case "ask":

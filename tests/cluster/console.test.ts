@@ -40,8 +40,11 @@ function printed(count: number): string {
   return all.repeat(count / 64);
 }
 
-/** One node with this guest, whose standard output is read from `read` on, to its end. */
-async function unread(count: number) {
+/**
+ * This guest, whose console is read from `read` on, to its end: on one node, or with a second one
+ * that has the console.
+ */
+async function unread(count: number, nodes: 1 | 2 = 1) {
   const folder = temporaryFolder();
   const kernel = join(folder.path, "guest.elf");
   writeFileSync(kernel, printer(count));
@@ -49,24 +52,30 @@ async function unread(count: number) {
   expect(Bun.spawnSync(["mkfifo", pipe]).exitCode).toBe(0);
   const fd = openSync(pipe, constants.O_RDWR);
   const control = join(folder.path, "control");
-  const [self] = await loopback(1);
-  const own = ["-v", ...patient, "--kernel", kernel, "--control", control];
-  const child = Bun.spawn([executable, ...nodeWords([self!], self!), ...own], {
-    cwd: tmpdir(),
-    stdin: "ignore",
-    stdout: fd,
-    stderr: "pipe",
-  });
+  const peers = await loopback(nodes);
+  const all = ["-v", ...patient, "--console-node", `${nodes - 1}`];
+  const boot = (node: number, stdout: number | "ignore") => {
+    const own = node === 0 ? ["--kernel", kernel, "--control", control] : [];
+    return Bun.spawn([executable, ...nodeWords(peers, peers[node]!), ...all, ...own], {
+      cwd: tmpdir(),
+      stdin: "ignore",
+      stdout,
+      stderr: node === 0 ? "pipe" : "ignore",
+    });
+  };
+  const child = boot(0, nodes === 1 ? fd : "ignore") as Bun.Subprocess<"ignore", number, "pipe">;
+  const other = nodes === 1 ? undefined : boot(1, fd);
   closeSync(fd);
   const log = new Log();
   const logged = log.read(child.stderr);
   const read = async () => {
     const text = await new Response(Bun.spawn(["cat", pipe]).stdout).text();
-    await Promise.all([logged, child.exited]);
+    await Promise.all([logged, child.exited, other?.exited]);
     return { text, code: child.exitCode, signal: child.signalCode };
   };
   const dispose = () => {
     child.kill("SIGKILL");
+    other?.kill("SIGKILL");
     folder[Symbol.dispose]();
   };
   return { child, log, logged, control, read, [Symbol.dispose]: dispose };
@@ -79,19 +88,24 @@ async function accesses(client: ControlClient): Promise<number> {
 }
 
 describe.skipIf(missing !== undefined)("a console that nobody reads", () => {
-  test("slows the guest, which loses nothing", async () => {
-    const count = 448 * 1024;
-    using vm = await unread(count);
-    await vm.log.contains("the VM runs");
-    const client = await ControlClient.open(vm.control);
-    // Unslowed, it would have ended after two for each byte, and its socket with it.
-    while ((await accesses(client)) < 2 * count + 10_000) await Bun.sleep(5);
-    client.close();
-    expect(vm.log.text).not.toContain("the guest ended");
-    const { text, code, signal } = await vm.read();
-    expect(text === printed(count)).toBe(true);
-    expect({ code, signal }).toEqual({ code: 0, signal: null });
-  }, 120_000);
+  for (const [nodes, where, kilobytes] of [
+    [1, "here", 448],
+    [2, "on another node", 704],
+  ] as const) {
+    test(`slows the guest, which loses nothing: ${where}`, async () => {
+      const count = kilobytes * 1024;
+      using vm = await unread(count, nodes);
+      await vm.log.contains("the VM runs");
+      const client = await ControlClient.open(vm.control);
+      // Unslowed, it would have ended after two for each byte, and its socket with it.
+      while ((await accesses(client)) < 2 * count + 10_000) await Bun.sleep(5);
+      client.close();
+      expect(vm.log.text).not.toContain("the guest ended");
+      const { text, code, signal } = await vm.read();
+      expect(text === printed(count)).toBe(true);
+      expect({ code, signal }).toEqual({ code: 0, signal: null });
+    }, 120_000);
+  }
 
   test("is waited for when the guest has ended", async () => {
     const count = 96 * 1024;
