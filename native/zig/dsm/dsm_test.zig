@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const m = @import("../wire/message.zig");
+const State = @import("local.zig").State;
 const World = @import("../sim/world.zig").World;
 const pages = @import("../sim/world.zig").pages;
 const testing = std.testing;
@@ -198,6 +199,39 @@ test "a set of pages that nodes take from each other comes back on one fault" {
     try testing.expectEqual(before + 3, w.nodes[1].stats.ganged);
     for (set) |page| try w.expectStates(page, &.{ .invalid, .modified });
     try testing.expect(w.nodes[1].idle() and w.nodes[1].credit.gang == 0);
+}
+
+test "a page of a set that leaves while its thread waits for another is asked for with it" {
+    const w = try World.init(3);
+    defer w.deinit();
+    // Node 1 learns that it needs both together; the others each take one.
+    for (0..3) |_| {
+        for ([_]m.NodeId{ 1, 1, 0, 2 }, [_]m.Page{ 3, 4, 3, 4 }) |node, page| {
+            w.now_ns += std.time.ns_per_s / 4;
+            w.fault(node, page, .write, 0);
+            w.rest();
+        }
+    }
+    const learnt = &w.nodes[1].stats.ganged;
+    for ([_]bool{ false, true }) |waits| {
+        w.now_ns += std.time.ns_per_s;
+        for ([_]m.NodeId{ 1, 1, 0 }, [_]m.Page{ 3, 4, 3 }) |node, page| {
+            w.fault(node, page, .write, 0);
+            w.rest();
+        }
+        const before = learnt.*;
+        w.now_ns += std.time.ns_per_s;
+        // Node 2 is older than the gather in which node 1 waits.
+        w.fault(2, 4, .write, 0);
+        if (waits) w.fault(1, 3, .write, 0);
+        try w.deliver(0, .get);
+        try w.deliver(1, .fwd);
+        try testing.expectEqual(.invalid, w.nodes[1].state(4));
+        try testing.expectEqual(before + @intFromBool(waits), learnt.*);
+        w.rest();
+        const back: State = if (waits) .modified else .invalid;
+        try testing.expectEqual(back, w.nodes[1].state(4));
+    }
 }
 
 test "a page on trial comes unmapped, and a fault on it costs no message" {
