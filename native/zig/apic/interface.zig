@@ -28,11 +28,12 @@ fn checked(comptime T: type) type {
     expect(T, "requestInit", fn (*T) void);
     expect(T, "requestSipi", fn (*T, u8) void);
     // Delivery, in the vCPU's thread before it enters the guest.
-    expect(T, "tick", fn (*T, u64) void);
-    expect(T, "deadline", fn (*const T) ?u64);
+    // `busy`: it runs, and would do something else meanwhile (pace.zig).
+    expect(T, "tick", fn (*T, u64, bool) void);
+    expect(T, "deadline", fn (*const T, bool) ?u64);
     expect(T, "timerWaits", fn (*const T) bool);
     expect(T, "deliverable", fn (*const T) ?u8);
-    expect(T, "acknowledge", fn (*T, u8) void);
+    expect(T, "acknowledge", fn (*T, u8, u64) void);
     expect(T, "takeNmi", fn (*T) bool);
     expect(T, "takeInit", fn (*T) bool);
     expect(T, "takeSipi", fn (*T) ?u8);

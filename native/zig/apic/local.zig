@@ -8,6 +8,7 @@
 
 const std = @import("std");
 const destination = @import("destination.zig");
+const Pace = @import("pace.zig").Pace;
 const Timer = @import("timer.zig").Timer;
 const assert = std.debug.assert;
 
@@ -84,6 +85,7 @@ pub const Local = struct {
     isr: Vectors = .initEmpty(),
     tmr: Vectors = .initEmpty(),
     timer: Timer = .{},
+    pace: Pace = .{},
     nmi_pending: bool = false,
     init_pending: bool = false,
     sipi_pending: ?u8 = null,
@@ -198,8 +200,9 @@ pub const Local = struct {
     }
 
     /// The vector is injected: from arrived to being served.
-    pub fn acknowledge(self: *Local, vector: u8) void {
+    pub fn acknowledge(self: *Local, vector: u8, now_ns: u64) void {
         assert(self.irr.isSet(vector));
+        if (vector == self.timerVector()) self.pace.given(now_ns);
         self.irr.unset(vector);
         self.isr.set(vector);
     }
@@ -219,7 +222,9 @@ pub const Local = struct {
         return self.sipi_pending;
     }
 
-    pub fn tick(self: *Local, now_ns: u64) void {
+    /// @param busy: the processor runs, so that the timer's interrupt may have to wait.
+    pub fn tick(self: *Local, now_ns: u64, busy: bool) void {
+        if (busy and now_ns < self.pace.until_ns) return;
         if (!self.timer.expired(now_ns)) return;
         const entry = self.lvt[0];
         if (entry & lvt_masked != 0 or !self.softwareEnabled()) return;
@@ -228,12 +233,17 @@ pub const Local = struct {
 
     /// The timer's interrupt has arrived and is not served yet: another expiry adds nothing.
     pub fn timerWaits(self: *const Local) bool {
-        return self.irr.isSet(@as(u8, @truncate(self.lvt[0])));
+        return self.irr.isSet(self.timerVector());
     }
 
-    /// When the timer next fires; null = never.
-    pub fn deadline(self: *const Local) ?u64 {
-        return self.timer.deadline();
+    fn timerVector(self: *const Local) u8 {
+        return @truncate(self.lvt[0]);
+    }
+
+    /// When `tick` next lets the timer's interrupt arrive; null = never.
+    pub fn deadline(self: *const Local, busy: bool) ?u64 {
+        const at_ns = self.timer.deadline() orelse return null;
+        return if (busy) @max(at_ns, self.pace.until_ns) else at_ns;
     }
 
     pub fn ppr(self: *const Local) u8 {
@@ -341,7 +351,7 @@ pub const Local = struct {
     fn commonWrite(self: *Local, offset: u12, value: u32, now_ns: u64, effects: *Effects) bool {
         switch (offset) {
             reg_tpr => self.tpr = @truncate(value),
-            reg_eoi => self.endOfInterrupt(effects),
+            reg_eoi => self.endOfInterrupt(now_ns, effects),
             reg_svr => {
                 const before = self.softwareEnabled();
                 self.svr = value & 0x1ff;
@@ -356,7 +366,10 @@ pub const Local = struct {
             },
             reg_cmci => self.cmci = value & 0x1_07ff,
             reg_lvt_timer...reg_lvt_error => self.writeLvt((offset - reg_lvt_timer) >> 4, value),
-            reg_timer_initial => self.timer.start(value, now_ns),
+            reg_timer_initial => {
+                self.timer.start(value, now_ns);
+                self.pace.handled(now_ns);
+            },
             reg_timer_divide => self.timer.setDivide(value, now_ns),
             else => return false,
         }
@@ -371,9 +384,10 @@ pub const Local = struct {
         if (index == 0) self.timer.setPeriodic(entry & (1 << 17) != 0);
     }
 
-    fn endOfInterrupt(self: *Local, effects: *Effects) void {
+    fn endOfInterrupt(self: *Local, now_ns: u64, effects: *Effects) void {
         const vector = highest(&self.isr) orelse return;
         self.isr.unset(vector);
+        if (self.timer.periodic and vector == self.timerVector()) self.pace.handled(now_ns);
         if (self.tmr.isSet(vector)) effects.eoi = vector;
     }
 
@@ -425,11 +439,11 @@ test "higher priority first, nested, and EOI of a level interrupt is told" {
     apic.accept(0x41, false);
     apic.accept(0x61, true);
     try testing.expectEqual(0x61, apic.deliverable().?);
-    apic.acknowledge(0x61);
+    apic.acknowledge(0x61, 0);
     try testing.expectEqual(null, apic.deliverable());
     apic.accept(0x71, false);
     try testing.expectEqual(0x71, apic.deliverable().?);
-    apic.acknowledge(0x71);
+    apic.acknowledge(0x71, 0);
     var effects: Effects = .{};
     apic.mmioWrite(reg_eoi, 0, 0, &effects);
     try testing.expectEqual(null, effects.eoi);
@@ -486,22 +500,49 @@ test "the timer fires once or again and again, masked means silent" {
     apic.mmioWrite(reg_timer_divide, 0xb, 0, &effects);
     apic.mmioWrite(reg_lvt_timer, 0x55, 0, &effects);
     apic.mmioWrite(reg_timer_initial, 1000, 5000, &effects);
-    try testing.expectEqual(6000, apic.deadline().?);
+    try testing.expectEqual(6000, apic.deadline(true).?);
     try testing.expectEqual(400, apic.mmioRead(reg_timer_current, 5600));
-    apic.tick(6000);
+    apic.tick(6000, true);
     try testing.expectEqual(0x55, apic.deliverable().?);
-    try testing.expectEqual(null, apic.deadline());
+    try testing.expectEqual(null, apic.deadline(true));
     try testing.expect(apic.timerWaits());
-    apic.acknowledge(0x55);
+    apic.acknowledge(0x55, 6000);
     try testing.expect(!apic.timerWaits());
     apic.mmioWrite(reg_lvt_timer, 0x2_0055, 0, &effects);
     apic.mmioWrite(reg_timer_initial, 1000, 10_000, &effects);
-    apic.tick(13_500);
-    try testing.expectEqual(14_000, apic.deadline().?);
+    apic.tick(13_500, false);
+    try testing.expectEqual(14_000, apic.deadline(false).?);
     apic.mmioWrite(reg_lvt_timer, 0x3_0055, 0, &effects);
     apic.irr.unset(0x55);
-    apic.tick(14_000);
+    apic.tick(14_000, false);
     try testing.expect(!apic.irr.isSet(0x55));
+}
+
+test "a busy processor gets the next interrupt of a slow handler's timer late, a halted one not" {
+    var apic = ready();
+    var effects: Effects = .{};
+    apic.mmioWrite(reg_timer_divide, 0xb, 0, &effects);
+    apic.mmioWrite(reg_lvt_timer, 0x55, 0, &effects);
+    apic.mmioWrite(reg_timer_initial, 1000, 0, &effects);
+    apic.tick(1000, true);
+    apic.acknowledge(0x55, 1000);
+    apic.mmioWrite(reg_eoi, 0, 1500, &effects);
+    // One shot: the handler is done when it arms the timer anew, here after 2 us.
+    apic.mmioWrite(reg_timer_initial, 4000, 3000, &effects);
+    try testing.expectEqual(7000, apic.deadline(false).?);
+    try testing.expectEqual(3000 + 7 * 2000, apic.deadline(true).?);
+    apic.tick(16_999, true);
+    try testing.expect(!apic.timerWaits());
+    apic.tick(7000, false);
+    try testing.expect(apic.timerWaits());
+    // Periodic: done when it says so.
+    apic.acknowledge(0x55, 20_000);
+    apic.mmioWrite(reg_lvt_timer, 0x2_0055, 20_000, &effects);
+    apic.mmioWrite(reg_eoi, 0, 21_000, &effects);
+    apic.mmioWrite(reg_timer_initial, 1000, 22_000, &effects);
+    try testing.expectEqual(28_000, apic.deadline(true).?);
+    apic.tick(28_000, true);
+    try testing.expectEqual(29_000, apic.deadline(true).?);
 }
 
 test "INIT resets, keeps id and base, and drops an earlier SIPI" {

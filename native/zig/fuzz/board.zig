@@ -94,12 +94,12 @@ fn interrupt(case: *Case, source: *Source) void {
         0 => case.apic.nmi(),
         1 => case.apic.requestInit(),
         2 => case.apic.requestSipi(source.int(u8)),
-        3 => if (case.apic.deliverable()) |vector| case.apic.acknowledge(vector),
-        4 => case.apic.tick(case.now_ns),
+        3 => if (case.apic.deliverable()) |vector| case.apic.acknowledge(vector, case.now_ns),
+        4 => case.apic.tick(case.now_ns, source.boolean()),
         else => case.apic.accept(source.int(u8), source.boolean()),
     }
     if (case.apic.takeInit()) case.apic.reset();
-    _ = case.apic.deadline();
+    _ = case.apic.deadline(source.boolean());
 }
 
 /// What a peer says of its vCPUs, and an interrupt to whoever it reaches.

@@ -162,7 +162,7 @@ pub const Vcpu = struct {
         const now_ns = linux.nowNs();
         self.lock.lock();
         defer self.lock.unlock();
-        self.apic.tick(now_ns);
+        self.apic.tick(now_ns, self.activity == .running);
         if (self.activity == .wait_for_sipi) {
             const page = self.apic.takeSipi() orelse return null;
             const sregs = state.realMode(page, self.apic.baseRegister());
@@ -179,13 +179,13 @@ pub const Vcpu = struct {
         if (self.activity == .halted and open and self.apic.deliverable() != null) {
             self.activity = .running;
         }
-        const deadline = self.apic.deadline();
+        const deadline = self.apic.deadline(self.activity == .running);
         if (self.activity != .running) return deadline;
         const takes = !self.stepping.load(.acquire);
         if (takes and may_inject and run_page.ready_for_interrupt_injection != 0 and open) {
             if (self.apic.deliverable()) |vector| {
                 try self.kvm.interrupt(vector);
-                self.apic.acknowledge(vector);
+                self.apic.acknowledge(vector, now_ns);
                 run_page.ready_for_interrupt_injection = 0;
                 self.machine.counters.add(.interrupts_injected, 1);
             }
@@ -204,7 +204,7 @@ pub const Vcpu = struct {
         const now_ns = linux.nowNs();
         self.lock.lock();
         defer self.lock.unlock();
-        self.apic.tick(now_ns);
+        self.apic.tick(now_ns, self.activity == .running);
         return self.activity != .wait_for_sipi and self.apic.deliverable() != null;
     }
 
