@@ -324,3 +324,32 @@ test "an interrupt that cannot come yet asks for its window, whatever the proces
         try testing.expectEqual(0, rig.kernel.count(.{ .request = kvm.inject_interrupt }));
     }
 }
+
+/// The guest could take an interrupt, and halts.
+fn haltsOpen(kernel: *Scripted, _: Call) usize {
+    const page = kernel.run.?;
+    page.exit_reason = halt_exit;
+    page.if_flag = 1;
+    page.ready_for_interrupt_injection = 1;
+    return 0;
+}
+
+test "the timer's interrupt that a busy vCPU is spared comes at once when it halts" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    const apic = &rig.vcpu().apic;
+    apic.svr = 0x1ff;
+    apic.lvt[0] = 0x55;
+    apic.timer.start(1, 1);
+    apic.pace.until_ns = std.math.maxInt(u64);
+    rig.kernel.run.?.if_flag = 1;
+    rig.kernel.run.?.ready_for_interrupt_injection = 1;
+    rig.kernel.next(run_vcpu, .{ .does = haltsOpen }, 1);
+    rig.kernel.next(.{ .request = kvm.inject_interrupt }, .{ .fails = .INVAL }, 1);
+    rig.go();
+    // Injected, which ends this vCPU, after it has run once.
+    try rig.expectCrash("KVM refused a call: Unexpected");
+    try testing.expectEqual(1, rig.kernel.count(run_vcpu));
+    try testing.expectEqual(1, rig.kernel.count(.{ .request = kvm.inject_interrupt }));
+}
