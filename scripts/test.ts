@@ -1,8 +1,9 @@
 /**
  * @module `npm test`: everything, in an order that fails early, summed into one closing line.
  *
- * Formatter, linter and type checker count as one test each; then Zig's unit tests beside Bun's,
- * two files of these at a time, as many of them wait; then, alone, what takes the whole machine.
+ * Formatter, linter and type checker count as one test each; then Bun's, two files at a time, as
+ * many of them wait; then, one by one, what is about processors that run at once. That begins with
+ * one emulated host, which leaves the other half of a small machine to Zig's unit tests.
  */
 
 import { join } from "node:path";
@@ -111,13 +112,13 @@ if (filters.length > 0) {
   await zigTests(print);
   await bunTests(filters);
 } else {
-  let shown = "";
-  const zigDone = zigTests((text) => (shown += text));
   const others = alone.flatMap((folder) => ["--path-ignore-patterns", `${folder}/**`]);
   await bunTests(["--parallel=2", ...others]);
+  let shown = "";
+  const zigDone = zigTests((text) => (shown += text));
+  await bunTests(alone);
   await zigDone;
   print(shown);
-  await bunTests(alone);
 }
 process.stdout.write(`\n${Math.round((Date.now() - started) / 1000)} s\n`);
 process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
