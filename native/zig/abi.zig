@@ -463,7 +463,7 @@ pub const functions = [_]Function{
     .{
         .name = "gvm_guest_debug",
         .type = fn (Handle, u32, Bytes, u64) callconv(.c) i32,
-        .doc = "GuestDebug for a local vCPU, which has it before it enters the guest next.",
+        .doc = "GuestDebug for a local vCPU, before it enters next. -EOPNOTSUPP: int3s are not told.",
     },
     .{
         .name = "gvm_set_registers",

@@ -7,6 +7,7 @@ const abi = @import("abi.zig");
 const codec = @import("wire/codec.zig");
 const desk = @import("engine/desk.zig");
 const heat = @import("engine/heat.zig");
+const int3 = @import("vm/int3.zig");
 const kvm = @import("sys/kvm.zig");
 const limits = @import("limits.zig");
 const linux = @import("sys/linux.zig");
@@ -34,6 +35,8 @@ pub const Node = struct {
     machine: ?*Machine = null,
     loader: Loader = .{},
     tsc_khz: u32 = 0,
+    /// Whether KVM here reports int3s, once it has been tried.
+    tells_int3: ?bool = null,
 
     pub fn open(allocator: std.mem.Allocator, options: abi.OpenOptions) !*Node {
         panics.rememberTerminal();
@@ -246,7 +249,14 @@ pub const Node = struct {
 
     pub fn guestDebug(target: Target, wanted: abi.GuestDebug) anyerror!void {
         const machine = target.node.machine orelse return error.BadState;
+        // Before one of them is in guest memory.
+        if (wanted.int3s.len > 0 and !try target.node.tellsInt3()) return error.Unsupported;
         try observe.guestDebug(machine, target.vcpu, &wanted);
+    }
+
+    fn tellsInt3(self: *Node) kvm.Error!bool {
+        if (self.tells_int3 == null) self.tells_int3 = try int3.reported(self.system);
+        return self.tells_int3.?;
     }
 
     pub fn setRegisters(target: Target, wanted: abi.GeneralRegisters) anyerror!void {

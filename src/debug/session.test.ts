@@ -26,6 +26,7 @@ function made() {
   let stop: { vcpu: number; dr6U64: bigint } | undefined;
   let rip = "0x5678";
   let held = true;
+  let refused: number | undefined;
   const within = (at: bigint, length: number) => {
     if (at + BigInt(length) > 0x9000n) throw new Error("no RAM at this address");
     return Number(at);
@@ -39,6 +40,7 @@ function made() {
       write: async (at, bytes) => memory.set(bytes, within(at, bytes.length)),
     },
     guestDebug: async (vcpu, { step, breakpoints, int3sU64 }) => {
+      if (vcpu === refused && int3sU64.length > 0) throw new Error("KVM does not report int3");
       const at = breakpoints.map(({ addressU64, kind, size }) => `${addressU64}/${kind}/${size}`);
       calls.push(`debug ${vcpu} ${step} ${[...at, ...int3sU64].join(" ")}`.trimEnd());
     },
@@ -52,6 +54,7 @@ function made() {
     stopAt: (vcpu: number, dr6U64: bigint) => (stop = { vcpu, dr6U64 }),
     goTo: (at: string) => (rip = at),
     hold: (now: boolean) => (held = now),
+    refuse: (vcpu: number) => (refused = vcpu),
   };
 }
 
@@ -148,8 +151,9 @@ test("a software breakpoint is an int3 that gdb does not see, and goes without a
   }
   expect([...memory.subarray(0x5677, 0x567a)]).toEqual([0xab, 0xcc, 0x55]);
   expect(await session.packet("m5677,3")).toBe("ab9055");
+  calls.length = 0;
   await session.packet("vCont;c");
-  expect(calls).toEqual(["pause", "debug 0 false 22136", "debug 1 false 22136", "resume"]);
+  expect(calls).toEqual(["debug 0 false 22136", "debug 1 false 22136", "resume"]);
   stopAt(1, 0n);
   expect(await session.poll()).toBe("T05swbreak:;thread:2;");
   // What gdb writes over it is what it leaves behind.
@@ -185,6 +189,18 @@ test("software breakpoints are refused where they could be met unknown, and when
   expect(await session.packet("z0,3f,1")).toBe("OK");
   expect(await session.packet("k")).toBe("OK");
   expect(memory.indexOf(0xcc)).toBe(-1);
+});
+
+test("no int3 is in memory before every vCPU's node takes it", async () => {
+  const { session, calls, memory, refuse } = made();
+  await session.start();
+  refuse(1);
+  await expect(session.packet("Z0,1000,1")).rejects.toThrow("does not report int3");
+  expect(calls).toEqual(["pause", "debug 0 false 4096"]);
+  expect(memory.indexOf(0xcc)).toBe(-1);
+  // What the one vCPU was told is taken back with the next it is told.
+  await session.packet("vCont;c");
+  expect(calls.slice(2)).toEqual(["debug 0 false", "debug 1 false", "resume"]);
 });
 
 test("an int3 that cannot be taken back keeps the guest held", async () => {

@@ -250,8 +250,14 @@ export class Session {
       );
     }
     const found = await translate(pagingOf(this.#view()), this.#software.read, address);
-    if ("missing" in found) throw new Error(`no breakpoint at 0x${address.toString(16)}: ${found.missing}`);
-    return (await this.#software.set(address, found.gpa)) ? ok : failed;
+    if ("missing" in found) {
+      throw new Error(`no breakpoint at 0x${address.toString(16)}: ${found.missing}`);
+    }
+    if (!this.#software.hasRoom) return failed;
+    // Refused where KVM does not tell of int3s: none may be there then.
+    await this.#arm(() => false, found.gpa);
+    await this.#software.set(address, found.gpa);
+    return ok;
   }
 
   async #clearInt3(address: bigint): Promise<string> {
@@ -272,8 +278,9 @@ export class Session {
   }
 
   /** What every vCPU shall stop at; one that waits for a page has it when it goes on. */
-  async #arm(steps: (vcpu: number) => boolean): Promise<void> {
-    const common = { breakpoints: this.#points, int3sU64: this.#software.places };
+  async #arm(steps: (vcpu: number) => boolean, ...more: readonly bigint[]): Promise<void> {
+    const int3sU64 = [...new Set([...this.#software.places, ...more])];
+    const common = { breakpoints: this.#points, int3sU64 };
     for (const { vcpu } of this.#views) {
       await this.#target.guestDebug(vcpu, { ...common, step: steps(vcpu) });
     }

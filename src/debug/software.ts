@@ -33,18 +33,20 @@ export class SoftwareBreakpoints {
     return this.#points.has(address);
   }
 
-  /** Setting it again changes nothing. False when there are too many. */
-  async set(address: bigint, gpa: bigint): Promise<boolean> {
-    if (this.#points.get(address) === gpa) return true;
+  get hasRoom(): boolean {
+    return this.#bytes.size < int3sMax;
+  }
+
+  /** Setting it again changes nothing. */
+  async set(address: bigint, gpa: bigint): Promise<void> {
+    if (this.#points.get(address) === gpa) return;
     await this.clear(address);
     if (!this.#bytes.has(gpa)) {
-      if (this.#bytes.size >= int3sMax) return false;
       const [byte = 0] = await this.#memory.read(gpa, 1);
       await this.#memory.write(gpa, Uint8Array.of(int3));
       this.#bytes.set(gpa, byte);
     }
     this.#points.set(address, gpa);
-    return true;
   }
 
   /** Where none is, nothing happens. */

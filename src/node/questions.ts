@@ -215,6 +215,10 @@ function readOutcome(text: string): Outcome {
 const sentences: readonly (readonly [RegExp, string])[] = [
   [/: ERANGE$/, "there is no such vCPU, or no RAM at this address"],
   [/: EBUSY$/, "it is not held, or too many questions wait for its engine"],
+  [
+    /gvm_guest_debug: EOPNOTSUPP$/,
+    "KVM does not report int3 on this host, and the guest would die of one: use hbreak",
+  ],
   [/: EALREADY$/, "there is no machine, or it stops"],
 ];
 

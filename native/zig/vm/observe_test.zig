@@ -4,14 +4,18 @@
 const std = @import("std");
 const abi = @import("../abi.zig");
 const codec = @import("../wire/codec.zig");
+const int3_room = @import("int3.zig");
 const kernel_room = @import("../sys/kernel.zig");
 const kvm = @import("../sys/kvm.zig");
 const limits = @import("../limits.zig");
+const linux = @import("../sys/linux.zig");
 const observe = @import("observe.zig");
 const real = @import("rig.zig");
 const script_rig = @import("script_rig.zig");
+const scripted = @import("../sys/scripted.zig");
 const Call = kernel_room.Call;
-const Scripted = @import("../sys/scripted.zig").Scripted;
+const Node = @import("../node.zig").Node;
+const Scripted = scripted.Scripted;
 const Vcpu = @import("vcpu.zig").Vcpu;
 const testing = std.testing;
 
@@ -241,4 +245,72 @@ test "a held vCPU shows where it is, and goes on where the debugger says" {
     rig.machine().pause(false);
     try rig.expectExit(0x77);
     try rig.stop();
+}
+
+const counter = 0x3000;
+const patched = real.start + 2;
+
+test "an int3 of the debugger's stops a vCPU, one of the guest's own runs its handler" {
+    var rig = try real.Rig.init(1);
+    defer rig.deinit();
+    if (!try int3_room.reported(rig.node.system)) {
+        std.debug.print("skipped: KVM does not report int3 here\n", .{});
+        return error.SkipZigTest;
+    }
+    rig.put(real.start, &.{
+        0xcc, //                                 int3
+        0x90, //                                 nop
+        0xcc, //                                 nop, with the debugger's int3 in its place
+        0xb0, 0x77, //                           mov    al,0x77
+        0xe6, 0xf4, //                           out    0xf4,al
+        0xf4, //                                 hlt
+    });
+    rig.handler(3, 0x1100);
+    rig.put(0x1100, &.{
+        0xfe, 0x06, 0x00, 0x30, //               inc    byte [0x3000]
+        0xcf, //                                 iret
+    });
+    try rig.node.boot(std.mem.zeroInit(abi.Boot, .{ .rip = real.start, .rsp = 0x800 }));
+    const target: Node.Target = .{ .node = rig.node, .vcpu = 0 };
+    try Node.guestDebug(target, .{
+        .single_step = false,
+        .breakpoints = &.{},
+        .int3s = &.{patched},
+    });
+    try rig.node.run(linux.nowNs());
+    const stop = try rig.event(.debug_stop);
+    try testing.expectEqual(patched, stop.event.b);
+    try testing.expectEqual(0, stop.event.c);
+    try real.await(rig.vcpu(0), isHeld);
+    try testing.expectEqual(patched & 0xfff, rig.vcpu(0).last_regs.rip);
+    try testing.expectEqual(1, rig.memory()[counter]);
+    rig.put(patched, &.{0x90});
+    rig.machine().pause(false);
+    try rig.expectExit(0x77);
+    try testing.expectEqual(1, rig.memory()[counter]);
+    try rig.stop();
+}
+
+test "whether KVM tells of int3s is tried on a VM that leaves nothing behind" {
+    const cases = [_]struct { scripted.Answer, ?bool }{
+        .{ .{ .does = int3 }, true },
+        .{ .{ .does = breakpoint }, false },
+        // Without intercept the guest ends in its handler, or as a script does by itself.
+        .{ .{ .returns = 0 }, false },
+        .{ .{ .fails = .NOMEM }, null },
+    };
+    for (cases) |case| {
+        var kernel: Scripted = .init(testing.allocator);
+        kernel.install();
+        defer kernel.remove();
+        const system = try kvm.System.open();
+        kernel.next(.{ .request = kvm.run_vcpu }, .{ .fails = .INTR }, 1);
+        kernel.next(.{ .request = kvm.run_vcpu }, case[0], 1);
+        const outcome = int3_room.reported(system);
+        system.close();
+        try kernel.expectNothingLeft();
+        if (case[1]) |told| {
+            try testing.expectEqual(told, try outcome);
+        } else try testing.expectError(error.OutOfMemory, outcome);
+    }
 }
