@@ -19,18 +19,21 @@ function viewOf(vcpu: number, rip: string): VcpuView {
   };
 }
 
+const ramBytes = 0x9000;
+
+function within(at: bigint, length: number): number {
+  if (at + BigInt(length) > BigInt(ramBytes)) throw new Error("no RAM at this address");
+  return Number(at);
+}
+
 /** A VM without paging, so that virtual addresses are physical ones. */
 function made() {
   const calls: string[] = [];
-  const memory = new Uint8Array(0x9000).fill(0xab);
+  const memory = new Uint8Array(ramBytes).fill(0xab);
   let stop: { vcpu: number; dr6U64: bigint } | undefined;
   let rip = "0x5678";
   let held = true;
   let refused: number | undefined;
-  const within = (at: bigint, length: number) => {
-    if (at + BigInt(length) > 0x9000n) throw new Error("no RAM at this address");
-    return Number(at);
-  };
   const target: Target = {
     pause: async () => void calls.push("pause"),
     resume: async (vcpus) => void calls.push(`resume ${vcpus?.join(",") ?? ""}`.trimEnd()),

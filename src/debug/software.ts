@@ -59,7 +59,7 @@ export class SoftwareBreakpoints {
   }
 
   async clearAll(): Promise<void> {
-    for (const address of [...this.#points.keys()]) await this.clear(address);
+    for (const address of this.#points.keys()) await this.clear(address);
   }
 
   readonly read: ReadPhysical = async (gpaU64, length) => {
