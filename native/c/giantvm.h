@@ -57,7 +57,7 @@ int32_t gvm_write(uint64_t, uint64_t, uint64_t, const uint8_t *, uint32_t);
 int32_t gvm_hot(uint64_t, uint8_t *, uint64_t);
 /* Holds the local vCPUs outside the guest (1), or lets them go on (0); all, or one. */
 int32_t gvm_pause(uint64_t, uint32_t, uint32_t);
-/* GuestDebug for a local vCPU, before it enters next. -EOPNOTSUPP: int3s are not told. */
+/* GuestDebug of a local vCPU from its next entry. -EOPNOTSUPP: KVM tells of no int3. */
 int32_t gvm_guest_debug(uint64_t, uint32_t, const uint8_t *, uint64_t);
 /* GeneralRegisters of a local vCPU that is held; -EBUSY for another. */
 int32_t gvm_set_registers(uint64_t, uint32_t, const uint8_t *, uint64_t);

@@ -193,8 +193,8 @@ pub const Boot = struct {
 };
 /// `kind` and `size` as in DR7: 0 execute, 1 write, 3 access; 0, 1, 3, 2 = 1, 2, 4, 8 bytes.
 pub const Breakpoint = struct { address: u64, kind: u8, size: u8 };
-/// What makes a vCPU stop (event `debug_stop`): at most four breakpoints, and at most 64 int3s that a
-/// debugger has put at these guest physical addresses.
+/// What makes a vCPU stop (event `debug_stop`): at most four breakpoints, and at most 64 int3s that
+/// a debugger has put at these guest physical addresses.
 pub const GuestDebug = struct {
     single_step: bool,
     breakpoints: []const Breakpoint,
@@ -463,7 +463,7 @@ pub const functions = [_]Function{
     .{
         .name = "gvm_guest_debug",
         .type = fn (Handle, u32, Bytes, u64) callconv(.c) i32,
-        .doc = "GuestDebug for a local vCPU, before it enters next. -EOPNOTSUPP: int3s are not told.",
+        .doc = "GuestDebug of a local vCPU from its next entry. -EOPNOTSUPP: KVM tells of no int3.",
     },
     .{
         .name = "gvm_set_registers",

@@ -1,6 +1,6 @@
 /**
- * @module The running VM as a debugger's verbs need it: vCPUs of all nodes, and guest memory through
- * one of them, each page read once.
+ * @module The running VM as a debugger's verbs need it: vCPUs of all nodes, and guest memory
+ * through one of them, each page read once.
  */
 
 import type { ControlClient } from "../control/client.ts";
@@ -65,7 +65,7 @@ export class Guest {
     return out;
   }
 
-  /** Stores in guest physical memory; rejects with the node's sentence when a page does not come. */
+  /** Stores in guest physical memory; rejects with the node's sentence, as `read` does. */
   async write(gpaU64: bigint, bytes: Uint8Array): Promise<void> {
     for (let done = 0; done < bytes.length;) {
       const at = gpaU64 + BigInt(done);

@@ -39,7 +39,7 @@ test("virtual memory is read up to where the mapping ends", async () => {
   expect(Buffer.from(bytes).toString("hex")).toBe("8877665544332211");
 });
 
-test("a write over the border of two pages goes to both, or to none where one is missing", async () => {
+test("a write over the border of two pages goes to both, or to none", async () => {
   const memory = new GuestMemory().map(0x1000n, text, 0x20_0000n, 0x1000n);
   const stored: (readonly [bigint, string])[] = [];
   const write = async (gpa: bigint, bytes: Uint8Array) =>

@@ -144,7 +144,7 @@ test("a gdb that knows reasons is told them, with the address a watchpoint is at
   }
 });
 
-test("a software breakpoint is an int3 that gdb does not see, and goes without a trace", async () => {
+test("a software breakpoint is an int3 that gdb does not see, and leaves no trace", async () => {
   const { session, calls, memory, stopAt } = made();
   await session.start();
   await session.packet("qSupported:swbreak+");
@@ -175,7 +175,7 @@ test("a software breakpoint is an int3 that gdb does not see, and goes without a
   expect([...memory.subarray(0x5678, 0x567a)]).toEqual([0x77, 3]);
 });
 
-test("software breakpoints are refused where they could be met unknown, and when too many", async () => {
+test("software breakpoints are refused while a vCPU is free, and when too many", async () => {
   const { session, memory, hold } = made();
   await session.start();
   hold(false);

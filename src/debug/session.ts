@@ -42,8 +42,8 @@ const ok = "OK";
 const unknown = "";
 const failed = "E01";
 /**
- * Z packets by their digit: kinds of DR7 (Intel SDM vol. 3B 18.2.4). Z0 is an int3; Z3, reads alone,
- * is none.
+ * Z packets by their digit: kinds of DR7 (Intel SDM vol. 3B 18.2.4). Z0 is an int3; Z3, reads
+ * alone, is none.
  */
 const kinds: Readonly<Record<string, number>> = { 1: 0, 2: 1, 4: 3 };
 /** Reasons of a stop by kind, with the address where gdb wants it. */

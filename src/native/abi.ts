@@ -74,7 +74,7 @@ export const symbols = {
   gvm_hot: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
   /** Holds the local vCPUs outside the guest (1), or lets them go on (0); all, or one. */
   gvm_pause: { args: [FFIType.u64, FFIType.u32, FFIType.u32], returns: FFIType.i32 },
-  /** GuestDebug for a local vCPU, before it enters next. -EOPNOTSUPP: int3s are not told. */
+  /** GuestDebug of a local vCPU from its next entry. -EOPNOTSUPP: KVM tells of no int3. */
   gvm_guest_debug: {
     args: [FFIType.u64, FFIType.u32, FFIType.ptr, FFIType.u64],
     returns: FFIType.i32,

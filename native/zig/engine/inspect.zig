@@ -1,6 +1,7 @@
 //! Answers to the control plane's questions (desk.zig), by the engine thread in between its work.
-//! Bytes of a page come, and are stored, as a vCPU would: by a fault of the protocol, on behalf of a
-//! thread without a slot; stores go only into a page that this node owns at that moment. Nothing here waits: the answer leaves when the page is mapped.
+//! Bytes of a page come, and are stored, as a vCPU would have it: by a fault of the protocol, on
+//! behalf of a thread without a slot; only a page that this node owns now is stored into. Nothing
+//! here waits: the answer leaves when the page is mapped.
 
 const std = @import("std");
 const abi = @import("../abi.zig");

@@ -1,5 +1,5 @@
-//! The engine's answers to the control plane on a scripted kernel: directory and bytes of pages, and
-//! bytes that are stored in them, also of pages that come late or never.
+//! The engine's answers to the control plane on a scripted kernel: directory and bytes of pages,
+//! and bytes that are stored in them, also of pages that come late or never.
 
 const std = @import("std");
 const abi = @import("../abi.zig");

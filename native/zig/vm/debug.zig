@@ -2,9 +2,9 @@
 //! memory. Any thread leaves it here, whatever the vCPU is at; the vCPU takes it over before it
 //! enters the guest next, so that none which is let go runs into an int3 that it does not know.
 //!
-//! While there are such int3s, KVM hands every #BP to us instead of the guest (KVM_GUESTDBG_USE_SW_BP,
-//! api.rst 4.87). One that is not the debugger's is the guest's own, for its kernel to patch code
-//! with or for its programs, and goes on to it.
+//! While there are such int3s, KVM hands every #BP to us instead of the guest (api.rst 4.87,
+//! KVM_GUESTDBG_USE_SW_BP). One that is not the debugger's is the guest's own, for its kernel to
+//! patch code with or for its programs, and goes on to it.
 
 const std = @import("std");
 const abi = @import("../abi.zig");
