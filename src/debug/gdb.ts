@@ -139,9 +139,17 @@ export async function serveGdb(
   const timer = setInterval(() => connection?.poll(), pollMs);
   const code = await done.promise;
   clearInterval(timer);
-  await connection?.end().catch((error: unknown) => say(String(error)));
+  const failed = await connection?.end().then(() => undefined, failureOf);
   server.stop(true);
-  return code;
+  return failed ?? code;
+}
+
+/** Says why the guest was not let go; returns the exit code. */
+function failureOf(error: unknown): number {
+  const gone = error instanceof Failure && error.code === exitCode.lost;
+  say(error instanceof Error ? error.message : String(error));
+  if (!gone) say("the guest may be held still, with breakpoints in its memory");
+  return error instanceof Failure ? error.code : exitCode.peers;
 }
 
 type Handlers = {

@@ -216,6 +216,12 @@ test("an int3 that cannot be taken back keeps the guest held", async () => {
   };
   await expect(session.end()).rejects.toThrow("did not come");
   expect(calls.slice(-2)).toEqual(["resume", "pause"]);
+  expect(session.over).toBe(false);
+  // Asked once more it can.
+  memory.set = Uint8Array.prototype.set;
+  await session.end();
+  expect([session.over, memory[0x1000]]).toEqual([true, 0xab]);
+  expect(calls.at(-1)).toBe("resume");
 });
 
 test("off a breakpoint only the thread that gdb names goes on", async () => {

@@ -87,7 +87,6 @@ export class Session {
    * cannot be taken back: the guest would run into it.
    */
   async end(): Promise<void> {
-    this.over = true;
     if (this.running) await this.#target.pause();
     this.running = false;
     this.#views = await this.#target.vcpus();
@@ -95,6 +94,7 @@ export class Session {
     this.#points = [];
     await this.#arm(() => false);
     await this.#target.resume();
+    this.over = true;
   }
 
   /** The answer to a packet; undefined while the guest runs, until `poll` or `interrupt`. */
