@@ -1,8 +1,8 @@
 //! Whether KVM tells of int3s here, which a debugger must know before it puts one into guest
 //! memory: where #BP goes to the guest in spite of KVM_GUESTDBG_USE_SW_BP, the guest dies of it.
-//! QEMU's emulated SVM has no intercept of int3 (target/i386/tcg, raise_interrupt2 looks for that
-//! of INTn only), and KVM without hardware virtualization (PVM) reports none. So it is tried, with one
-//! instruction of a VM that is thrown away.
+//! QEMU's emulated SVM has no intercept of int3 (raise_interrupt2 of target/i386/tcg looks for that
+//! of INTn only), and KVM without hardware virtualization (PVM) reports none. So it is tried, with
+//! one instruction of a VM that is thrown away.
 
 const std = @import("std");
 const exits = @import("exit.zig");

@@ -1,28 +1,34 @@
 /**
- * @module A debugger at Debian's kernel: packets of gdb's protocol, by busybox on the first host, to
- * `giantvm debug gdb`. The guest is not to move its kernel, so that the host's own kallsyms, less
- * what the host's kernel moved itself by, say where things are.
+ * @module A debugger at Debian's kernel: packets of gdb's protocol, by busybox on the first host,
+ * to `giantvm debug gdb`. The guest is not to move its kernel, so that the host's own kallsyms,
+ * less what the host's kernel moved itself by, say where things are.
  */
 
 import { linuxNodes, linuxSeconds } from "./linux.ts";
 import { cpus, dmesg } from "./questions.ts";
 import { type Asked, cpusOf, type Question, type Scenario } from "./types.ts";
 
-/** Functions for the questions that follow, in the same shell. */
+/** A symbol of the host's kernel, as digits; the name is $1. */
+const ownAddress = 'sed -n "s/^\\([0-9a-f]*\\) . $1\\$/\\1/p" /proc/kallsyms | head -n 1';
+/** Functions of sh for the questions that follow, in the same shell. */
+const functions = [
+  `own() { ${ownAddress}; }`,
+  // The guest's address of a symbol, and so many bytes behind it.
+  "at() { printf %x $((0x$(own $1) - 0x$(own _text) + 0xffffffff81000000 + $2)); }",
+  // A packet with its sum.
+  'sum() { s=0; w=$1; while [ -n "$w" ]; do c=${w%"${w#?}"}; w=${w#?}; ' +
+    's=$(((s + $(printf %d "\'$c")) & 255)); done; echo $s; }',
+  'packet() { printf \'$%s#%02x\' "$1" $(sum "$1"); }',
+  // Packets to gdb's port, one a second: the answers, then what the server has said.
+  "serve() { rm -f /tmp/gdb; giantvm debug gdb 2>/tmp/gdb & " +
+    "until grep -qs waits /tmp/gdb; do usleep 100000; done; }",
+  'ask() { serve; for w in "$@" D; do packet "$w"; sleep 1; done | nc 127.0.0.1 1234; ' +
+    "echo; wait $!; cat /tmp/gdb; }",
+];
+
 const tools: Question = {
   host: 0,
-  command:
-    // The guest's address of a symbol, as digits.
-    "at() { n=$(sed -n \"s/^\\([0-9a-f]*\\) . $1\\$/\\1/p\" /proc/kallsyms | head -n 1); " +
-    't=$(sed -n "s/^\\([0-9a-f]*\\) . _text\\$/\\1/p" /proc/kallsyms); ' +
-    "printf %x $((0x$n - 0x$t + 0xffffffff81000000 + $2)); }; " +
-    // A packet with its sum.
-    'p() { s=0; w=$1; while [ -n "$w" ]; do c=${w%"${w#?}"}; w=${w#?}; ' +
-    "s=$(((s + $(printf %d \"'$c\")) & 255)); done; printf '$%s#%02x' \"$1\" $s; }; " +
-    // Packets to gdb's port, one a second: what the server says, then the answers.
-    "ask() { rm -f /tmp/gdb; giantvm debug gdb 2>/tmp/gdb & until grep -qs waits /tmp/gdb; do usleep 100000; done; " +
-    'for w in "$@" D; do p "$w"; sleep 1; done | nc 127.0.0.1 1234; echo; wait $!; cat /tmp/gdb; }; ' +
-    "at _text 0",
+  command: [...functions, "at _text 0"].join("; "),
   answer: /^ffffffff81000000$/,
   meaning: "the host has the symbols of the guest's kernel",
 };
@@ -31,11 +37,11 @@ const tools: Question = {
 const nodename = 65;
 const written = "debugged";
 
+const name = `${(written.length + 1).toString(16)}:${Buffer.from(`${written}\0`).toString("hex")}`;
+
 const writes: Question = {
   host: 0,
-  command:
-    `ask "m$(at init_uts_ns 0),5" "M$(at init_uts_ns ${nodename}),${(written.length + 1).toString(16)}:` +
-    `${Buffer.from(`${written}\0`).toString("hex")}"`,
+  command: `ask "m$(at init_uts_ns 0),5" "M$(at init_uts_ns ${nodename}),${name}"`,
   answer: /\$4c696e7578#[0-9a-f]{2}.*\$OK#9a.*\$OK#9a/,
   meaning: "gdb reads the kernel's name for itself and writes another name for the host",
 };
