@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0x70618c1ed727c29)
+#define GVM_ABI UINT64_C(0x8243e37895e4869c)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);
@@ -51,11 +51,13 @@ int32_t gvm_registers(uint64_t, uint32_t, uint8_t *, uint64_t);
 int32_t gvm_vcpu(uint64_t, uint32_t, uint8_t *, uint64_t);
 /* Id, what (0 PageState, 1 bytes), gpa, bytes within its page -> event `answer`. */
 int32_t gvm_ask(uint64_t, uint64_t, uint32_t, uint64_t, uint32_t);
+/* Id, gpa, at most 256 bytes within its page -> event `answer` when they are stored. */
+int32_t gvm_write(uint64_t, uint64_t, uint64_t, const uint8_t *, uint32_t);
 /* HotPages of this node; returns bytes. Reads a table of all pages. */
 int32_t gvm_hot(uint64_t, uint8_t *, uint64_t);
-/* Holds the local vCPUs outside the guest (1), or lets them go on (0). */
-int32_t gvm_pause(uint64_t, uint32_t);
-/* GuestDebug for a local vCPU that is held; -EBUSY for another. */
+/* Holds the local vCPUs outside the guest (1), or lets them go on (0); all, or one. */
+int32_t gvm_pause(uint64_t, uint32_t, uint32_t);
+/* GuestDebug of a local vCPU from its next entry. -EOPNOTSUPP: KVM tells of no int3. */
 int32_t gvm_guest_debug(uint64_t, uint32_t, const uint8_t *, uint64_t);
 /* GeneralRegisters of a local vCPU that is held; -EBUSY for another. */
 int32_t gvm_set_registers(uint64_t, uint32_t, const uint8_t *, uint64_t);

@@ -33,7 +33,8 @@ pub const EventKind = enum(u16) {
     disk = 13,
     /// To gvm_ask. a = id, b = 0 answered, 1 late, 2 the engine has stopped; `data`.
     answer = 14,
-    /// A vCPU stopped at a breakpoint or after a step. a = vCPU, b = rip, c = DR6.
+    /// A vCPU stopped at a breakpoint or after a step. a = vCPU, b = rip, c = DR6, which is not 0,
+    /// or 0 at an int3.
     debug_stop = 15,
 };
 
@@ -192,8 +193,13 @@ pub const Boot = struct {
 };
 /// `kind` and `size` as in DR7: 0 execute, 1 write, 3 access; 0, 1, 3, 2 = 1, 2, 4, 8 bytes.
 pub const Breakpoint = struct { address: u64, kind: u8, size: u8 };
-/// What makes a vCPU stop (event `debug_stop`): at most four breakpoints.
-pub const GuestDebug = struct { single_step: bool, breakpoints: []const Breakpoint };
+/// What makes a vCPU stop (event `debug_stop`): at most four breakpoints, and at most 64 int3s that
+/// a debugger has put at these guest physical addresses.
+pub const GuestDebug = struct {
+    single_step: bool,
+    breakpoints: []const Breakpoint,
+    int3s: []const u64,
+};
 /// In the order of VcpuState.general.
 pub const GeneralRegisters = struct { values: []const u64 };
 /// Answer to gvm_facts.
@@ -322,6 +328,9 @@ pub const Bytes = [*]const u8;
 pub const Out = [*]u8;
 pub const Handle = u64;
 
+/// gvm_pause: every local vCPU.
+pub const all_vcpus = 0xffff_ffff;
+
 pub const Function = struct { name: []const u8, type: type, doc: []const u8 };
 
 pub const functions = [_]Function{
@@ -437,19 +446,24 @@ pub const functions = [_]Function{
         .doc = "Id, what (0 PageState, 1 bytes), gpa, bytes within its page -> event `answer`.",
     },
     .{
+        .name = "gvm_write",
+        .type = fn (Handle, u64, u64, Bytes, u32) callconv(.c) i32,
+        .doc = "Id, gpa, at most 256 bytes within its page -> event `answer` when they are stored.",
+    },
+    .{
         .name = "gvm_hot",
         .type = fn (Handle, Out, u64) callconv(.c) i32,
         .doc = "HotPages of this node; returns bytes. Reads a table of all pages.",
     },
     .{
         .name = "gvm_pause",
-        .type = fn (Handle, u32) callconv(.c) i32,
-        .doc = "Holds the local vCPUs outside the guest (1), or lets them go on (0).",
+        .type = fn (Handle, u32, u32) callconv(.c) i32,
+        .doc = "Holds the local vCPUs outside the guest (1), or lets them go on (0); all, or one.",
     },
     .{
         .name = "gvm_guest_debug",
         .type = fn (Handle, u32, Bytes, u64) callconv(.c) i32,
-        .doc = "GuestDebug for a local vCPU that is held; -EBUSY for another.",
+        .doc = "GuestDebug of a local vCPU from its next entry. -EOPNOTSUPP: KVM tells of no int3.",
     },
     .{
         .name = "gvm_set_registers",

@@ -162,12 +162,22 @@ const exports = struct {
         return result(node(handle).ask(id, what, gpa, length));
     }
 
+    fn gvm_write(
+        handle: abi.Handle,
+        id: u64,
+        gpa: u64,
+        bytes: abi.Bytes,
+        length: u32,
+    ) callconv(.c) i32 {
+        return result(node(handle).write(id, gpa, bytes[0..length]));
+    }
+
     fn gvm_hot(handle: abi.Handle, out: abi.Out, length: u64) callconv(.c) i32 {
         return count(node(handle).hot(out[0..length]));
     }
 
-    fn gvm_pause(handle: abi.Handle, hold: u32) callconv(.c) i32 {
-        return result(node(handle).pause(hold != 0));
+    fn gvm_pause(handle: abi.Handle, hold: u32, vcpu: u32) callconv(.c) i32 {
+        return result(node(handle).pause(hold != 0, vcpu));
     }
 
     fn gvm_guest_debug(

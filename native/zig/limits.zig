@@ -83,5 +83,9 @@ pub const page_events = 1 << 16;
 pub const questions_max = 16;
 /// A page that has not come to a reader by then is said not to come.
 pub const question_patience_ns = 5_000 * ns_per_ms;
+/// Bytes of guest memory that one question stores.
+pub const write_bytes_max = 256;
+/// Int3s that a debugger may have in guest memory at once.
+pub const int3s_max = 64;
 /// Pages in one answer about the hottest.
 pub const hot_pages_max = 512;

@@ -7,6 +7,7 @@ const abi = @import("abi.zig");
 const codec = @import("wire/codec.zig");
 const desk = @import("engine/desk.zig");
 const heat = @import("engine/heat.zig");
+const int3 = @import("vm/int3.zig");
 const kvm = @import("sys/kvm.zig");
 const limits = @import("limits.zig");
 const linux = @import("sys/linux.zig");
@@ -34,6 +35,8 @@ pub const Node = struct {
     machine: ?*Machine = null,
     loader: Loader = .{},
     tsc_khz: u32 = 0,
+    /// Whether KVM here reports int3s, once it has been tried.
+    tells_int3: ?bool = null,
 
     pub fn open(allocator: std.mem.Allocator, options: abi.OpenOptions) !*Node {
         panics.rememberTerminal();
@@ -176,21 +179,41 @@ pub const Node = struct {
         return observe.vcpuState(machine, index, out);
     }
 
-    /// `length` bytes within one page; the answer is an event.
+    /// About `length` bytes within one page; the answer is an event.
     pub fn ask(self: *Node, id: u64, what: u32, gpa: u64, length: u32) anyerror!void {
-        const engine = self.engine orelse return error.BadState;
         const kind = std.enums.fromInt(desk.What, what) orelse return error.OutOfRange;
+        if (kind == .write) return error.OutOfRange;
+        const engine = self.engine orelse return error.BadState;
+        try engine.ask(try question(engine, id, kind, gpa, length));
+    }
+
+    /// Stores bytes within one page; the answer is an event.
+    pub fn write(self: *Node, id: u64, gpa: u64, bytes: []const u8) anyerror!void {
+        if (bytes.len > limits.write_bytes_max) return error.OutOfRange;
+        const engine = self.engine orelse return error.BadState;
+        var wanted = try question(engine, id, .write, gpa, @intCast(bytes.len));
+        @memcpy(wanted.data[0..bytes.len], bytes);
+        try engine.ask(wanted);
+    }
+
+    fn question(
+        engine: *const Engine,
+        id: u64,
+        what: desk.What,
+        gpa: u64,
+        length: u32,
+    ) error{OutOfRange}!desk.Question {
         const at = memory.offsetOf(gpa, engine.memory.ram_bytes) orelse return error.OutOfRange;
         const within = at % memory.page_size;
-        if (within + length > memory.page_size) return error.OutOfRange;
-        try engine.ask(.{
+        if (length > memory.page_size - within) return error.OutOfRange;
+        return .{
             .id = id,
-            .what = kind,
+            .what = what,
             .page = @intCast(at / memory.page_size),
             .offset = @intCast(within),
             .length = @intCast(length),
             .until_ns = linux.nowNs() + limits.question_patience_ns,
-        });
+        };
     }
 
     pub fn hot(self: *Node, out: []u8) anyerror!usize {
@@ -214,17 +237,26 @@ pub const Node = struct {
         return bytes.len;
     }
 
-    pub fn pause(self: *Node, hold: bool) anyerror!void {
+    pub fn pause(self: *Node, hold: bool, vcpu: u32) anyerror!void {
         const machine = self.machine orelse return error.BadState;
         if (machine.stopping.load(.acquire)) return error.BadState;
-        machine.pause(hold);
+        if (vcpu == abi.all_vcpus) return machine.pause(hold);
+        const one = machine.local(vcpu) orelse return error.OutOfRange;
+        one.tell(if (hold) .pause else .run);
     }
 
     pub const Target = struct { node: *Node, vcpu: u32 };
 
     pub fn guestDebug(target: Target, wanted: abi.GuestDebug) anyerror!void {
         const machine = target.node.machine orelse return error.BadState;
+        // Before one of them is in guest memory.
+        if (wanted.int3s.len > 0 and !try target.node.tellsInt3()) return error.Unsupported;
         try observe.guestDebug(machine, target.vcpu, &wanted);
+    }
+
+    fn tellsInt3(self: *Node) kvm.Error!bool {
+        if (self.tells_int3 == null) self.tells_int3 = try int3.reported(self.system);
+        return self.tells_int3.?;
     }
 
     pub fn setRegisters(target: Target, wanted: abi.GeneralRegisters) anyerror!void {

@@ -15,6 +15,7 @@ comptime {
     _ = @import("vm/tsc_test.zig");
     _ = @import("vm/interrupts.zig");
     _ = @import("vm/observe_test.zig");
+    _ = @import("vm/int3_test.zig");
     _ = @import("vm/setup_script_test.zig");
     _ = @import("vm/vcpu_script_test.zig");
     _ = @import("vm/cpuid.zig");

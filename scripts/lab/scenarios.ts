@@ -1,5 +1,6 @@
 /** @module What the lab can show, by name; a family of scenarios is a file in scenarios/. */
 
+import { debuggers } from "./scenarios/debug.ts";
 import { disks } from "./scenarios/disk.ts";
 import { linux } from "./scenarios/linux.ts";
 import { network } from "./scenarios/network.ts";
@@ -9,7 +10,7 @@ import type { Scenario } from "./scenarios/types.ts";
 
 export * from "./scenarios/types.ts";
 
-const all = [...linux, ...stressed, ...disks, ...network, ...watched];
+const all = [...linux, ...stressed, ...disks, ...debuggers, ...network, ...watched];
 
 export const scenarios: ReadonlyMap<string, Scenario> = new Map(
   all.map((each) => [each.name, each]),

@@ -19,20 +19,25 @@ export type Question =
   | { readonly ask: "page"; readonly gpaU64: bigint }
   /** Bytes within one page, read by the node that is asked. */
   | { readonly ask: "memory"; readonly gpaU64: bigint; readonly length: number }
+  /** Stores bytes within one page, by the node that is asked. */
+  | { readonly ask: "write"; readonly gpaU64: bigint; readonly bytes: Uint8Array }
   | { readonly ask: "counters" }
   /** The pages that came to each node most often. */
   | { readonly ask: "hot" }
-  /** Holds all vCPUs of all nodes outside the guest, or lets them go on. */
-  | { readonly ask: "pause"; readonly hold: boolean }
+  /** Holds all vCPUs of all nodes outside the guest, or lets them go on; or only these. */
+  | { readonly ask: "pause"; readonly hold: boolean; readonly vcpus: readonly number[] | undefined }
   /** vCPUs that stopped at a breakpoint or after a step since they went on. */
   | { readonly ask: "stops" }
-  /** For one vCPU, which is held. */
+  /** For one vCPU, from when it enters the guest next. */
   | {
       readonly ask: "guest-debug";
       readonly vcpu: number;
       readonly step: boolean;
       readonly breakpoints: readonly Breakpoint[];
+      /** Guest physical addresses where the debugger has put an int3. */
+      readonly int3sU64: readonly bigint[];
     }
+  /** For one vCPU, which is held. */
   | {
       readonly ask: "set-registers";
       readonly vcpu: number;
@@ -40,6 +45,10 @@ export type Question =
     };
 
 export const pageBytes = 4096;
+/** Most bytes that one question stores (native/zig/limits.zig, write_bytes_max). */
+export const writeBytesMax = 256;
+/** Most int3s of a debugger in guest memory (native/zig/limits.zig, int3s_max). */
+export const int3sMax = 64;
 /** Longest question, in characters. */
 export const questionMax = 4096;
 
@@ -77,13 +86,33 @@ function listOf(value: unknown, name: string, most: number): readonly unknown[] 
   return fits ? value : fail(`"${name}" is no list of at most ${most}`);
 }
 
+function withinPage(gpaU64: bigint, length: number, what: string): void {
+  if ((gpaU64 % BigInt(pageBytes)) + BigInt(length) > BigInt(pageBytes)) {
+    fail(`memory is ${what} within one page`);
+  }
+}
+
+function vcpusOf(value: unknown): readonly number[] {
+  return listOf(value, "vcpus", 255).map((one) => numberOf(one, "vcpus", 255));
+}
+
 function memoryOf(fields: Fields): Question {
   const gpaU64 = u64Of(fields["gpa"], "gpa");
   const length = numberOf(fields["length"], "length", pageBytes);
-  if ((gpaU64 % BigInt(pageBytes)) + BigInt(length) > BigInt(pageBytes)) {
-    fail("memory is read within one page");
-  }
+  withinPage(gpaU64, length, "read");
   return { ask: "memory", gpaU64, length };
+}
+
+function writeOf(fields: Fields): Question {
+  const gpaU64 = u64Of(fields["gpa"], "gpa");
+  const digits = fields["bytes"];
+  if (typeof digits !== "string" || !/^([0-9a-f]{2})+$/i.test(digits)) {
+    return fail('"bytes" are no pairs of hexadecimal digits');
+  }
+  const bytes = new Uint8Array(Buffer.from(digits, "hex"));
+  if (bytes.length > writeBytesMax) fail(`"bytes" are more than ${writeBytesMax}`);
+  withinPage(gpaU64, bytes.length, "written");
+  return { ask: "write", gpaU64, bytes };
 }
 
 function breakpointOf(value: unknown): Breakpoint {
@@ -110,18 +139,23 @@ export function questionOf(value: unknown): Question {
       return { ask, gpaU64: u64Of(value["gpa"], "gpa") };
     case "memory":
       return memoryOf(value);
+    case "write":
+      return writeOf(value);
     case "counters":
     case "hot":
     case "stops":
       return { ask };
-    case "pause":
-      return { ask, hold: booleanOf(value["hold"], "hold") };
+    case "pause": {
+      const only = value["vcpus"] === undefined ? undefined : vcpusOf(value["vcpus"]);
+      return { ask, hold: booleanOf(value["hold"], "hold"), vcpus: only };
+    }
     case "guest-debug":
       return {
         ask,
         vcpu: numberOf(vcpu, "vcpu", 255),
         step: booleanOf(value["step"], "step"),
         breakpoints: listOf(value["breakpoints"], "breakpoints", 4).map(breakpointOf),
+        int3sU64: listOf(value["int3s"], "int3s", int3sMax).map((one) => u64Of(one, "int3s")),
       };
     case "set-registers":
       return {
@@ -150,9 +184,16 @@ export function wireQuestion(question: Question): Fields {
       return { ask: question.ask, gpa: hex(question.gpaU64) };
     case "memory":
       return { ask: question.ask, gpa: hex(question.gpaU64), length: question.length };
+    case "write": {
+      const bytes = Buffer.from(question.bytes).toString("hex");
+      return { ask: question.ask, gpa: hex(question.gpaU64), bytes };
+    }
     case "guest-debug":
       return {
-        ...question,
+        ask: question.ask,
+        vcpu: question.vcpu,
+        step: question.step,
+        int3s: question.int3sU64.map(hex),
         breakpoints: question.breakpoints.map(({ addressU64, kind, size }) => ({
           address: hex(addressU64),
           kind,

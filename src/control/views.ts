@@ -60,6 +60,14 @@ export type VcpuView = {
   };
 };
 
+/** A vCPU that stopped for a debugger. */
+export type StopView = {
+  readonly vcpu: number;
+  readonly rip: string;
+  /** 0x0 at an int3 of the debugger's. */
+  readonly dr6: string;
+};
+
 function msBetween(earlierNsU64: bigint, laterNsU64: bigint): number {
   return Number(laterNsU64 - earlierNsU64) / 1e6;
 }
@@ -115,6 +123,7 @@ const whats = [
   "dropped",
   "sent",
   "received",
+  "to be stored to",
 ] as const;
 /** native/zig/wire/message.zig, Kind. */
 const messageKinds: Readonly<Record<number, string>> = {

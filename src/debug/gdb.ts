@@ -7,8 +7,8 @@ import type { Socket } from "bun";
 import { exitCode, Failure } from "../cli/failure.ts";
 import { onSignals } from "../cli/signals.ts";
 import type { ControlClient } from "../control/client.ts";
-import { Guest, pagingOf } from "./guest.ts";
-import { readVirtual } from "./paging.ts";
+import type { StopView } from "../control/views.ts";
+import { Guest } from "./guest.ts";
 import { packetOf, PacketReader } from "./rsp.ts";
 import { Session, type Target } from "./session.ts";
 
@@ -25,7 +25,7 @@ function targetOf(guest: Guest): Target {
   };
   return {
     async pause() {
-      await must({ ask: "pause", hold: true });
+      await must({ ask: "pause", hold: true, vcpus: undefined });
       for (let tries = 0; tries < holdTries; tries += 1) {
         const { all } = await guest.vcpus();
         if (all.every(({ held }) => held)) break;
@@ -33,15 +33,18 @@ function targetOf(guest: Guest): Target {
       }
       guest.forget();
     },
-    resume: () => must({ ask: "pause", hold: false }),
+    resume: (vcpus) => must({ ask: "pause", hold: false, vcpus }),
     vcpus: async () => (await guest.vcpus()).all,
-    read: (view, address, length) =>
-      readVirtual(pagingOf(view), (gpa, bytes) => guest.read(gpa, bytes), address, length),
-    guestDebug: (vcpu, step, breakpoints) => must({ ask: "guest-debug", vcpu, step, breakpoints }),
+    memory: {
+      read: (gpaU64, length) => guest.read(gpaU64, length),
+      write: (gpaU64, bytes) => guest.write(gpaU64, bytes),
+    },
+    guestDebug: (vcpu, wanted) => must({ ask: "guest-debug", vcpu, ...wanted }),
     setRegisters: (vcpu, valuesU64) => must({ ask: "set-registers", vcpu, valuesU64 }),
     async stopped() {
-      const { values } = await guest.ask<{ stops: readonly { vcpu: number }[] }>({ ask: "stops" });
-      return values.flatMap(({ value }) => value.stops)[0]?.vcpu;
+      const { values } = await guest.ask<{ stops: readonly StopView[] }>({ ask: "stops" });
+      const [first] = values.flatMap(({ value }) => value.stops);
+      return first === undefined ? first : { vcpu: first.vcpu, dr6U64: BigInt(first.dr6) };
     },
   };
 }
@@ -136,9 +139,17 @@ export async function serveGdb(
   const timer = setInterval(() => connection?.poll(), pollMs);
   const code = await done.promise;
   clearInterval(timer);
-  await connection?.end().catch((error: unknown) => say(String(error)));
+  const failed = await connection?.end().then(() => undefined, failureOf);
   server.stop(true);
-  return code;
+  return failed ?? code;
+}
+
+/** Says why the guest was not let go; returns the exit code. */
+function failureOf(error: unknown): number {
+  const gone = error instanceof Failure && error.code === exitCode.lost;
+  say(error instanceof Error ? error.message : String(error));
+  if (!gone) say("the guest may be held still, with breakpoints in its memory");
+  return error instanceof Failure ? error.code : exitCode.peers;
 }
 
 type Handlers = {

@@ -1,10 +1,10 @@
 /**
- * @module The running VM as a debugger's verbs need it: vCPUs of all nodes, and guest memory read
- * through one of them, each page once.
+ * @module The running VM as a debugger's verbs need it: vCPUs of all nodes, and guest memory
+ * through one of them, each page read once.
  */
 
 import type { ControlClient } from "../control/client.ts";
-import { type NodeAnswer, pageBytes, type Question } from "../control/question.ts";
+import { type NodeAnswer, pageBytes, type Question, writeBytesMax } from "../control/question.ts";
 import type { VcpuView } from "../control/views.ts";
 import { Failure, exitCode } from "../cli/failure.ts";
 import type { Paging } from "./paging.ts";
@@ -65,6 +65,20 @@ export class Guest {
     return out;
   }
 
+  /** Stores in guest physical memory; rejects with the node's sentence, as `read` does. */
+  async write(gpaU64: bigint, bytes: Uint8Array): Promise<void> {
+    for (let done = 0; done < bytes.length;) {
+      const at = gpaU64 + BigInt(done);
+      const offset = Number(at % BigInt(pageBytes));
+      const part = Math.min(bytes.length - done, pageBytes - offset, writeBytesMax);
+      // What was read of it is old, also when not all of it could be stored.
+      this.#pages.delete(at - BigInt(offset));
+      const piece = bytes.subarray(done, done + part);
+      this.#must(await this.ask({ ask: "write", gpaU64: at, bytes: piece }));
+      done += part;
+    }
+  }
+
   /** What was read before may have changed: the guest went on. */
   forget(): void {
     this.#pages.clear();
@@ -79,16 +93,16 @@ export class Guest {
   }
 
   async #fetch(gpaU64: bigint): Promise<Uint8Array> {
-    const { values, failed } = await this.ask<{ bytes: string }>({
-      ask: "memory",
-      gpaU64,
-      length: pageBytes,
-    });
+    const question = { ask: "memory", gpaU64, length: pageBytes } as const;
+    const { bytes } = this.#must(await this.ask<{ bytes: string }>(question));
+    return new Uint8Array(Buffer.from(bytes, "hex"));
+  }
+
+  /** The one answer there is, or its sentence thrown. */
+  #must<T>({ values, failed }: Asked<T>): T {
     const [first] = values;
-    if (first === undefined) {
-      throw new Failure(exitCode.peers, `${failed[0]?.name}: ${failed[0]?.error}`);
-    }
-    return new Uint8Array(Buffer.from(first.value.bytes, "hex"));
+    if (first !== undefined) return first.value;
+    throw new Failure(exitCode.peers, `${failed[0]?.name}: ${failed[0]?.error}`);
   }
 }
 

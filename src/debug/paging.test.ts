@@ -2,7 +2,7 @@
 
 import { expect, test } from "bun:test";
 import { GuestMemory, longMode } from "../../tests/guest-memory.ts";
-import { readVirtual, tablePages, translate } from "./paging.ts";
+import { readVirtual, tablePages, translate, writeVirtual } from "./paging.ts";
 
 const text = 0xffff_ffff_8100_0000n;
 
@@ -37,6 +37,23 @@ test("virtual memory is read up to where the mapping ends", async () => {
   const { read } = tables();
   const bytes = await readVirtual(longMode, read, text + 0xff8n, 64);
   expect(Buffer.from(bytes).toString("hex")).toBe("8877665544332211");
+});
+
+test("a write over the border of two pages goes to both, or to none", async () => {
+  const memory = new GuestMemory().map(0x1000n, text, 0x20_0000n, 0x1000n);
+  const stored: (readonly [bigint, string])[] = [];
+  const write = async (gpa: bigint, bytes: Uint8Array) =>
+    void stored.push([gpa, Buffer.from(bytes).toString("hex")]);
+  const both = { read: memory.read, write };
+  const at = text + 0xffen;
+  expect(await writeVirtual(longMode, both, at, Uint8Array.of(1, 2, 3))).toBe(false);
+  expect(stored).toEqual([]);
+  memory.map(0x1000n, text + 0x1000n, 0x10_0000n, 0x1000n);
+  expect(await writeVirtual(longMode, both, at, Uint8Array.of(1, 2, 3))).toBe(true);
+  expect(stored).toEqual([
+    [0x20_0ffen, "0102"],
+    [0x10_0000n, "03"],
+  ]);
 });
 
 test("every table is found with its level, and those of level 1 are not read", async () => {

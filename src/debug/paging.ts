@@ -6,6 +6,9 @@
 /** Bytes of guest physical memory; rejects with a sentence when they do not come. */
 export type ReadPhysical = (gpaU64: bigint, length: number) => Promise<Uint8Array>;
 
+/** Stores bytes in guest physical memory; rejects with a sentence when a page does not come. */
+export type WritePhysical = (gpaU64: bigint, bytes: Uint8Array) => Promise<void>;
+
 /** The control registers that say how addresses are translated. */
 export type Paging = {
   readonly cr0: bigint;
@@ -73,6 +76,25 @@ export async function translate(
   }
 }
 
+/** The guest physical pieces of a virtual range, each within a page, as far as it is mapped. */
+async function piecesOf(
+  paging: Paging,
+  read: ReadPhysical,
+  address: bigint,
+  length: number,
+): Promise<readonly { readonly gpa: bigint; readonly length: number }[]> {
+  const pieces: { gpa: bigint; length: number }[] = [];
+  for (let done = 0; done < length;) {
+    const at = address + BigInt(done);
+    const found = await translate(paging, read, at);
+    if ("missing" in found) break;
+    const part = Math.min(4096 - Number(at & 4095n), length - done);
+    pieces.push({ gpa: found.gpa, length: part });
+    done += part;
+  }
+  return pieces;
+}
+
 /** Bytes at a virtual address; fewer than asked for, maybe none, where the mapping ends. */
 export async function readVirtual(
   paging: Paging,
@@ -80,18 +102,31 @@ export async function readVirtual(
   address: bigint,
   length: number,
 ): Promise<Uint8Array> {
-  const out = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const at = address + BigInt(done);
-    const found = await translate(paging, read, at);
-    if ("missing" in found) break;
-    const left = 4096 - Number(at & 4095n);
-    const part = await read(found.gpa, Math.min(left, length - done));
-    out.set(part, done);
-    done += part.length;
+  const parts: Uint8Array[] = [];
+  for (const piece of await piecesOf(paging, read, address, length)) {
+    parts.push(await read(piece.gpa, piece.length));
   }
-  return out.subarray(0, done);
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+/**
+ * Stores bytes at a virtual address, whatever the tables say of writing: a debugger sets
+ * breakpoints in code. False, and nothing is stored, when a part of it is not mapped.
+ */
+export async function writeVirtual(
+  paging: Paging,
+  memory: { readonly read: ReadPhysical; readonly write: WritePhysical },
+  address: bigint,
+  bytes: Uint8Array,
+): Promise<boolean> {
+  const pieces = await piecesOf(paging, memory.read, address, bytes.length);
+  if (pieces.reduce((sum, piece) => sum + piece.length, 0) < bytes.length) return false;
+  let done = 0;
+  for (const { gpa, length } of pieces) {
+    await memory.write(gpa, bytes.subarray(done, done + length));
+    done += length;
+  }
+  return true;
 }
 
 /** The tables that one of a level above 1 names. */

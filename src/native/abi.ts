@@ -4,7 +4,7 @@ import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 import { Fields, u64Of } from "./fields.ts";
 
-export const abiHashU64 = 0x70618c1ed727c29n;
+export const abiHashU64 = 0x8243e37895e4869cn;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -65,11 +65,16 @@ export const symbols = {
     args: [FFIType.u64, FFIType.u64, FFIType.u32, FFIType.u64, FFIType.u32],
     returns: FFIType.i32,
   },
+  /** Id, gpa, at most 256 bytes within its page -> event `answer` when they are stored. */
+  gvm_write: {
+    args: [FFIType.u64, FFIType.u64, FFIType.u64, FFIType.ptr, FFIType.u32],
+    returns: FFIType.i32,
+  },
   /** HotPages of this node; returns bytes. Reads a table of all pages. */
   gvm_hot: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
-  /** Holds the local vCPUs outside the guest (1), or lets them go on (0). */
-  gvm_pause: { args: [FFIType.u64, FFIType.u32], returns: FFIType.i32 },
-  /** GuestDebug for a local vCPU that is held; -EBUSY for another. */
+  /** Holds the local vCPUs outside the guest (1), or lets them go on (0); all, or one. */
+  gvm_pause: { args: [FFIType.u64, FFIType.u32, FFIType.u32], returns: FFIType.i32 },
+  /** GuestDebug of a local vCPU from its next entry. -EOPNOTSUPP: KVM tells of no int3. */
   gvm_guest_debug: {
     args: [FFIType.u64, FFIType.u32, FFIType.ptr, FFIType.u64],
     returns: FFIType.i32,
@@ -307,10 +312,11 @@ export function wireBreakpoint(value: Breakpoint): Wire {
 export type GuestDebug = {
   readonly singleStep: boolean;
   readonly breakpoints: readonly Breakpoint[];
+  readonly int3s: readonly bigint[];
 };
 
 export function wireGuestDebug(value: GuestDebug): Wire {
-  return [value.singleStep, value.breakpoints.map(wireBreakpoint)];
+  return [value.singleStep, value.breakpoints.map(wireBreakpoint), value.int3s];
 }
 
 export type GeneralRegisters = {

@@ -44,6 +44,9 @@ const ends: ReadonlySet<DataEvent["kind"]> = new Set([
 ]);
 const question = { page: 0, memory: 1 } as const;
 
+/** native/zig/abi.zig, all_vcpus. */
+const allVcpus = 0xffff_ffff;
+
 function bytesOf(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
@@ -237,6 +240,15 @@ class NativeDataPlane implements DataPlane {
     return this.#ask(question.memory, gpaU64, length);
   }
 
+  async write(gpaU64: bigint, bytes: Uint8Array): Promise<void> {
+    const id = this.#nextTag;
+    this.#nextTag += 1;
+    const length = bytes.length;
+    const result = this.#library.gvm_write(this.#handle, BigInt(id), gpaU64, ptr(bytes), length);
+    check("gvm_write", result);
+    await this.#answers.of(id, gpaU64);
+  }
+
   #ask(what: number, gpaU64: bigint, length: number): Promise<Uint8Array> {
     const id = this.#nextTag;
     this.#nextTag += 1;
@@ -244,8 +256,8 @@ class NativeDataPlane implements DataPlane {
     return this.#answers.of(id, gpaU64);
   }
 
-  pause(hold: boolean): void {
-    check("gvm_pause", this.#library.gvm_pause(this.#handle, hold ? 1 : 0));
+  pause(hold: boolean, vcpu = allVcpus): void {
+    check("gvm_pause", this.#library.gvm_pause(this.#handle, hold ? 1 : 0, vcpu));
   }
 
   guestDebug(vcpu: number, wanted: GuestDebug): void {

@@ -322,7 +322,7 @@ export class Daemon {
       case "io":
         return this.#slow.step({ ...event, kind: "access", access: event });
       case "debug-stop":
-        return this.questions.debugStop(event.vcpu, event.ripU64);
+        return this.questions.debugStop(event.vcpu, event.ripU64, event.dr6U64);
       case "answer":
       case "loaded":
       case "stopped":

@@ -175,9 +175,11 @@ export interface DataPlane {
   page(gpaU64: bigint): Promise<PageState>;
   /** Bytes within one page, as a vCPU would read them. Rejects when the page does not come. */
   memory(gpaU64: bigint, length: number): Promise<Uint8Array>;
-  /** Holds the local vCPUs outside the guest or lets them go on; does not wait. */
-  pause(hold: boolean): void;
-  /** Breakpoints and single step of a vCPU that is held; event `debug-stop`. */
+  /** Stores bytes within one page, as a vCPU would. Rejects when the page does not come. */
+  write(gpaU64: bigint, bytes: Uint8Array): Promise<void>;
+  /** Holds the local vCPUs, or one, outside the guest or lets them go on; does not wait. */
+  pause(hold: boolean, vcpu?: number): void;
+  /** Breakpoints and single step of a vCPU from when it enters next; event `debug-stop`. */
   guestDebug(vcpu: number, wanted: GuestDebug): void;
   /** General registers of a vCPU that is held, in the order of VcpuState.general. */
   setRegisters(vcpu: number, valuesU64: readonly bigint[]): void;

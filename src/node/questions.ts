@@ -5,6 +5,7 @@
  */
 
 import {
+  hex,
   type NodeAnswer,
   type Question,
   QuestionError,
@@ -12,7 +13,7 @@ import {
   toJson,
   wireQuestion,
 } from "../control/question.ts";
-import { hotView, pageView, vcpuView, type VcpuView } from "../control/views.ts";
+import { hotView, pageView, type StopView, vcpuView, type VcpuView } from "../control/views.ts";
 import { nameOf } from "../protocol/agreement.ts";
 import type { ControlMessage } from "../protocol/messages.ts";
 import type { Counters, DataPlane } from "./dataplane.ts";
@@ -44,7 +45,7 @@ export class Questions {
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
   #served = 0;
-  #stops: { readonly vcpu: number; readonly rip: string }[] = [];
+  #stops: StopView[] = [];
 
   constructor(options: QuestionsOptions) {
     this.#o = options;
@@ -53,14 +54,14 @@ export class Questions {
   /** The answers of all nodes the question is for, in node order. */
   ask(question: Question): Promise<readonly NodeAnswer[]> {
     const { names, node } = this.#o;
-    const alone = question.ask === "memory";
+    const alone = question.ask === "memory" || question.ask === "write";
     const nodes = names.flatMap((_, index) => (index === node || !alone ? [index] : []));
     return Promise.all(nodes.map((index) => this.#askNode(index, question)));
   }
 
   /** A vCPU of this node stopped for the debugger: the others of the node stop, too. */
-  debugStop(vcpu: number, ripU64: bigint): void {
-    this.#stops.push({ vcpu, rip: `0x${ripU64.toString(16)}` });
+  debugStop(vcpu: number, ripU64: bigint, dr6U64: bigint): void {
+    this.#stops.push({ vcpu, rip: hex(ripU64), dr6: hex(dr6U64) });
     this.#o.dataPlane()?.pause(true);
   }
 
@@ -129,11 +130,14 @@ export class Questions {
         const bytes = await dataPlane.memory(question.gpaU64, question.length);
         return { bytes: Buffer.from(bytes).toString("hex") };
       }
+      case "write":
+        await dataPlane.write(question.gpaU64, question.bytes);
+        return {};
       case "hot":
         return hotView(dataPlane.hot());
       case "pause":
         if (!question.hold) this.#stops = [];
-        dataPlane.pause(question.hold);
+        this.#pause(dataPlane, question.hold, question.vcpus);
         return {};
       case "stops":
         return { stops: this.#stops };
@@ -145,6 +149,13 @@ export class Questions {
     }
   }
 
+  #pause(dataPlane: DataPlane, hold: boolean, only: readonly number[] | undefined): void {
+    if (only === undefined) return dataPlane.pause(hold);
+    for (const vcpu of only) {
+      if (this.#o.vcpus().includes(vcpu)) dataPlane.pause(hold, vcpu);
+    }
+  }
+
   #change(
     dataPlane: DataPlane,
     question: Extract<Question, { ask: "guest-debug" | "set-registers" }>,
@@ -153,8 +164,8 @@ export class Questions {
     if (question.ask === "set-registers") {
       dataPlane.setRegisters(question.vcpu, question.valuesU64);
     } else {
-      const { step, breakpoints } = question;
-      dataPlane.guestDebug(question.vcpu, { singleStep: step, breakpoints });
+      const { step, breakpoints, int3sU64 } = question;
+      dataPlane.guestDebug(question.vcpu, { singleStep: step, breakpoints, int3s: int3sU64 });
     }
     return {};
   }
@@ -204,6 +215,10 @@ function readOutcome(text: string): Outcome {
 const sentences: readonly (readonly [RegExp, string])[] = [
   [/: ERANGE$/, "there is no such vCPU, or no RAM at this address"],
   [/: EBUSY$/, "it is not held, or too many questions wait for its engine"],
+  [
+    /gvm_guest_debug: EOPNOTSUPP$/,
+    "KVM does not report int3 on this host, and the guest would die of one: use hbreak",
+  ],
   [/: EALREADY$/, "there is no machine, or it stops"],
 ];
 

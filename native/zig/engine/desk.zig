@@ -13,6 +13,8 @@ pub const What = enum(u32) {
     page = 0,
     /// Bytes of guest memory, as a vCPU of this node would read them.
     memory = 1,
+    /// Stores bytes in guest memory, as a vCPU of this node would.
+    write = 2,
 };
 
 /// How a question ended, for the event's `b`.
@@ -26,6 +28,10 @@ pub const Question = struct {
     offset: u16 = 0,
     length: u16 = 0,
     until_ns: u64 = 0,
+    /// Engine thread: its page came, but only to read; it is to be asked for again.
+    again: bool = false,
+    /// What is to be stored.
+    data: [limits.write_bytes_max]u8 = undefined,
 };
 
 pub const Desk = struct {
@@ -33,7 +39,7 @@ pub const Desk = struct {
     incoming: [limits.questions_max]Question = undefined,
     /// Written under the lock; the engine looks at it in every turn.
     count: std.atomic.Value(u32) = .init(0),
-    /// Engine thread: reads that wait for their page.
+    /// Engine thread: reads and writes that wait for their page.
     waiting: [limits.questions_max]Question = undefined,
     waiting_count: usize = 0,
 
@@ -58,25 +64,48 @@ pub const Desk = struct {
         return out[0..count];
     }
 
-    /// Engine thread: the read waits for its page; false when too many do.
+    /// Engine thread: the question waits for its page; false when too many do.
     pub fn wait(self: *Desk, question: Question) bool {
-        assert(question.what == .memory);
+        assert(question.what != .page);
         if (self.waiting_count == limits.questions_max) return false;
         self.waiting[self.waiting_count] = question;
         self.waiting_count += 1;
         return true;
     }
 
-    /// Engine thread: takes out one read of this page, or one that is late.
-    pub fn ready(self: *Desk, page: ?Page, now_ns: u64) ?Question {
-        for (self.waiting[0..self.waiting_count], 0..) |question, i| {
-            const due = if (page) |p| question.page == p else question.until_ns <= now_ns;
-            if (!due) continue;
-            self.waiting_count -= 1;
-            self.waiting[i] = self.waiting[self.waiting_count];
-            return question;
+    /// Engine thread: takes out one that may use this page now; writes want a page to write.
+    pub fn ready(self: *Desk, page: Page, writable: bool) ?Question {
+        for (self.waiting[0..self.waiting_count], 0..) |*question, i| {
+            if (question.page != page) continue;
+            if (writable or question.what == .memory) return self.takeOut(i);
+            question.again = true;
         }
         return null;
+    }
+
+    /// Engine thread: takes out one that has waited for too long.
+    pub fn late(self: *Desk, now_ns: u64) ?Question {
+        for (self.waiting[0..self.waiting_count], 0..) |*question, i| {
+            if (question.until_ns <= now_ns) return self.takeOut(i);
+        }
+        return null;
+    }
+
+    /// Engine thread: a page that is to be asked for again, to write.
+    pub fn again(self: *Desk) ?Page {
+        for (self.waiting[0..self.waiting_count]) |*question| {
+            if (!question.again) continue;
+            question.again = false;
+            return question.page;
+        }
+        return null;
+    }
+
+    fn takeOut(self: *Desk, index: usize) Question {
+        const question = self.waiting[index];
+        self.waiting_count -= 1;
+        self.waiting[index] = self.waiting[self.waiting_count];
+        return question;
     }
 };
 
@@ -94,11 +123,27 @@ test "questions are bounded, taken once, and reads leave by their page or their 
     for (taken) |question| try std.testing.expect(desk.wait(question));
     try std.testing.expect(!desk.wait(taken[0]));
     var of_page: usize = 0;
-    while (desk.ready(1, 0)) |question| : (of_page += 1) {
+    while (desk.ready(1, false)) |question| : (of_page += 1) {
         try std.testing.expectEqual(1, question.page);
     }
     try std.testing.expectEqual(limits.questions_max / 2, of_page);
-    try std.testing.expectEqual(null, desk.ready(null, 99));
-    try std.testing.expectEqual(0, desk.ready(null, 100).?.id);
-    try std.testing.expectEqual(null, desk.ready(null, 100));
+    try std.testing.expectEqual(null, desk.late(99));
+    try std.testing.expectEqual(0, desk.late(100).?.id);
+    try std.testing.expectEqual(null, desk.late(100));
+}
+
+test "a write leaves with a page to write; one that came to read is asked for again, once" {
+    var desk: Desk = .{};
+    for ([_]What{ .write, .memory, .write }, 0..) |what, id| {
+        const page: Page = @intCast(7 + id / 2);
+        try std.testing.expect(desk.wait(.{ .id = id, .what = what, .page = page }));
+    }
+    try std.testing.expectEqual(null, desk.again());
+    try std.testing.expectEqual(1, desk.ready(7, false).?.id);
+    try std.testing.expectEqual(null, desk.ready(7, false));
+    try std.testing.expectEqual(7, desk.again().?);
+    try std.testing.expectEqual(null, desk.again());
+    try std.testing.expectEqual(0, desk.ready(7, true).?.id);
+    try std.testing.expectEqual(null, desk.ready(7, true));
+    try std.testing.expectEqual(2, desk.ready(8, true).?.id);
 }

@@ -19,6 +19,8 @@ pub const What = enum(u8) {
     dropped = 7,
     sent = 8,
     received = 9,
+    /// The control plane wants to store bytes.
+    wanted = 10,
 };
 
 pub const Record = extern struct {

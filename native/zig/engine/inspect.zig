@@ -1,6 +1,7 @@
 //! Answers to the control plane's questions (desk.zig), by the engine thread in between its work.
-//! Bytes of a page come as a vCPU's read would bring them: by a fault of the protocol, on behalf of
-//! a thread without a slot. Nothing here waits: the answer leaves when the page is mapped.
+//! Bytes of a page come, and are stored, as a vCPU would have it: by a fault of the protocol, on
+//! behalf of a thread without a slot; only a page that this node owns now is stored into. Nothing
+//! here waits: the answer leaves when the page is mapped.
 
 const std = @import("std");
 const abi = @import("../abi.zig");
@@ -18,47 +19,69 @@ const events_max = 64;
 /// Requests that wait at a home for one page: at most one a node, and its Put.
 const waiters_max = 2 * limits.nodes_max;
 
-/// What was asked since the last turn; false when nothing was.
+/// What was asked since the last turn; false when there was nothing to do.
 pub fn turn(engine: *Engine) bool {
     var questions: [limits.questions_max]Question = undefined;
     const asked = engine.desk.take(&questions);
     for (asked) |question| switch (question.what) {
         .page => answerPage(engine, &question),
-        .memory => read(engine, question),
+        .memory, .write => serve(engine, question),
     };
-    return asked.len > 0;
+    var busy = asked.len > 0;
+    // Not when the page came: the request before has not been declared done then.
+    while (engine.desk.again()) |page| {
+        busy = true;
+        if (!engine.dsm.failed) fault(engine, page, .write);
+    }
+    return busy;
 }
 
-/// The page is usable: whoever wanted to read it, can.
+/// The page is usable: whoever wanted to read it, can, and to write it, if this node owns it.
 pub fn mapped(engine: *Engine, page: m.Page) void {
-    while (engine.desk.ready(page, 0)) |question| answerBytes(engine, &question);
+    const writable = engine.dsm.state(page) == .modified;
+    while (engine.desk.ready(page, writable)) |question| finish(engine, &question);
 }
 
-/// Ends the reads whose time is over.
+/// Ends what has waited for its page for too long.
 pub fn expire(engine: *Engine) void {
-    while (engine.desk.ready(null, engine.now_ns)) |question| {
+    while (engine.desk.late(engine.now_ns)) |question| {
         answer(engine, question.id, if (engine.dsm.failed) .stopped else .late, &.{});
     }
 }
 
-fn read(engine: *Engine, question: Question) void {
+fn serve(engine: *Engine, question: Question) void {
     assert(question.offset + question.length <= limits.page_size);
-    if (engine.dsm.state(question.page) != .invalid) return answerBytes(engine, &question);
+    const write = question.what == .write;
+    const usable = switch (engine.dsm.state(question.page)) {
+        .invalid => false,
+        .shared => !write,
+        .modified => true,
+    };
+    if (usable) return finish(engine, &question);
     if (engine.dsm.failed) return answer(engine, question.id, .stopped, &.{});
     if (!engine.desk.wait(question)) return answer(engine, question.id, .late, &.{});
-    engine.history.add(.{
-        .at_ns = engine.now_ns,
-        .page = question.page,
-        .what = .looked_at,
-        .peer = limits.unknown_thread,
-    });
-    engine.dsm.fault(engine, question.page, .read, limits.unknown_thread, engine.now_ns);
+    fault(engine, question.page, if (write) .write else .read);
 }
 
-fn answerBytes(engine: *Engine, question: *const Question) void {
+fn fault(engine: *Engine, page: m.Page, access: m.Access) void {
+    engine.history.add(.{
+        .at_ns = engine.now_ns,
+        .page = page,
+        .what = if (access == .write) .wanted else .looked_at,
+        .peer = limits.unknown_thread,
+    });
+    engine.dsm.fault(engine, page, access, limits.unknown_thread, engine.now_ns);
+}
+
+fn finish(engine: *Engine, question: *const Question) void {
     const bytes = engine.memory.aliasPage(question.page)[question.offset..][0..question.length];
-    answer(engine, question.id, .answered, bytes);
-    // The reader has what it wanted: it keeps the page from nobody.
+    if (question.what == .write) {
+        // Nobody else has the page: what the next one is sent has these bytes.
+        assert(engine.dsm.state(question.page) == .modified);
+        @memcpy(bytes, question.data[0..question.length]);
+        answer(engine, question.id, .answered, &.{});
+    } else answer(engine, question.id, .answered, bytes);
+    // The page has served: it is kept from nobody.
     engine.threadRests(limits.unknown_thread);
 }
 

@@ -1,12 +1,14 @@
 //! The engine's answers to the control plane on a scripted kernel: directory and bytes of pages,
-//! also of those that come late or never.
+//! and bytes that are stored in them, also of pages that come late or never.
 
 const std = @import("std");
 const abi = @import("../abi.zig");
 const codec = @import("../wire/codec.zig");
+const desk = @import("desk.zig");
 const limits = @import("../limits.zig");
+const m = @import("../wire/message.zig");
 const script_rig = @import("script_rig.zig");
-const Status = @import("desk.zig").Status;
+const Status = desk.Status;
 const Rig = script_rig.Rig;
 const own_page = script_rig.own_page;
 const remote_page = script_rig.remote_page;
@@ -93,6 +95,119 @@ test "a page that never comes is late, and of a stopped engine nothing comes" {
     try testing.expectEqual(1, rig.events.take(&told));
     try read(&rig, 4, remote_page);
     try testing.expectEqual(Status.stopped, (try answerOf(&rig, 4)).status);
+}
+
+const poked = [_]u8{ 0xde, 0xad, 0xbe, 0xef };
+const poked_at = 8;
+
+fn write(rig: *Rig, id: u64, page: u32) !void {
+    var question: desk.Question = .{
+        .id = id,
+        .what = .write,
+        .page = page,
+        .offset = poked_at,
+        .length = poked.len,
+        .until_ns = rig.engine.now_ns + limits.question_patience_ns,
+    };
+    @memcpy(question.data[0..poked.len], &poked);
+    try rig.engine.ask(question);
+    rig.turn();
+}
+
+fn expectStored(rig: *Rig, id: u64, page: u32) !void {
+    const told = try answerOf(rig, id);
+    try testing.expectEqual(Status.answered, told.status);
+    try testing.expectEqual(0, told.length);
+    try testing.expectEqual(.modified, rig.engine.dsm.state(page));
+    const bytes = rig.engine.memory.aliasPage(page);
+    try testing.expectEqualSlices(u8, &poked, bytes[poked_at..][0..poked.len]);
+}
+
+/// The page comes from its home for the request that is out.
+fn bring(rig: *Rig, access: m.Access, content: m.Content, bytes: []const u8) !void {
+    const pending = rig.engine.dsm.pending.get(remote_page).?;
+    try testing.expectEqual(access, pending.access);
+    try rig.peer.say(.{ .data = .{
+        .page = remote_page,
+        .tx = pending.tx,
+        .access = access,
+        .version = 2,
+        .acks = 0,
+        .content = content,
+        .bytes = bytes,
+    } });
+    rig.turn();
+}
+
+test "bytes are stored in a page of this node at once, and whoever wants it next gets them" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    try write(&rig, 1, own_page);
+    try expectStored(&rig, 1, own_page);
+    const word = rig.word(own_page).*;
+    try rig.peer.want(own_page, .read);
+    rig.turn();
+    try testing.expectEqual(word, rig.peer.word.?);
+    // It may be read here only now, and is not stored into before it is back.
+    try testing.expectEqual(.shared, rig.engine.dsm.state(own_page));
+    const before = rig.engine.memory.aliasPage(own_page).*;
+    try write(&rig, 2, own_page);
+    try testing.expectEqual(0, rig.events.length);
+    try testing.expectEqualSlices(u8, &before, rig.engine.memory.aliasPage(own_page));
+}
+
+test "bytes for a page of another node are stored when it has come to be written" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    try write(&rig, 1, remote_page);
+    try testing.expectEqual(0, rig.events.length);
+    const page: [limits.page_size]u8 = @splat(0xa5);
+    try bring(&rig, .write, .bytes, &page);
+    try expectStored(&rig, 1, remote_page);
+    const stored = rig.engine.memory.aliasPage(remote_page);
+    try testing.expectEqualSlices(u8, page[0..poked_at], stored[0..poked_at]);
+    const behind = poked_at + poked.len;
+    try testing.expectEqualSlices(u8, page[behind..], stored[behind..]);
+}
+
+test "a page that comes only to be read is asked for again before bytes are stored" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    // A vCPU's read is on its way, and the write joins it.
+    rig.fault(remote_page, 0);
+    rig.turn();
+    try write(&rig, 1, remote_page);
+    const page: [limits.page_size]u8 = @splat(0xa5);
+    try bring(&rig, .read, .bytes, &page);
+    try testing.expectEqual(.shared, rig.engine.dsm.state(remote_page));
+    try testing.expectEqual(0, rig.events.length);
+    try testing.expectEqualSlices(u8, &page, rig.engine.memory.aliasPage(remote_page));
+    try bring(&rig, .write, .same, &.{});
+    try expectStored(&rig, 1, remote_page);
+}
+
+test "bytes for a page that never comes are stored never, and that is told" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    try write(&rig, 1, remote_page);
+    rig.engine.now_ns += limits.question_patience_ns;
+    rig.turn();
+    try testing.expectEqual(Status.late, (try answerOf(&rig, 1)).status);
+    // It comes after all: nobody waits for it any more.
+    const page: [limits.page_size]u8 = @splat(0xa5);
+    try bring(&rig, .write, .bytes, &page);
+    try testing.expectEqual(0, rig.events.length);
+    try testing.expectEqualSlices(u8, &page, rig.engine.memory.aliasPage(remote_page));
+    rig.engine.trace.printed = false;
+    rig.engine.fatal("a test ends it");
+    var told: [1]abi.Event = undefined;
+    try testing.expectEqual(1, rig.events.take(&told));
+    try write(&rig, 2, own_page);
+    try testing.expectEqual(Status.stopped, (try answerOf(&rig, 2)).status);
 }
 
 test "what a node knows of a page: directory, request under way, history" {

@@ -231,9 +231,11 @@ const cap_enforce_pv_feature_cpuid = 190;
 const api_version_wanted = 12;
 const msr_tsc = 0x10;
 
-pub const debug_enable = 1;
-pub const debug_single_step = 2;
-pub const debug_hardware = 0x20000;
+pub const debug_enable: u32 = 1;
+pub const debug_single_step: u32 = 2;
+pub const debug_software: u32 = 0x10000;
+pub const debug_hardware: u32 = 0x20000;
+pub const debug_inject_int3: u32 = 0x80000;
 const sync_regs = 1;
 const sync_sregs = 2;
 pub const exit_shutdown = 8;

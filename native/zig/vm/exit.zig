@@ -12,6 +12,8 @@ pub const Exit = union(enum) {
     halt,
     /// A breakpoint of the debugger's, or the end of a step.
     debug: struct { rip: u64, dr6: u64 },
+    /// Its linear address.
+    int3: u64,
     window,
     set_tpr,
     interrupted,
@@ -24,6 +26,8 @@ pub const Exit = union(enum) {
     unknown: u32,
 };
 
+const breakpoint_vector = 3;
+
 pub fn decode(run: *const kvm.Run) Exit {
     return switch (run.exit_reason) {
         2 => .{ .port = .{
@@ -32,7 +36,10 @@ pub fn decode(run: *const kvm.Run) Exit {
             .size = run.exit.io.size,
             .count = run.exit.io.count,
         } },
-        4 => .{ .debug = .{ .rip = run.exit.debug.pc, .dr6 = run.exit.debug.dr6 } },
+        4 => if (run.exit.debug.exception == breakpoint_vector)
+            .{ .int3 = run.exit.debug.pc }
+        else
+            .{ .debug = .{ .rip = run.exit.debug.pc, .dr6 = run.exit.debug.dr6 } },
         5 => .halt,
         6 => .{ .mmio = .{
             .write = run.exit.mmio.is_write != 0,
@@ -105,6 +112,11 @@ test "a stop for the debugger" {
     try testing.expectEqual(
         Exit{ .debug = .{ .rip = 0x1234, .dr6 = 2 } },
         image(4, exception ++ rip ++ "\x02"),
+    );
+    // DR6 is that of another stop then.
+    try testing.expectEqual(
+        Exit{ .int3 = 0x1234 },
+        image(4, "\x03\x00\x00\x00\x00\x00\x00\x00" ++ rip ++ "\x02"),
     );
 }
 

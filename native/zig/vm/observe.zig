@@ -6,6 +6,7 @@
 const std = @import("std");
 const abi = @import("../abi.zig");
 const codec = @import("../wire/codec.zig");
+const debug = @import("debug.zig");
 const kvm = @import("../sys/kvm.zig");
 const linux = @import("../sys/linux.zig");
 const memory = @import("../engine/memory.zig");
@@ -14,9 +15,6 @@ const Vcpu = @import("vcpu.zig").Vcpu;
 const assert = std.debug.assert;
 
 pub const Error = error{ OutOfRange, NoBufferSpace };
-
-/// Debug registers of a processor that hold addresses.
-const breakpoints_max = 4;
 
 /// State of a local vCPU into `out`; returns bytes. Asks for a newer exit, which a later call
 /// shows.
@@ -116,21 +114,12 @@ fn held(machine: *Machine, index: u32) error{ OutOfRange, Busy }!*Vcpu {
     return vcpu;
 }
 
-/// Hardware breakpoints and single step (KVM_SET_GUEST_DEBUG, api.rst 4.87) of a held vCPU.
-pub fn guestDebug(machine: *Machine, index: u32, wanted: *const abi.GuestDebug) !void {
-    const vcpu = try held(machine, index);
-    if (wanted.breakpoints.len > breakpoints_max) return error.OutOfRange;
-    var request: kvm.GuestDebug = .{};
-    if (wanted.single_step) request.control |= kvm.debug_enable | kvm.debug_single_step;
-    for (wanted.breakpoints, 0..) |*point, i| {
-        if (point.kind > 3 or point.size > 3) return error.OutOfRange;
-        request.control |= kvm.debug_enable | kvm.debug_hardware;
-        request.registers[i] = point.address;
-        const fields: u64 = point.kind | point.size << 2;
-        request.registers[7] |= fields << @intCast(16 + 4 * i) | @as(u64, 2) << @intCast(2 * i);
-    }
-    try vcpu.kvm.setGuestDebug(&request);
-    vcpu.stepping.store(wanted.single_step, .release);
+/// Breakpoints, single step and the debugger's int3s (KVM_SET_GUEST_DEBUG, api.rst 4.87) of a vCPU
+/// from when it enters the guest next.
+pub fn guestDebug(machine: *Machine, index: u32, wanted: *const abi.GuestDebug) Error!void {
+    const vcpu = machine.local(index) orelse return error.OutOfRange;
+    const request: debug.Request = try .init(wanted);
+    debug.leave(vcpu, &request);
 }
 
 /// General registers of a held vCPU.

@@ -6,11 +6,13 @@ const abi = @import("../abi.zig");
 const codec = @import("../wire/codec.zig");
 const kernel_room = @import("../sys/kernel.zig");
 const kvm = @import("../sys/kvm.zig");
+const limits = @import("../limits.zig");
 const observe = @import("observe.zig");
 const real = @import("rig.zig");
 const script_rig = @import("script_rig.zig");
+const scripted = @import("../sys/scripted.zig");
 const Call = kernel_room.Call;
-const Scripted = @import("../sys/scripted.zig").Scripted;
+const Scripted = scripted.Scripted;
 const Vcpu = @import("vcpu.zig").Vcpu;
 const testing = std.testing;
 
@@ -24,24 +26,40 @@ fn breakpoint(kernel: *Scripted, _: Call) usize {
     return 0;
 }
 
-/// The vCPU is about to sleep, held: a debugger works on it, and the VM ends.
+/// Guest physical address of an int3 of the debugger's.
+const ours = 0x7002;
+
+/// The vCPU is about to sleep, held: a debugger works on it.
 fn whileHeld(kernel: *Scripted, _: Call) usize {
     const rig = script_rig.rigOf(kernel);
-    const vcpu = rig.vcpu();
-    if (!vcpu.mailbox.held.load(.acquire)) @panic("the vCPU is not held");
+    if (!isHeld(rig.vcpu())) @panic("the vCPU is not held");
     const points = [_]abi.Breakpoint{
         .{ .address = 0x1234, .kind = 0, .size = 0 },
         .{ .address = 0x8000, .kind = 1, .size = 3 },
     };
-    const wanted: abi.GuestDebug = .{ .single_step = true, .breakpoints = &points };
-    observe.guestDebug(rig.machine, 0, &wanted) catch @panic("a held vCPU is not touched");
-    vcpu.tell(.stop);
+    const wanted: abi.GuestDebug = .{
+        .single_step = true,
+        .breakpoints = &points,
+        .int3s = &.{ours},
+    };
+    observe.guestDebug(rig.machine, 0, &wanted) catch @panic("what is wanted is not taken");
+    if (kernel.count(.{ .request = kvm.set_guest_debug }) > 0) @panic("another thread told KVM");
+    rig.vcpu().tell(.run);
+    return kernel_room.failure(.AGAIN);
+}
+
+/// Held, and the VM ends.
+fn endsHeld(kernel: *Scripted, _: Call) usize {
+    const rig = script_rig.rigOf(kernel);
+    if (!isHeld(rig.vcpu())) @panic("the vCPU is not held");
+    rig.vcpu().tell(.stop);
     return kernel_room.failure(.AGAIN);
 }
 
 fn checkRequest(_: *Scripted, made: Call) usize {
     const request = made.at(kvm.GuestDebug, 2);
-    const control = kvm.debug_enable | kvm.debug_single_step | kvm.debug_hardware;
+    const control = kvm.debug_enable | kvm.debug_single_step | kvm.debug_hardware |
+        kvm.debug_software;
     if (request.control != control) @panic("another control word");
     if (request.registers[0] != 0x1234 or request.registers[1] != 0x8000) @panic("addresses");
     // G0 and G1; the second watches stores of 4 bytes (SDM vol. 3B 18.2.4).
@@ -49,30 +67,61 @@ fn checkRequest(_: *Scripted, made: Call) usize {
     return 0;
 }
 
-test "a vCPU at a breakpoint says so and holds itself, open to the debugger" {
-    var rig: script_rig.Rig = undefined;
-    try rig.init();
-    defer rig.deinit();
-    rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = breakpoint }, 1);
-    rig.kernel.next(.{ .call = .futex }, .{ .does = whileHeld }, 1);
-    rig.kernel.next(.{ .request = kvm.set_guest_debug }, .{ .does = checkRequest }, 1);
-    rig.go();
+fn expectStop(rig: *script_rig.Rig, dr6: u64) !void {
     var event: [1]abi.Event = undefined;
     try testing.expectEqual(1, rig.events.take(&event));
     try testing.expectEqual(@intFromEnum(abi.EventKind.debug_stop), event[0].kind);
     try testing.expectEqual(0, event[0].a);
     try testing.expectEqual(rip, event[0].b);
-    try testing.expectEqual(1, event[0].c);
-    try testing.expectEqual(1, rig.kernel.count(.{ .request = kvm.run_vcpu }));
+    try testing.expectEqual(dr6, event[0].c);
+}
+
+test "a vCPU at a breakpoint says so and holds itself, and goes on as the debugger wants" {
+    var rig: script_rig.Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = breakpoint }, 2);
+    rig.kernel.next(.{ .call = .futex }, .{ .does = whileHeld }, 1);
+    // Its wake.
+    rig.kernel.next(.{ .call = .futex }, .{ .returns = 0 }, 1);
+    rig.kernel.next(.{ .call = .futex }, .{ .does = endsHeld }, 1);
+    rig.kernel.next(.{ .request = kvm.set_guest_debug }, .{ .does = checkRequest }, 1);
+    rig.go();
+    for (0..2) |_| try expectStop(&rig, 1);
+    try testing.expectEqual(2, rig.kernel.count(.{ .request = kvm.run_vcpu }));
     try testing.expectEqual(1, rig.kernel.count(.{ .request = kvm.set_guest_debug }));
     // Not held any more.
-    const none: abi.GuestDebug = .{ .single_step = false, .breakpoints = &.{} };
-    try testing.expectError(error.Busy, observe.guestDebug(rig.machine, 0, &none));
+    const regs: [18]u64 = @splat(0);
+    try testing.expectError(error.Busy, observe.setRegisters(rig.machine, 0, &regs));
+    const none: abi.GuestDebug = .{ .single_step = false, .breakpoints = &.{}, .int3s = &.{} };
     try testing.expectError(error.OutOfRange, observe.guestDebug(rig.machine, 1, &none));
+    const many: [limits.int3s_max + 1]u64 = @splat(0);
+    const crowd: abi.GuestDebug = .{ .single_step = false, .breakpoints = &.{}, .int3s = &many };
+    try testing.expectError(error.OutOfRange, observe.guestDebug(rig.machine, 0, &crowd));
 }
 
 fn isHeld(vcpu: *Vcpu) bool {
     return vcpu.mailbox.held.load(.acquire);
+}
+
+fn isInside(vcpu: *Vcpu) bool {
+    return vcpu.mailbox.inside.load(.acquire);
+}
+
+test "one held vCPU goes on alone" {
+    var rig = try real.Rig.init(2);
+    defer rig.deinit();
+    // vCPU 1 waits for its SIPI.
+    rig.put(real.start, &.{ 0xeb, 0xfe });
+    try rig.go();
+    rig.machine().pause(true);
+    for (0..2) |index| try real.await(rig.vcpu(index), isHeld);
+    rig.vcpu(0).tell(.run);
+    try real.await(rig.vcpu(0), isInside);
+    try testing.expect(isHeld(rig.vcpu(1)));
+    rig.machine().pause(true);
+    try real.await(rig.vcpu(0), isHeld);
+    try rig.stop();
 }
 
 test "a held vCPU shows where it is, and goes on where the debugger says" {

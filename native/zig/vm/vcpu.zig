@@ -14,6 +14,7 @@
 const std = @import("std");
 const abi = @import("../abi.zig");
 const apic_access = @import("apic_access.zig");
+const debug_room = @import("debug.zig");
 const kvm = @import("../sys/kvm.zig");
 const limits = @import("../limits.zig");
 const linux = @import("../sys/linux.zig");
@@ -57,9 +58,7 @@ pub const Vcpu = struct {
     activity: Activity = .wait_for_sipi,
     /// KVM was given an NMI that may not have come to the guest yet; the vCPU's own.
     nmi_given: bool = false,
-    /// A debugger steps it: an interrupt would push the flag that makes a processor step, and the
-    /// guest would trap when it returns. Written while the vCPU is held.
-    stepping: std.atomic.Value(bool) = .init(false),
+    debug: debug_room.Debug = .{},
     answer: Answer = .{},
     /// Which destination state was published last, and who has still to acknowledge it.
     acks: interrupts.Acks = .{},
@@ -94,6 +93,7 @@ pub const Vcpu = struct {
                 try self.reset();
                 continue;
             }
+            if (command == .run) try debug_room.takeOver(self);
             const wake_ns = if (command == .run) try self.prepare(alarm, may_inject) else null;
             if (command != .run or self.activity != .running) {
                 self.goesOut();
@@ -181,7 +181,7 @@ pub const Vcpu = struct {
         }
         const deadline = self.apic.deadline(self.activity == .running);
         if (self.activity != .running) return deadline;
-        const takes = !self.stepping.load(.acquire);
+        const takes = !self.debug.steps();
         if (takes and may_inject and run_page.ready_for_interrupt_injection != 0 and open) {
             if (self.apic.deliverable()) |vector| {
                 try self.kvm.interrupt(vector);
@@ -276,6 +276,7 @@ pub const Vcpu = struct {
             .write_msr => |w| apic_access.writeMsr(self, w.index, w.value),
             .halt => try self.halt(),
             .debug => |stop| self.debugStop(stop.rip, stop.dr6),
+            .int3 => |rip| if (try debug_room.takesInt3(self, rip)) self.debugStop(rip, 0),
             .window, .set_tpr, .interrupted => {},
             .shutdown => {
                 self.crash("triple fault", .{});
