@@ -66,9 +66,8 @@ const kept: Question = {
 
 /** A root cannot be unmounted by what runs from it. */
 const keptOnRoot: Question = {
-  command:
-    `echo "${diskKept}" >/kept && mount -o remount,ro / && ` + "grep -c ' / ext4 ro' /proc/mounts",
-  answer: /^1$/m,
+  command: `echo "${diskKept}" >/kept && mount -o remount,ro / && grep ' / ' /proc/mounts`,
+  answer: /^\/dev\/(vda|root) \/ ext4 ro/m,
   meaning: "a file is left there and the file system read-only",
   again: true,
 };

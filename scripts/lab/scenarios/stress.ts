@@ -66,7 +66,7 @@ const programs: readonly GuestProgram[] = ["cross", "stress-ng", "stressapptest"
 const nodeMb = 256;
 
 /**
- * Brief: 40 s of stress and one reboot, for `npm test`, without memtester, whose one pass takes
+ * Brief: one minute of stress and one reboot, for `npm test`, without memtester, whose one pass takes
  * longer. Long: ten minutes and three.
  */
 function stress(
@@ -76,9 +76,9 @@ function stress(
   length: "brief" | "long",
 ): Scenario {
   const brief = length === "brief";
-  const seconds = brief ? { ng: 25, copies: 15 } : { ng: 360, copies: 180 };
+  const seconds = brief ? { ng: 40, copies: 20 } : { ng: 360, copies: 180 };
   return {
-    ...linuxScenario(name, `stress programs, ${brief ? "40 s" : "10 min"}, ${where}`, nodeCpus),
+    ...linuxScenario(name, `stress programs, ${brief ? "1 min" : "10 min"}, ${where}`, nodeCpus),
     nodes: linuxNodes(nodeCpus, nodeMb),
     programs: brief ? programs.filter((each) => each !== "memtester") : programs,
     questions: [
