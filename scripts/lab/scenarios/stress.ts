@@ -66,7 +66,7 @@ const programs: readonly GuestProgram[] = ["cross", "stress-ng", "stressapptest"
 const nodeMb = 256;
 
 /**
- * Brief: one minute of stress and one reboot, for `npm test`, without memtester, whose one pass takes
+ * Brief: a minute of stress and one reboot, for `npm test`, without memtester, whose one pass takes
  * longer. Long: ten minutes and three.
  */
 function stress(
