@@ -116,9 +116,7 @@ if (filters.length > 0) {
   await bunTests(["--parallel=2", ...others]);
   let shown = "";
   const zigDone = zigTests((text) => (shown += text));
-  await bunTests(alone);
-  await zigDone;
-  print(shown);
+  await Promise.all([bunTests(alone), zigDone.then(() => print(shown))]);
 }
 process.stdout.write(`\n${Math.round((Date.now() - started) / 1000)} s\n`);
 process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);

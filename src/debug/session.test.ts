@@ -34,8 +34,12 @@ function made() {
   let rip = "0x5678";
   let held = true;
   let refused: number | undefined;
+  let absent = false;
   const target: Target = {
-    pause: async () => void calls.push("pause"),
+    pause: async () => {
+      calls.push("pause");
+      if (absent) throw new Error("node 1: there is no machine yet");
+    },
     resume: async (vcpus) => void calls.push(`resume ${vcpus?.join(",") ?? ""}`.trimEnd()),
     vcpus: async () => [viewOf(0, "0x1234"), { ...viewOf(1, rip), held }],
     memory: {
@@ -58,6 +62,7 @@ function made() {
     goTo: (at: string) => (rip = at),
     hold: (now: boolean) => (held = now),
     refuse: (vcpu: number) => (refused = vcpu),
+    leave: () => (absent = true),
   };
 }
 
@@ -204,6 +209,19 @@ test("no int3 is in memory before every vCPU's node takes it", async () => {
   // What the one vCPU was told is taken back with the next it is told.
   await session.packet("vCont;c");
   expect(calls.slice(2)).toEqual(["debug 0 false", "debug 1 false", "resume"]);
+});
+
+test("who cannot hold all lets the others go: there is no int3 in their way", async () => {
+  const { session, calls, leave } = made();
+  await session.start();
+  expect(await session.packet("c")).toBeUndefined();
+  leave();
+  await expect(session.interrupt()).rejects.toThrow("no machine yet");
+  // Nothing has stopped: it is still looked after.
+  expect(session.running).toBe(true);
+  calls.length = 0;
+  await expect(session.end()).rejects.toThrow("no machine yet");
+  expect(calls).toEqual(["pause", "resume"]);
 });
 
 test("an int3 that cannot be taken back keeps the guest held", async () => {

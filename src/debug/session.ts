@@ -87,12 +87,18 @@ export class Session {
    * cannot be taken back: the guest would run into it.
    */
   async end(): Promise<void> {
-    if (this.running) await this.#target.pause();
-    this.running = false;
-    this.#views = await this.#target.vcpus();
-    await this.#software.clearAll();
-    this.#points = [];
-    await this.#arm(() => false);
+    try {
+      if (this.running) await this.#target.pause();
+      this.running = false;
+      this.#views = await this.#target.vcpus();
+      await this.#software.clearAll();
+      this.#points = [];
+      await this.#arm(() => false);
+    } catch (error) {
+      // A node that restarts its guest, say: the others have held already.
+      if (this.#software.places.length === 0) await this.#target.resume();
+      throw error;
+    }
     await this.#target.resume();
     this.over = true;
   }
@@ -153,8 +159,9 @@ export class Session {
   }
 
   async #stop(signal: string, dr6U64?: bigint): Promise<string> {
-    this.running = false;
+    // Until all are held it runs, and is looked at again.
     await this.#target.pause();
+    this.running = false;
     this.#views = await this.#target.vcpus();
     const reason = dr6U64 === undefined || !this.#tellsReason ? "" : this.#reason(dr6U64);
     return this.#stopReply(signal, reason);

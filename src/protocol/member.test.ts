@@ -36,3 +36,16 @@ test("strangers get so many answers at once, and then none until those are sent"
   expect(answers.every(({ datagram }) => datagram.length > headerBytes)).toBe(true);
   expect(member.kept.answers).toBe(0);
 });
+
+test("what a console says of itself is heard between two epochs, too", () => {
+  const [member, peer] = [listener(), new Channels(1, endpoints, 3n)];
+  const heard = () =>
+    peer.poll(0n).flatMap(({ datagram }) => member.receive(datagram, endpoints[1]!, 0n));
+  member.step({ kind: "end", cause: "signal", code: 1, reason: "x" }, 0n);
+  member.step({ kind: "stopped" }, 0n);
+  peer.send(0, { kind: "end", epoch: 0, cause: "signal", code: 1, reason: "x" });
+  heard();
+  expect(member.phase).toBe("over");
+  peer.send(0, { kind: "console-hold", hold: false });
+  expect(heard()).toEqual([{ kind: "console-hold", hold: false }]);
+});

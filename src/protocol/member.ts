@@ -134,6 +134,8 @@ export class Member {
     message: ControlMessage | ForeignHello,
     nowNsU64: bigint,
   ): readonly HostEffect[] {
+    // Of the terminal, whatever the epoch: one that was lost would hold the guest for ever.
+    if (message.kind === "console-hold") return [message];
     // Between two epochs nobody listens; an end of the one before still ends the next.
     const next = "epoch" in message && message.epoch > this.#epoch;
     if (next || (this.#between && message.kind === "end")) {

@@ -225,6 +225,12 @@ pub const Local = struct {
     /// @param busy: the processor runs, so that the timer's interrupt may have to wait.
     pub fn tick(self: *Local, now_ns: u64, busy: bool) void {
         if (busy and now_ns < self.pace.until_ns) return;
+        // Who halts is in no handler.
+        if (!busy) self.pace.given_ns = null;
+        self.expire(now_ns);
+    }
+
+    fn expire(self: *Local, now_ns: u64) void {
         if (!self.timer.expired(now_ns)) return;
         const entry = self.lvt[0];
         if (entry & lvt_masked != 0 or !self.softwareEnabled()) return;
@@ -353,6 +359,7 @@ pub const Local = struct {
             reg_tpr => self.tpr = @truncate(value),
             reg_eoi => self.endOfInterrupt(now_ns, effects),
             reg_svr => {
+                self.expire(now_ns);
                 const before = self.softwareEnabled();
                 self.svr = value & 0x1ff;
                 if (!self.softwareEnabled()) for (&self.lvt) |*entry| {
@@ -365,7 +372,9 @@ pub const Local = struct {
                 self.esr_latched = 0;
             },
             reg_cmci => self.cmci = value & 0x1_07ff,
-            reg_lvt_timer...reg_lvt_error => self.writeLvt((offset - reg_lvt_timer) >> 4, value),
+            reg_lvt_timer...reg_lvt_error => {
+                self.writeLvt((offset - reg_lvt_timer) >> 4, value, now_ns);
+            },
             reg_timer_initial => {
                 self.timer.start(value, now_ns);
                 self.pace.handled(now_ns);
@@ -376,7 +385,9 @@ pub const Local = struct {
         return true;
     }
 
-    fn writeLvt(self: *Local, index: u12, value: u32) void {
+    fn writeLvt(self: *Local, index: u12, value: u32, now_ns: u64) void {
+        // What has fired under the entry before has fired, however long it is kept back.
+        if (index == 0) self.expire(now_ns);
         // Delivery status and remote IRR are read-only.
         var entry = value & if (index == 0) @as(u32, 0x7_00ff) else 0x1_a7ff;
         if (!self.softwareEnabled()) entry |= lvt_masked;
@@ -535,6 +546,20 @@ test "a busy processor gets the next interrupt of a slow handler's timer late, a
     try testing.expect(!apic.timerWaits());
     apic.tick(7000, false);
     try testing.expect(apic.timerWaits());
+    // One that is kept back has fired under the entry there was then.
+    apic.irr.unset(0x55);
+    apic.mmioWrite(reg_timer_initial, 1000, 10_000, &effects);
+    apic.tick(11_000, true);
+    try testing.expect(!apic.timerWaits());
+    apic.mmioWrite(reg_lvt_timer, 0x1_0056, 11_500, &effects);
+    try testing.expect(apic.irr.isSet(0x55));
+    apic.mmioWrite(reg_lvt_timer, 0x55, 12_000, &effects);
+    // Who has halted meanwhile is in no handler: what comes later is not its time.
+    apic.acknowledge(0x55, 13_000);
+    apic.tick(14_000, false);
+    apic.mmioWrite(reg_timer_initial, 1000, 15_000, &effects);
+    try testing.expectEqual(17_000, apic.deadline(true).?);
+    apic.tick(17_000, true);
     // Periodic: done when it says so.
     apic.acknowledge(0x55, 20_000);
     apic.mmioWrite(reg_lvt_timer, 0x2_0055, 20_000, &effects);

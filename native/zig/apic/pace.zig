@@ -2,14 +2,16 @@
 //! APIC or a page of another node takes milliseconds, a kernel's tick (250 a second for Linux) is
 //! half of all it does. So a processor that is busy gets the next interrupt of its timer only when
 //! it had seven times as long for other work as the handler of the last one took; one that halts
-//! gets it at once. A handler of 20 us, as on real hosts, delays nothing that is more than 160 us
-//! apart (KVM holds periodic timers to 200 us, min_timer_period_us).
+//! gets it at once. That a handler is done is told by its arming the timer anew, where that is
+//! periodic by its EOI, which says little of a kernel that acknowledges first. A handler of 20 us,
+//! as on real hosts, delays nothing that is more than 160 us apart (KVM holds periodic timers to
+//! 200 us, min_timer_period_us).
 
 const std = @import("std");
 const limits = @import("../limits.zig");
 
 const others_share = 7;
-/// A tick that is this late costs Linux nothing; a handler this slow is not the timer's fault.
+/// Linux makes up for ticks that are this late; what sleeps for less on a busy CPU sleeps longer.
 const pause_max_ns = 10 * limits.ns_per_ms;
 
 pub const Pace = struct {
