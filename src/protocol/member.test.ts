@@ -41,11 +41,10 @@ test("what a console says of itself is heard between two epochs, too", () => {
   const [member, peer] = [listener(), new Channels(1, endpoints, 3n)];
   const heard = () =>
     peer.poll(0n).flatMap(({ datagram }) => member.receive(datagram, endpoints[1]!, 0n));
-  member.step({ kind: "end", cause: "signal", code: 1, reason: "x" }, 0n);
+  member.step({ kind: "end", cause: "reset", code: 0, reason: "x" }, 0n);
   member.step({ kind: "stopped" }, 0n);
-  peer.send(0, { kind: "end", epoch: 0, cause: "signal", code: 1, reason: "x" });
-  heard();
-  expect(member.phase).toBe("over");
+  peer.send(0, { kind: "ended", epoch: 1 });
+  expect(heard()).toContainEqual({ kind: "restart", epoch: 2 });
   peer.send(0, { kind: "console-hold", hold: false });
   expect(heard()).toEqual([{ kind: "console-hold", hold: false }]);
 });

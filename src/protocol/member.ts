@@ -135,8 +135,8 @@ export class Member {
     nowNsU64: bigint,
   ): readonly HostEffect[] {
     // Of the terminal, whatever the epoch: one that was lost would hold the guest for ever.
-    if (message.kind === "console-hold") return [message];
-    // Between two epochs nobody listens; an end of the one before still ends the next.
+    if (this.#between && message.kind === "console-hold") return [message];
+    // Between two epochs nobody else listens; an end of the one before still ends the next.
     const next = "epoch" in message && message.epoch > this.#epoch;
     if (next || (this.#between && message.kind === "end")) {
       const soon = !("epoch" in message) || message.epoch <= this.#epoch + 1;
