@@ -356,10 +356,14 @@ pub const Local = struct {
 
     fn commonWrite(self: *Local, offset: u12, value: u32, now_ns: u64, effects: *Effects) bool {
         switch (offset) {
+            // What has fired as these stood before has fired, however long it is kept back.
+            reg_svr, reg_lvt_timer, reg_timer_initial, reg_timer_divide => self.expire(now_ns),
+            else => {},
+        }
+        switch (offset) {
             reg_tpr => self.tpr = @truncate(value),
             reg_eoi => self.endOfInterrupt(now_ns, effects),
             reg_svr => {
-                self.expire(now_ns);
                 const before = self.softwareEnabled();
                 self.svr = value & 0x1ff;
                 if (!self.softwareEnabled()) for (&self.lvt) |*entry| {
@@ -372,9 +376,7 @@ pub const Local = struct {
                 self.esr_latched = 0;
             },
             reg_cmci => self.cmci = value & 0x1_07ff,
-            reg_lvt_timer...reg_lvt_error => {
-                self.writeLvt((offset - reg_lvt_timer) >> 4, value, now_ns);
-            },
+            reg_lvt_timer...reg_lvt_error => self.writeLvt((offset - reg_lvt_timer) >> 4, value),
             reg_timer_initial => {
                 self.timer.start(value, now_ns);
                 self.pace.handled(now_ns);
@@ -385,9 +387,7 @@ pub const Local = struct {
         return true;
     }
 
-    fn writeLvt(self: *Local, index: u12, value: u32, now_ns: u64) void {
-        // What has fired under the entry before has fired, however long it is kept back.
-        if (index == 0) self.expire(now_ns);
+    fn writeLvt(self: *Local, index: u12, value: u32) void {
         // Delivery status and remote IRR are read-only.
         var entry = value & if (index == 0) @as(u32, 0x7_00ff) else 0x1_a7ff;
         if (!self.softwareEnabled()) entry |= lvt_masked;
@@ -554,6 +554,11 @@ test "a busy processor gets the next interrupt of a slow handler's timer late, a
     apic.mmioWrite(reg_lvt_timer, 0x1_0056, 11_500, &effects);
     try testing.expect(apic.irr.isSet(0x55));
     apic.mmioWrite(reg_lvt_timer, 0x55, 12_000, &effects);
+    apic.irr.unset(0x55);
+    apic.mmioWrite(reg_timer_initial, 100, 12_000, &effects);
+    apic.tick(12_100, true);
+    apic.mmioWrite(reg_timer_initial, 0, 12_200, &effects);
+    try testing.expect(apic.timerWaits());
     // Who has halted meanwhile is in no handler: what comes later is not its time.
     apic.acknowledge(0x55, 13_000);
     apic.tick(14_000, false);
