@@ -4,7 +4,7 @@
  * less what the host's kernel moved itself by, say where things are.
  */
 
-import { linuxNodes, linuxSeconds } from "./linux.ts";
+import { linuxScenario } from "./linux.ts";
 import { cpus, dmesg } from "./questions.ts";
 import { type Asked, cpusOf, type Question, type Scenario } from "./types.ts";
 
@@ -19,11 +19,13 @@ const functions = [
   'sum() { s=0; w=$1; while [ -n "$w" ]; do c=${w%"${w#?}"}; w=${w#?}; ' +
     's=$(((s + $(printf %d "\'$c")) & 255)); done; echo $s; }',
   'packet() { printf \'$%s#%02x\' "$1" $(sum "$1"); }',
-  // Packets to gdb's port, one a second: the answers, then what the server has said.
+  // Packets to gdb's port: all answers, which are awaited, then what the server has said.
   "serve() { rm -f /tmp/gdb; giantvm debug gdb 2>/tmp/gdb & " +
     "until grep -qs waits /tmp/gdb; do usleep 100000; done; }",
-  'ask() { serve; for w in "$@" D; do packet "$w"; sleep 1; done | nc 127.0.0.1 1234; ' +
-    "echo; wait $!; cat /tmp/gdb; }",
+  "answered() { [ $(grep -o '#' /tmp/answers | wc -l) -ge $1 ]; }",
+  'ask() { serve; : >/tmp/answers; { for w in "$@" D; do packet "$w"; done; ' +
+    "until answered $(($# + 1)); do usleep 100000; done; } | nc 127.0.0.1 1234 >/tmp/answers; " +
+    "cat /tmp/answers; echo; wait $!; cat /tmp/gdb; }",
 ];
 
 const tools: Question = {
@@ -57,20 +59,16 @@ const reads: Asked = (nodes) => ({
 const refused: Question = {
   host: 0,
   command: 'ask "Z0,$(at __x64_sys_newuname 0),1" "m$(at __x64_sys_newuname 0),1"',
-  answer: /\$E01#a6\+\$(?!cc)[0-9a-f]{2}#[^]*KVM does not report int3 on this host/,
+  answer: /\$E01#a6\+*\$(?!cc)[0-9a-f]{2}#[^]*KVM does not report int3 on this host/,
   meaning: "a software breakpoint is refused where the guest would die of it",
 };
 
 function debugged(name: string, title: string, nodeCpus: readonly number[]): Scenario {
   return {
-    name,
-    title,
-    guest: "linux",
-    network: undefined,
-    nodes: linuxNodes(nodeCpus),
+    ...linuxScenario(name, title, nodeCpus),
+    programs: [],
     append: "nokaslr",
     questions: [cpus, tools, writes, reads, refused, cpus, dmesg],
-    ...linuxSeconds(nodeCpus.length),
   };
 }
 
