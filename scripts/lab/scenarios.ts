@@ -4,13 +4,13 @@ import { debuggers } from "./scenarios/debug.ts";
 import { disks } from "./scenarios/disk.ts";
 import { linux } from "./scenarios/linux.ts";
 import { network } from "./scenarios/network.ts";
-import { stressed } from "./scenarios/stress.ts";
+import { stressful } from "./scenarios/stress.ts";
 import { watched } from "./scenarios/watched.ts";
 import type { Scenario } from "./scenarios/types.ts";
 
 export * from "./scenarios/types.ts";
 
-const all = [...linux, ...stressed, ...disks, ...debuggers, ...network, ...watched];
+const all = [...linux, ...stressful, ...disks, ...debuggers, ...network, ...watched];
 
 export const scenarios: ReadonlyMap<string, Scenario> = new Map(
   all.map((each) => [each.name, each]),

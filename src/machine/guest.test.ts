@@ -51,7 +51,7 @@ function line(bytes: Uint8Array<ArrayBuffer>, more: Partial<GuestFiles> = {}) {
   return images(bytes, more).commandLine;
 }
 
-const tuned = defaultCommandLine(2_500_000, 1);
+const tuned = defaultCommandLine(2_500_000, nodes);
 const linuxNote = noteOf("Linux", 0x101, Uint8Array.of(0, 0, 0, 0));
 const entry = base + headBytes;
 
@@ -98,6 +98,15 @@ test("Linux gets the tuned command line, others none; it is added to or replaced
   expect(line(pvhElf(64, xenLinux), { append: "ro" })).toBe(`${tuned} ro`);
   expect(line(multibootElf(32))).toBe("k");
   expect(line(multibootElf(32), { append: "a b" })).toBe("k a b");
+});
+
+test("over several nodes Linux keeps its own work on the first node's CPUs", () => {
+  const [node] = nodes;
+  const several = line(bzImageOf(content), { nodes: [{ ...node!, cpus: 3 }, node!] });
+  expect(several).toMatch(/ numa_balancing=disable .*workqueue\.unbound_cpus=0-2 quiet$/);
+  const without = line(bzImageOf(content), { nodes: [{ ...node!, cpus: 0 }, node!] });
+  expect(without).toMatch(/ numa_balancing=disable (?!.*unbound).*quiet$/);
+  expect(tuned).not.toContain("unbound");
 });
 
 test("the BIOS data area says where base memory ends", () => {

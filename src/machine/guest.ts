@@ -41,7 +41,7 @@ function asksForMultiboot2(bytes: Uint8Array): boolean {
 }
 
 function commandLineOf(files: GuestFiles, linux: boolean): string {
-  const tuned = linux ? defaultCommandLine(files.tscKhz, files.nodes.length) : "";
+  const tuned = linux ? defaultCommandLine(files.tscKhz, files.nodes) : "";
   const parts = [files.commandLine ?? tuned, files.append ?? ""];
   return parts.filter((part) => part !== "").join(" ");
 }

@@ -58,13 +58,21 @@ const entry64 = 0x200;
  * calibrate against it. `tsc=reliable`: all nodes' TSCs are equal by construction; a watchdog and
  * a warp test would only be a storm of remote faults. Over several nodes `numa_balancing=disable`:
  * its scans unmap pages to see who touches them, and each such write of a page table is remote to
- * somebody; and `sysctl.vm.compaction_proactiveness=0`: else a thread of each node wakes twice a
- * second to see whether memory is fragmented, and takes the kernel's pages with it. `quiet`: a
- * console character costs two exits.
+ * somebody; `sysctl.vm.compaction_proactiveness=0`: else a thread of each node wakes twice a second
+ * to see whether memory is fragmented, and takes the kernel's pages with it; and
+ * `workqueue.unbound_cpus`: work that may run anywhere stays with the node that loads the images
+ * and mostly has the devices, for instance the unpacking of the initrd. `quiet`: a console
+ * character costs two exits.
  */
-export function defaultCommandLine(tscKhz: number, nodes: number): string {
-  const numa = nodes > 1 ? "numa_balancing=disable sysctl.vm.compaction_proactiveness=0 " : "";
-  return `console=ttyS0 panic=-1 tsc_early_khz=${tscKhz} clocksource=tsc tsc=reliable ${numa}quiet`;
+export function defaultCommandLine(tscKhz: number, nodes: readonly NodeShare[]): string {
+  const words = ["console=ttyS0 panic=-1", `tsc_early_khz=${tscKhz} clocksource=tsc tsc=reliable`];
+  const [{ cpus } = { cpus: 0 }] = nodes;
+  if (nodes.length > 1) {
+    words.push("numa_balancing=disable sysctl.vm.compaction_proactiveness=0");
+    // Linux counts the first node's CPUs first.
+    if (cpus > 0) words.push(`workqueue.unbound_cpus=0-${cpus - 1}`);
+  }
+  return [...words, "quiet"].join(" ");
 }
 
 function elfKernel(bytes: Uint8Array, name: string, header: BzImage | undefined): Kernel {

@@ -37,7 +37,7 @@ test.skipIf(found === undefined)(
     const images = linuxImages({
       kernel: { name: vmlinuz, bytes: new Uint8Array(readFileSync(vmlinuz)) },
       initrd: guestArchive({ vmlinuz, qemu, ...rest }),
-      commandLine: defaultCommandLine(khz, nodes.length).replace("quiet", "loglevel=7"),
+      commandLine: defaultCommandLine(khz, nodes).replace("quiet", "loglevel=7"),
       nodes,
       deviceNode: 0,
     });

@@ -2,17 +2,22 @@
 
 import { linuxNodes, linuxScenario } from "./linux.ts";
 import { clock, cpus, cross, dmesg, numa, spread } from "./questions.ts";
-import type { Asked, GuestProgram, Scenario } from "./types.ts";
+import type { Asked, GuestProgram, Node, Scenario } from "./types.ts";
 
 /** What is not running, but ends: start, verification of the last round, clean-up. */
 function limit(seconds: number, hosts: number): number {
   return hosts === 1 ? 2 * seconds + 120 : 4 * seconds + 400;
 }
 
-/** Kernel interfaces and memory: one of each at once, on the CPUs of two hosts. */
+/** One CPU of each host, or two of one. */
+function pinnedTo(nodes: readonly Node[]): readonly number[] {
+  return spread(nodes).slice(0, Math.max(2, nodes.length));
+}
+
+/** Kernel interfaces and memory: one of each at once, on CPUs of all hosts. */
 function stressNg(seconds: number): Asked {
   return (nodes) => {
-    const pinned = spread(nodes).slice(0, 2).join(",");
+    const pinned = pinnedTo(nodes).join(",");
     const stressors =
       "--vm 1 --vm-bytes 4M --mmap 1 --mmap-bytes 1M --memcpy 1 --atomic 2 --futex 1 --pipe 1 " +
       "--fork 1";
@@ -39,22 +44,21 @@ function stressAppTest(seconds: number): Asked {
   });
 }
 
-/** One on each of two CPUs, at once. */
+/** One on a CPU of each host, at once. */
 function memTester(megabytes: number, seconds: number): Asked {
   return (nodes) => {
-    const each = spread(nodes)
-      .slice(0, 2)
-      .map((cpu) => {
-        const mask = (1 << cpu).toString(16);
-        return (
-          `(taskset ${mask} memtester ${megabytes}M 1 >/tmp/memtester${cpu} 2>&1; ` +
-          `echo "memtester on ${cpu} ended with $?") &`
-        );
-      });
+    const pinned = pinnedTo(nodes);
+    const each = pinned.map((cpu) => {
+      const mask = (1 << cpu).toString(16);
+      return (
+        `(taskset ${mask} memtester ${megabytes}M 1 >/tmp/memtester${cpu} 2>&1; ` +
+        `echo "memtester on ${cpu} ended with $?") &`
+      );
+    });
     return {
       command: `${each.join(" ")} wait; grep -h FAIL /tmp/memtester*`,
-      answer: /^(?![^]*(?:FAIL|with [1-9]))(?:[^]*ended with 0){2}/,
-      meaning: `memtester on CPUs of two hosts, ${megabytes} MB each: nothing differs`,
+      answer: new RegExp(`^(?![^]*(?:FAIL|with [1-9]))(?:[^]*ended with 0){${pinned.length}}`),
+      meaning: `memtester on CPUs ${pinned.join(",")}, ${megabytes} MB each: nothing differs`,
       seconds: limit(seconds, nodes.length),
     };
   };
@@ -95,9 +99,22 @@ function stress(
   };
 }
 
-export const stressed: readonly Scenario[] = [
+/** Ten minutes on the machine of another scenario. */
+function stressed(of: string, where: string, nodeCpus: readonly number[], kernel?: string) {
+  const scenario = stress(`${of}-stress`, where, nodeCpus, "long");
+  return kernel === undefined ? scenario : { ...scenario, kernel };
+}
+
+export const stressful: readonly Scenario[] = [
   stress("single2-brief", "on one host, 2 vCPUs", [2], "brief"),
   stress("pair-brief", "over two hosts, 1 vCPU each", [1, 1], "brief"),
-  stress("single2-stress", "on one host, 2 vCPUs", [2], "long"),
-  stress("pair-stress", "over two hosts, 1 vCPU each", [1, 1], "long"),
+  stressed("single2", "on one host, 2 vCPUs", [2]),
+  stressed("pair", "over two hosts, 1 vCPU each", [1, 1]),
+  stressed("pair22", "over two hosts, 2 vCPUs each", [2, 2]),
+  stressed("pair21", "over two hosts, 2 vCPUs and 1", [2, 1]),
+  stressed("trio", "over three hosts, 1 vCPU each", [1, 1, 1]),
+  stressed("single-6.1", "cloud-6.1 on one host, 2 vCPUs", [2], "cloud-6.1"),
+  stressed("single-generic", "generic-6.12 on one host, 2 vCPUs", [2], "generic-6.12"),
+  stressed("pair-6.1", "cloud-6.1 over two hosts, 1 vCPU each", [1, 1], "cloud-6.1"),
+  stressed("pair-generic", "generic-6.12 over two hosts, 1 vCPU each", [1, 1], "generic-6.12"),
 ];
