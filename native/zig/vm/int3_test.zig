@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
+const debug_rig = @import("debug_rig.zig");
 const int3_room = @import("int3.zig");
 const kernel_room = @import("../sys/kernel.zig");
 const kvm = @import("../sys/kvm.zig");
@@ -14,35 +15,14 @@ const scripted = @import("../sys/scripted.zig");
 const Call = kernel_room.Call;
 const Node = @import("../node.zig").Node;
 const Scripted = scripted.Scripted;
-const Vcpu = @import("vcpu.zig").Vcpu;
 const testing = std.testing;
-
-const debug_exit = 4;
-const rip = 0x1002;
-/// Guest physical address of an int3 of the debugger's.
-const ours = 0x7002;
-
-fn breakpoint(kernel: *Scripted, _: Call) usize {
-    const run = kernel.run.?;
-    run.exit_reason = debug_exit;
-    run.exit.debug = .{ .exception = 1, .padding = 0, .pc = rip, .dr6 = 1, .dr7 = 0 };
-    return 0;
-}
-
-fn int3(kernel: *Scripted, _: Call) usize {
-    const run = kernel.run.?;
-    run.exit_reason = debug_exit;
-    // DR6 is what another stop left there.
-    run.exit.debug = .{ .exception = 3, .padding = 0, .pc = rip, .dr6 = 1, .dr7 = 0 };
-    return 0;
-}
 
 /// Where the page tables say that the int3 is.
 fn mapsTo(comptime gpa: ?u64) fn (*Scripted, Call) usize {
     return struct {
         fn answer(_: *Scripted, made: Call) usize {
             const translation = made.at(kvm.Translation, 2);
-            if (translation.linear != rip) @panic("another address");
+            if (translation.linear != debug_rig.rip) @panic("another address");
             translation.physical = gpa orelse 0;
             translation.valid = @intFromBool(gpa != null);
             return 0;
@@ -55,7 +35,7 @@ fn withInt3(rig: *script_rig.Rig, single_step: bool) !void {
     const wanted: abi.GuestDebug = .{
         .single_step = single_step,
         .breakpoints = &.{},
-        .int3s = &.{ 0x9000, ours },
+        .int3s = &.{ 0x9000, debug_rig.ours },
     };
     try observe.guestDebug(rig.machine, 0, &wanted);
 }
@@ -65,37 +45,16 @@ fn ends(kernel: *Scripted, _: Call) usize {
     return kernel_room.failure(.INTR);
 }
 
-fn isHeld(vcpu: *Vcpu) bool {
-    return vcpu.mailbox.held.load(.acquire);
-}
-
-/// Held, and the VM ends.
-fn endsHeld(kernel: *Scripted, _: Call) usize {
-    const rig = script_rig.rigOf(kernel);
-    if (!isHeld(rig.vcpu())) @panic("the vCPU is not held");
-    rig.vcpu().tell(.stop);
-    return kernel_room.failure(.AGAIN);
-}
-
-fn expectStop(rig: *script_rig.Rig, dr6: u64) !void {
-    var event: [1]abi.Event = undefined;
-    try testing.expectEqual(1, rig.events.take(&event));
-    try testing.expectEqual(@intFromEnum(abi.EventKind.debug_stop), event[0].kind);
-    try testing.expectEqual(0, event[0].a);
-    try testing.expectEqual(rip, event[0].b);
-    try testing.expectEqual(dr6, event[0].c);
-}
-
 test "an int3 of the debugger's stops the vCPU, which stands at it" {
     var rig: script_rig.Rig = undefined;
     try rig.init();
     defer rig.deinit();
     try withInt3(&rig, false);
-    rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = int3 }, 1);
-    rig.kernel.next(.{ .request = kvm.translate_address }, .{ .does = mapsTo(ours) }, 1);
-    rig.kernel.next(.{ .call = .futex }, .{ .does = endsHeld }, 1);
+    rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = debug_rig.int3 }, 1);
+    rig.kernel.next(.{ .request = kvm.translate_address }, .{ .does = mapsTo(debug_rig.ours) }, 1);
+    rig.kernel.next(.{ .call = .futex }, .{ .does = debug_rig.endsHeld }, 1);
     rig.go();
-    try expectStop(&rig, 0);
+    try debug_rig.expectStop(&rig, 0);
     // Told what to stop at before it entered; nothing was given to the guest.
     try testing.expectEqual(1, rig.kernel.count(.{ .request = kvm.set_guest_debug }));
     try testing.expectEqual(1, rig.kernel.count(.{ .request = kvm.run_vcpu }));
@@ -113,8 +72,8 @@ test "an int3 of the guest's own goes on to it, without a step and without a wor
     try rig.init();
     defer rig.deinit();
     try withInt3(&rig, true);
-    rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = int3 }, 1);
-    rig.kernel.next(.{ .request = kvm.translate_address }, .{ .does = mapsTo(ours + 1) }, 1);
+    rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = debug_rig.int3 }, 1);
+    rig.kernel.next(.{ .request = kvm.translate_address }, .{ .does = mapsTo(debug_rig.ours + 1) }, 1);
     rig.kernel.next(.{ .request = kvm.set_guest_debug }, .{ .returns = 0 }, 1);
     rig.kernel.next(.{ .request = kvm.set_guest_debug }, .{ .does = checkInjection }, 1);
     rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = ends }, 1);
@@ -130,7 +89,7 @@ test "at an int3 whose page is gone meanwhile the guest goes on, to whatever is 
     try rig.init();
     defer rig.deinit();
     try withInt3(&rig, false);
-    rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = int3 }, 1);
+    rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = debug_rig.int3 }, 1);
     rig.kernel.next(.{ .request = kvm.translate_address }, .{ .does = mapsTo(null) }, 1);
     rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = ends }, 1);
     rig.go();
@@ -173,7 +132,7 @@ test "an int3 of the debugger's stops a vCPU, one of the guest's own runs its ha
     const stop = try rig.event(.debug_stop);
     try testing.expectEqual(patched, stop.event.b);
     try testing.expectEqual(0, stop.event.c);
-    try real.await(rig.vcpu(0), isHeld);
+    try real.await(rig.vcpu(0), debug_rig.isHeld);
     try testing.expectEqual(patched & 0xfff, rig.vcpu(0).last_regs.rip);
     try testing.expectEqual(1, rig.memory()[counter]);
     rig.put(patched, &.{0x90});
@@ -185,8 +144,8 @@ test "an int3 of the debugger's stops a vCPU, one of the guest's own runs its ha
 
 test "whether KVM tells of int3s is tried on a VM that leaves nothing behind" {
     const cases = [_]struct { scripted.Answer, ?bool }{
-        .{ .{ .does = int3 }, true },
-        .{ .{ .does = breakpoint }, false },
+        .{ .{ .does = debug_rig.int3 }, true },
+        .{ .{ .does = debug_rig.breakpoint }, false },
         // Without intercept the guest ends in its handler, or as a script does by itself.
         .{ .{ .returns = 0 }, false },
         .{ .{ .fails = .NOMEM }, null },

@@ -4,6 +4,7 @@
 const std = @import("std");
 const abi = @import("../abi.zig");
 const codec = @import("../wire/codec.zig");
+const debug_rig = @import("debug_rig.zig");
 const kernel_room = @import("../sys/kernel.zig");
 const kvm = @import("../sys/kvm.zig");
 const limits = @import("../limits.zig");
@@ -16,23 +17,10 @@ const Scripted = scripted.Scripted;
 const Vcpu = @import("vcpu.zig").Vcpu;
 const testing = std.testing;
 
-const debug_exit = 4;
-const rip = 0x1002;
-
-fn breakpoint(kernel: *Scripted, _: Call) usize {
-    const run = kernel.run.?;
-    run.exit_reason = debug_exit;
-    run.exit.debug = .{ .exception = 1, .padding = 0, .pc = rip, .dr6 = 1, .dr7 = 0 };
-    return 0;
-}
-
-/// Guest physical address of an int3 of the debugger's.
-const ours = 0x7002;
-
 /// The vCPU is about to sleep, held: a debugger works on it.
 fn whileHeld(kernel: *Scripted, _: Call) usize {
     const rig = script_rig.rigOf(kernel);
-    if (!isHeld(rig.vcpu())) @panic("the vCPU is not held");
+    if (!debug_rig.isHeld(rig.vcpu())) @panic("the vCPU is not held");
     const points = [_]abi.Breakpoint{
         .{ .address = 0x1234, .kind = 0, .size = 0 },
         .{ .address = 0x8000, .kind = 1, .size = 3 },
@@ -40,19 +28,11 @@ fn whileHeld(kernel: *Scripted, _: Call) usize {
     const wanted: abi.GuestDebug = .{
         .single_step = true,
         .breakpoints = &points,
-        .int3s = &.{ours},
+        .int3s = &.{debug_rig.ours},
     };
     observe.guestDebug(rig.machine, 0, &wanted) catch @panic("what is wanted is not taken");
     if (kernel.count(.{ .request = kvm.set_guest_debug }) > 0) @panic("another thread told KVM");
     rig.vcpu().tell(.run);
-    return kernel_room.failure(.AGAIN);
-}
-
-/// Held, and the VM ends.
-fn endsHeld(kernel: *Scripted, _: Call) usize {
-    const rig = script_rig.rigOf(kernel);
-    if (!isHeld(rig.vcpu())) @panic("the vCPU is not held");
-    rig.vcpu().tell(.stop);
     return kernel_room.failure(.AGAIN);
 }
 
@@ -67,27 +47,18 @@ fn checkRequest(_: *Scripted, made: Call) usize {
     return 0;
 }
 
-fn expectStop(rig: *script_rig.Rig, dr6: u64) !void {
-    var event: [1]abi.Event = undefined;
-    try testing.expectEqual(1, rig.events.take(&event));
-    try testing.expectEqual(@intFromEnum(abi.EventKind.debug_stop), event[0].kind);
-    try testing.expectEqual(0, event[0].a);
-    try testing.expectEqual(rip, event[0].b);
-    try testing.expectEqual(dr6, event[0].c);
-}
-
 test "a vCPU at a breakpoint says so and holds itself, and goes on as the debugger wants" {
     var rig: script_rig.Rig = undefined;
     try rig.init();
     defer rig.deinit();
-    rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = breakpoint }, 2);
+    rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = debug_rig.breakpoint }, 2);
     rig.kernel.next(.{ .call = .futex }, .{ .does = whileHeld }, 1);
     // Its wake.
     rig.kernel.next(.{ .call = .futex }, .{ .returns = 0 }, 1);
-    rig.kernel.next(.{ .call = .futex }, .{ .does = endsHeld }, 1);
+    rig.kernel.next(.{ .call = .futex }, .{ .does = debug_rig.endsHeld }, 1);
     rig.kernel.next(.{ .request = kvm.set_guest_debug }, .{ .does = checkRequest }, 1);
     rig.go();
-    for (0..2) |_| try expectStop(&rig, 1);
+    for (0..2) |_| try debug_rig.expectStop(&rig, 1);
     try testing.expectEqual(2, rig.kernel.count(.{ .request = kvm.run_vcpu }));
     try testing.expectEqual(1, rig.kernel.count(.{ .request = kvm.set_guest_debug }));
     // Not held any more.
@@ -98,10 +69,6 @@ test "a vCPU at a breakpoint says so and holds itself, and goes on as the debugg
     const many: [limits.int3s_max + 1]u64 = @splat(0);
     const crowd: abi.GuestDebug = .{ .single_step = false, .breakpoints = &.{}, .int3s = &many };
     try testing.expectError(error.OutOfRange, observe.guestDebug(rig.machine, 0, &crowd));
-}
-
-fn isHeld(vcpu: *Vcpu) bool {
-    return vcpu.mailbox.held.load(.acquire);
 }
 
 fn isInside(vcpu: *Vcpu) bool {
@@ -115,12 +82,12 @@ test "one held vCPU goes on alone" {
     rig.put(real.start, &.{ 0xeb, 0xfe });
     try rig.go();
     rig.machine().pause(true);
-    for (0..2) |index| try real.await(rig.vcpu(index), isHeld);
+    for (0..2) |index| try real.await(rig.vcpu(index), debug_rig.isHeld);
     rig.vcpu(0).tell(.run);
     try real.await(rig.vcpu(0), isInside);
-    try testing.expect(isHeld(rig.vcpu(1)));
+    try testing.expect(debug_rig.isHeld(rig.vcpu(1)));
     rig.machine().pause(true);
-    try real.await(rig.vcpu(0), isHeld);
+    try real.await(rig.vcpu(0), debug_rig.isHeld);
     try rig.stop();
 }
 
@@ -135,7 +102,7 @@ test "a held vCPU shows where it is, and goes on where the debugger says" {
     });
     try rig.go();
     rig.machine().pause(true);
-    try real.await(rig.vcpu(0), isHeld);
+    try real.await(rig.vcpu(0), debug_rig.isHeld);
     var arena: std.heap.ArenaAllocator = .init(testing.allocator);
     defer arena.deinit();
     var buffer: [4096]u8 = undefined;
