@@ -18,19 +18,20 @@ export async function makeLab(say: (line: string) => void): Promise<Lab> {
   if (process.arch !== "x64") throw new LabMissing("the lab needs an x86-64 machine");
   if (!existsSync(program)) throw new Error("dist/giantvm is missing: npm run build");
   const found = packages(say);
-  const programs = [program, buildProgram("engine_node")];
   return {
     packages: found,
     tscKhz: await tscKhz(),
-    archive: ({ kernel = defaultKernel, programs: guestPrograms = [], disk = false }, path) => {
+    archive: (scenario, path) => {
+      const { guest, kernel = defaultKernel, programs: guestPrograms = [], disk } = scenario;
       if (disk && kernel !== defaultKernel) {
         throw new LabMissing(
           `the module for a disk is that of ${defaultKernel}; leave --kernel out`,
         );
       }
+      const threads = typeof guest === "object" ? [buildProgram("engine_node")] : [];
       const tools = disk ? diskTools(say) : undefined;
       const image = {
-        programs: [...programs, ...(tools?.inspectors ?? [])],
+        programs: [program, ...threads, ...(tools?.inspectors ?? [])],
         disk: tools === undefined ? undefined : makeDisk(tools, found.busybox),
         kernel: kernelImage(kernel, say),
         guestPrograms: guestPrograms.map((name) => guestProgram(name, say)),

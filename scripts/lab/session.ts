@@ -8,9 +8,12 @@ import type { Session } from "./run.ts";
 type Input = Pick<NodeJS.ReadStream, "isTTY" | "on" | "off" | "pause" | "setRawMode">;
 type Output = Pick<NodeJS.WriteStream, "write" | "rows" | "columns">;
 
-/** The guest's shell edits lines only where its terminal echoes; the lab's init turns that off. */
+/**
+ * The guest's shell edits lines only where its terminal echoes; the lab's init turns that off. A
+ * terminal that nobody has told its size says 0, which stty refuses.
+ */
 function awake({ rows, columns }: Output): string {
-  return `stty sane rows ${rows ?? 24} cols ${columns ?? 80}\n`;
+  return `stty sane rows ${rows || 24} cols ${columns || 80}\n`;
 }
 
 const endOfInput = "\x04";

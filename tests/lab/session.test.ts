@@ -7,7 +7,7 @@ import { consoleSession } from "../../scripts/lab/session.ts";
 type Typed = { readonly typed: string[]; readonly raw: boolean[]; readonly said: string[] };
 
 /** A session on streams of the test; `isTTY` as a terminal would have it. */
-function onStreams(isTTY: boolean) {
+function onStreams(isTTY: boolean, rows = 50, columns = 120) {
   const seen: Typed = { typed: [], raw: [], said: [] };
   const input = new PassThrough();
   const stdin = Object.assign(input, {
@@ -18,7 +18,7 @@ function onStreams(isTTY: boolean) {
     },
   }) as unknown as Parameters<typeof consoleSession>[0];
   const output = new PassThrough();
-  const stdout = Object.assign(output, { rows: 50, columns: 120 }) as unknown as NodeJS.WriteStream;
+  const stdout = Object.assign(output, { rows, columns }) as unknown as NodeJS.WriteStream;
   const opened = consoleSession(stdin, stdout, (line) => seen.said.push(line));
   const type = (bytes: Uint8Array | string) =>
     seen.typed.push(typeof bytes === "string" ? bytes : new TextDecoder().decode(bytes));
@@ -40,6 +40,13 @@ test("a terminal is raw while the guest has it, and the guest is told its size",
   expect(raw).toEqual([true, false]);
   input.write("late");
   expect(typed.length).toBe(2);
+});
+
+test("a terminal that does not know its size gets the usual one", () => {
+  const { session, close, type, typed } = onStreams(true, 0, 0);
+  session.attach(type);
+  expect(typed).toEqual(["stty sane rows 24 cols 80\n"]);
+  close();
 });
 
 test("a pipe's end ends the guest's shell", async () => {

@@ -15,6 +15,7 @@ const scripted = @import("../sys/scripted.zig");
 const Call = kernel_room.Call;
 const Node = @import("../node.zig").Node;
 const Scripted = scripted.Scripted;
+const ours = debug_rig.ours;
 const testing = std.testing;
 
 /// Where the page tables say that the int3 is.
@@ -35,7 +36,7 @@ fn withInt3(rig: *script_rig.Rig, single_step: bool) !void {
     const wanted: abi.GuestDebug = .{
         .single_step = single_step,
         .breakpoints = &.{},
-        .int3s = &.{ 0x9000, debug_rig.ours },
+        .int3s = &.{ 0x9000, ours },
     };
     try observe.guestDebug(rig.machine, 0, &wanted);
 }
@@ -51,7 +52,7 @@ test "an int3 of the debugger's stops the vCPU, which stands at it" {
     defer rig.deinit();
     try withInt3(&rig, false);
     rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = debug_rig.int3 }, 1);
-    rig.kernel.next(.{ .request = kvm.translate_address }, .{ .does = mapsTo(debug_rig.ours) }, 1);
+    rig.kernel.next(.{ .request = kvm.translate_address }, .{ .does = mapsTo(ours) }, 1);
     rig.kernel.next(.{ .call = .futex }, .{ .does = debug_rig.endsHeld }, 1);
     rig.go();
     try debug_rig.expectStop(&rig, 0);
@@ -73,7 +74,7 @@ test "an int3 of the guest's own goes on to it, without a step and without a wor
     defer rig.deinit();
     try withInt3(&rig, true);
     rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = debug_rig.int3 }, 1);
-    rig.kernel.next(.{ .request = kvm.translate_address }, .{ .does = mapsTo(debug_rig.ours + 1) }, 1);
+    rig.kernel.next(.{ .request = kvm.translate_address }, .{ .does = mapsTo(ours + 1) }, 1);
     rig.kernel.next(.{ .request = kvm.set_guest_debug }, .{ .returns = 0 }, 1);
     rig.kernel.next(.{ .request = kvm.set_guest_debug }, .{ .does = checkInjection }, 1);
     rig.kernel.next(.{ .request = kvm.run_vcpu }, .{ .does = ends }, 1);
