@@ -39,7 +39,7 @@ export function tuned(nodes: readonly Node[]): Question {
     "case $(uname -r) in 6.1.*);; *) cat /sys/devices/virtual/workqueue/cpumask;; esac";
   const own = ((1 << (nodes[0]?.cpus ?? 0)) - 1).toString(16);
   return {
-    command: `cat /proc/sys/kernel/numa_balancing /proc/sys/vm/compaction_proactiveness; ${unbound}`,
+    command: `cd /proc/sys; cat kernel/numa_balancing vm/compaction_proactiveness; cd; ${unbound}`,
     answer: nodes.length > 1 ? new RegExp(`^0\\n0(\\n${own})?$`) : /^\d\n[1-9]\d*(\n[\da-f]+)?$/,
     meaning: `its kernel is tuned for ${nodes.length > 1 ? "several nodes" : "one node"}`,
   };
