@@ -19,21 +19,30 @@ for module in irqbypass kvm kvm-amd failover net_failover virtio_net; do
   insmod "/modules/$module.ko" || echo "LAB-FAILED insmod $module"
 done
 ip link set lo up
-address=$(value address)
-if [ -n "$address" ]; then
-  ip link set eth0 mtu "$(value mtu)"
-  ip addr add "$address/24" dev eth0
-  ip link set eth0 up
-fi
+# One link to each other host.
+links=""
+for peer in $(value peers | tr ',' ' '); do
+  link=eth$(echo $links | wc -w)
+  ip link set $link mtu "$(value mtu)"
+  ip addr add "$(value address)" peer "$peer" dev $link
+  ip link set $link up
+  links="$links $link"
+done
+# Tells tc what each link's queue does.
+disturb() {
+  for link in $links; do
+    /sbin/tc qdisc $1 dev $link root netem $2 || echo "LAB-FAILED tc netem $2"
+  done
+}
 # A bad network (lab.netem=, base64: what tc calls netem's parameters), cut now and then.
 netem=$(value netem | base64 -d)
 if [ -n "$netem" ]; then
   insmod /modules/sch_netem.ko || echo "LAB-FAILED insmod sch_netem"
-  /sbin/tc qdisc add dev eth0 root netem $netem || echo "LAB-FAILED tc netem $netem"
+  disturb add "$netem"
   while sleep $((1 + RANDOM % 3)); do
-    /sbin/tc qdisc change dev eth0 root netem loss 100%
+    disturb change "loss 100%"
     usleep "$(value cut)"
-    /sbin/tc qdisc change dev eth0 root netem $netem
+    disturb change "$netem"
   done &
 fi
 echo 1000000 >/proc/sys/vm/max_map_count
@@ -52,7 +61,7 @@ value run | base64 -d >/tmp/run.sh
 # setsid -c: the second console is the command's controlling terminal, as a shell's would be.
 setsid -c sh -c 'sh /tmp/run.sh 2>/dev/ttyS0; echo $? >/tmp/code' </dev/hvc0 >/dev/hvc0
 [ -f /tmp/report ] && echo "LAB-REPORT $(tr -d '\n' </tmp/report)"
-[ -n "$netem" ] && echo "LAB-NETEM $(/sbin/tc -s qdisc show dev eth0 | tr -d '\n')"
+[ -n "$netem" ] && echo "LAB-NETEM $(for link in $links; do /sbin/tc -s qdisc show dev $link; done | tr -d '\n')"
 echo "LAB-EXIT $(cat /tmp/code)"
 sync
 poweroff -f

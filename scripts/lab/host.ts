@@ -43,21 +43,32 @@ export function hostAddress(node: number): string {
   return `10.99.0.${node + 1}`;
 }
 
-/** Two hosts are joined by a pair of datagram sockets, more by one multicast group on loopback. */
+function macPart(node: number): string {
+  return (node + 1).toString(16).padStart(2, "0");
+}
+
+/** The other hosts; the first is at the other end of this one's eth0, and so on. */
+function peersOf({ node, nodes }: HostOptions): readonly number[] {
+  return Array.from({ length: nodes }, (_, peer) => peer).filter((peer) => peer !== node);
+}
+
+/**
+ * A link to each other host, by a pair of datagram sockets: who sends is held up while the other
+ * has no room. A multicast group would hand each frame to all of them, and lose some.
+ */
 function network(options: HostOptions): readonly string[] {
-  if (options.nodes === 1) return [];
-  const socket = (node: number) => join(options.folder, `net${node}`);
-  const port = 20_000 + (process.pid % 20_000);
-  const joined =
-    options.nodes === 2
-      ? `dgram,id=net,local.type=unix,local.path=${socket(options.node)},` +
-        `remote.type=unix,remote.path=${socket(1 - options.node)}`
-      : `socket,id=net,mcast=230.0.0.77:${port},localaddr=127.0.0.1`;
-  const mac = `52:54:00:99:00:0${(options.node + 1).toString(16)}`;
-  // A notification that goes to QEMU's main loop by an eventfd costs a wake more.
-  const fixed = "virtio-net-pci,netdev=net,romfile=,ioeventfd=off";
-  const device = `${fixed},mac=${mac},host_mtu=${options.mtu}`;
-  return ["-netdev", joined, "-device", device];
+  const { folder, node, mtu } = options;
+  const end = (from: number, to: number) => join(folder, `net${from}-${to}`);
+  return peersOf(options).flatMap((peer) => {
+    const joined =
+      `dgram,id=net${peer},local.type=unix,local.path=${end(node, peer)},` +
+      `remote.type=unix,remote.path=${end(peer, node)}`;
+    const mac = `52:54:00:99:${macPart(peer)}:${macPart(node)}`;
+    // A notification that goes to QEMU's main loop by an eventfd costs a wake more.
+    const fixed = `virtio-net-pci,netdev=net${peer},romfile=,ioeventfd=off`;
+    const device = `${fixed},mac=${mac},host_mtu=${mtu}`;
+    return ["-netdev", joined, "-device", device];
+  });
 }
 
 function base64(text: string): string {
@@ -70,8 +81,12 @@ function commandLine(options: HostOptions): string {
     `tsc_early_khz=${options.tscKhz} clocksource=tsc tsc=reliable hpet=disable pmtmr=0`,
     `lab.run=${base64(options.command)}`,
   ];
-  if (options.nodes > 1)
-    words.push(`lab.address=${hostAddress(options.node)} lab.mtu=${options.mtu}`);
+  const peers = peersOf(options).map(hostAddress).join(",");
+  if (peers !== "") {
+    words.push(
+      `lab.address=${hostAddress(options.node)} lab.peers=${peers} lab.mtu=${options.mtu}`,
+    );
+  }
   const bad = options.badNetwork;
   if (bad !== undefined) words.push(`lab.netem=${base64(bad.netem)} lab.cut=${bad.cutMs * 1000}`);
   return words.join(" ");

@@ -4,7 +4,7 @@
  */
 
 export const tickMs = 5;
-const calmTickMs = 50;
+const calmTickMs = 100;
 /** In which every peer is asked for its TSC (protocol/drift.ts). */
 const askedMs = 200;
 
