@@ -21,5 +21,5 @@ export function complaintOf(console: string, lateCounts = true): string | undefi
   return (lateCounts ? pattern : wrongPattern).exec(console)?.[0].trim();
 }
 
-/** Shell text that prints such lines of the kernel's log and what follows, like a backtrace. */
-export const findComplaints = `dmesg | grep -E -A 40 '${words}'; true`;
+/** Shell text that prints the first such line of the kernel's log and what follows, a backtrace. */
+export const findComplaints = `dmesg | grep -E -A 40 '${words}' | head -n 60; true`;

@@ -34,6 +34,9 @@ disturb() {
     /sbin/tc qdisc $1 dev $link root netem $2 || echo "LAB-FAILED tc netem $2"
   done
 }
+queues() {
+  for link in $links; do /sbin/tc -s qdisc show dev $link; done | tr -d '\n'
+}
 # A bad network (lab.netem=, base64: what tc calls netem's parameters), cut now and then.
 netem=$(value netem | base64 -d)
 if [ -n "$netem" ]; then
@@ -61,7 +64,7 @@ value run | base64 -d >/tmp/run.sh
 # setsid -c: the second console is the command's controlling terminal, as a shell's would be.
 setsid -c sh -c 'sh /tmp/run.sh 2>/dev/ttyS0; echo $? >/tmp/code' </dev/hvc0 >/dev/hvc0
 [ -f /tmp/report ] && echo "LAB-REPORT $(tr -d '\n' </tmp/report)"
-[ -n "$netem" ] && echo "LAB-NETEM $(for link in $links; do /sbin/tc -s qdisc show dev $link; done | tr -d '\n')"
+[ -n "$netem" ] && echo "LAB-NETEM $(queues)"
 echo "LAB-EXIT $(cat /tmp/code)"
 sync
 poweroff -f

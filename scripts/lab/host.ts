@@ -53,8 +53,8 @@ function peersOf({ node, nodes }: HostOptions): readonly number[] {
 }
 
 /**
- * A link to each other host, by a pair of datagram sockets: who sends is held up while the other
- * has no room. A multicast group would hand each frame to all of them, and lose some.
+ * A link to each other host, by a pair of datagram sockets. A multicast group would hand each frame
+ * to all of them, and lose some where QEMU does not read in time.
  */
 function network(options: HostOptions): readonly string[] {
   const { folder, node, mtu } = options;

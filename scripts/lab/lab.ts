@@ -28,10 +28,10 @@ export async function makeLab(say: (line: string) => void): Promise<Lab> {
           `the module for a disk is that of ${defaultKernel}; leave --kernel out`,
         );
       }
-      const threads = typeof guest === "object" ? [buildProgram("engine_node")] : [];
+      const bareEngine = typeof guest === "object" ? [buildProgram("engine_node")] : [];
       const tools = disk ? diskTools(say) : undefined;
       const image = {
-        programs: [program, ...threads, ...(tools?.inspectors ?? [])],
+        programs: [program, ...bareEngine, ...(tools?.inspectors ?? [])],
         disk: tools === undefined ? undefined : makeDisk(tools, found.busybox),
         kernel: kernelImage(kernel, say),
         guestPrograms: guestPrograms.map((name) => guestProgram(name, say)),

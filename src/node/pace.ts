@@ -4,7 +4,7 @@
  */
 
 export const tickMs = 5;
-const calmTickMs = 100;
+const calmTickMs = 50;
 /** In which every peer is asked for its TSC (protocol/drift.ts). */
 const askedMs = 200;
 
@@ -40,9 +40,9 @@ export class Pace {
     this.#timer = setTimeout(again, this.#calm ? this.#calmMs : tickMs);
   }
 
-  /** There may be something under way now: a long sleep is looked at again. */
+  /** There may be something under way now: if so, a long sleep is over. */
   rouse(): void {
-    if (!this.#calm) return;
+    if (!this.#calm || this.#o.calm()) return;
     clearTimeout(this.#timer);
     this.start();
   }

@@ -12,9 +12,10 @@ import { findWholeLab, say } from "./find.ts";
 
 const lab = await findWholeLab();
 
-/** How many packets a host's netem lost. */
+/** How many packets the netem of all links of a host lost. */
 function lostBy(log: string): number {
-  return Number(/^LAB-NETEM .*dropped (\d+)/m.exec(log)?.[1] ?? 0);
+  const [line = ""] = /^LAB-NETEM .*$/m.exec(log) ?? [];
+  return [...line.matchAll(/dropped (\d+)/g)].reduce((sum, [, lost]) => sum + Number(lost), 0);
 }
 
 async function played(scenario: Scenario): Promise<Outcome> {

@@ -25,8 +25,12 @@ test("without a scenario a shell over two hosts, on the machine that is asked fo
 test("a scenario on other hosts is asked what fits them", () => {
   const scenario = scenarioOf("pair", "--cpus", "1,2", "--reboots", "3", "--patience=4");
   expect(scenario).toMatchObject({ name: "pair", reboots: 3, patience: 4 });
-  const [cpus, numa] = questionsOf(scenario);
+  const [cpus, numa, tuned] = questionsOf(scenario);
   expect("3").toMatch(cpus!.answer);
+  // Linux's own work is on the first host's one CPU; a kernel before 6.6 is not asked.
+  expect("0\n0\n1").toMatch(tuned!.answer);
+  expect("0\n0").toMatch(tuned!.answer);
+  expect("0\n0\n7").not.toMatch(tuned!.answer);
   expect("0 126000\n1-2 127000").toMatch(numa!.answer);
   expect("0-1 126000\n2 127000").not.toMatch(numa!.answer);
   const cross = questionsOf(scenario).find(({ command }) => command.startsWith("cross"));

@@ -10,8 +10,9 @@ const Vcpu = @import("vcpu.zig").Vcpu;
 const testing = @import("std").testing;
 
 const debug_exit = 4;
-/// Where the guest is, and a guest physical address of an int3 of the debugger's.
+/// Where the guest is.
 pub const rip = 0x1002;
+/// Guest physical address of an int3 of the debugger's.
 pub const ours = 0x7002;
 
 /// KVM_EXIT_DEBUG with this vector (SDM vol. 3A 6.15); DR6 of #BP is what another stop left there.

@@ -34,10 +34,10 @@ export function numa(nodes: readonly Node[]): Question {
 
 /** What the default command line (docs/booting.md) sets where there are several nodes. */
 export function tuned(nodes: readonly Node[]): Question {
-  // Linux 6.1 does not know the last word.
-  const unbound =
-    "case $(uname -r) in 6.1.*);; *) cat /sys/devices/virtual/workqueue/cpumask;; esac";
-  const own = ((1 << (nodes[0]?.cpus ?? 0)) - 1).toString(16);
+  // Of the last word, which Linux before 6.6 does not know, the mask without zeros in front.
+  const mask = "sed 's/,//g; s/^0*//' /sys/devices/virtual/workqueue/cpumask";
+  const unbound = `case $(uname -r) in [1-5].*|6.[0-5].*);; *) ${mask};; esac`;
+  const own = ((1n << BigInt(nodes[0]?.cpus ?? 0)) - 1n).toString(16);
   return {
     command: `cd /proc/sys; cat kernel/numa_balancing vm/compaction_proactiveness; cd; ${unbound}`,
     answer: nodes.length > 1 ? new RegExp(`^0\\n0(\\n${own})?$`) : /^\d\n[1-9]\d*(\n[\da-f]+)?$/,

@@ -6,7 +6,7 @@ import type { Asked, GuestProgram, Node, Scenario } from "./types.ts";
 
 /** What is not running, but ends: start, verification of the last round, clean-up. */
 function limit(seconds: number, hosts: number): number {
-  return hosts === 1 ? 2 * seconds + 120 : 4 * seconds + 400;
+  return hosts === 1 ? 2 * seconds + 120 : 2 * hosts * seconds + 200 * hosts;
 }
 
 /** One CPU of each host, or two of one. */
@@ -44,7 +44,7 @@ function stressAppTest(seconds: number): Asked {
   });
 }
 
-/** One on a CPU of each host, at once. */
+/** One on a CPU of each host, or on two of one, at once. */
 function memTester(megabytes: number, seconds: number): Asked {
   return (nodes) => {
     const pinned = pinnedTo(nodes);
