@@ -48,15 +48,17 @@ function macPart(node: number): string {
 }
 
 /** The other hosts; the first is at the other end of this one's eth0, and so on. */
-function peersOf({ node, nodes }: HostOptions): readonly number[] {
+function peersOf({ node, nodes }: Pick<HostOptions, "node" | "nodes">): readonly number[] {
   return Array.from({ length: nodes }, (_, peer) => peer).filter((peer) => peer !== node);
 }
 
 /**
- * A link to each other host, by a pair of datagram sockets. A multicast group would hand each frame
- * to all of them, and lose some where QEMU does not read in time.
+ * QEMU's words for a link to each other host, by a pair of datagram sockets. A multicast group
+ * would hand each frame to all of them, and lose some where QEMU does not read in time.
  */
-function network(options: HostOptions): readonly string[] {
+export function links(
+  options: Pick<HostOptions, "folder" | "node" | "nodes" | "mtu">,
+): readonly string[] {
   const { folder, node, mtu } = options;
   const end = (from: number, to: number) => join(folder, `net${from}-${to}`);
   return peersOf(options).flatMap((peer) => {
@@ -201,7 +203,7 @@ export class Host {
       `socket,id=guest,host=127.0.0.1,port=${this.#listener.port},nodelay=on`,
       "-chardev",
       `socket,id=shell,host=127.0.0.1,port=${this.shell.port},nodelay=on`,
-      ...network(options),
+      ...links(options),
     ];
   }
 }

@@ -5,7 +5,6 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hostCommand } from "../../scripts/lab/commands.ts";
-import { complaintOf } from "../../scripts/lab/complaints.ts";
 import { Cpio } from "../../scripts/lab/cpio.ts";
 import { type Outcome, play, type Progress } from "../../scripts/lab/play.ts";
 import { lastCounters, withoutCounters } from "../../scripts/lab/pulse.ts";
@@ -140,25 +139,6 @@ test("a guest that is given up leaves its complaint, and where its vCPUs are", a
     "--- where the guest was\nvCPU 0: waits for page 0x7\n    default_idle+0x9\n",
   );
   expect(transcript).toContain("--- the guest's console\nwatchdog: BUG");
-});
-
-test("what Linux says of lost time and bugs is seen, and nothing else", () => {
-  const lines = [
-    "[  1.0] clocksource: timekeeping watchdog on CPU1: Marking clocksource 'tsc' as unstable",
-    "[  1.0] watchdog: BUG: soft lockup - CPU#1 stuck for 26s!",
-    "[  1.0] rcu: INFO: rcu_preempt self-detected stall on CPU",
-    "[  1.0] rcu: INFO: rcu_sched detected stalls on CPUs/tasks:",
-    "[  1.0] INFO: task kworker/1:0:24 blocked for more than 120 seconds.",
-    "[  1.0] WARNING: CPU: 0 PID: 1 at kernel/smp.c:1",
-    "[  1.0] Oops: 0000 [#1] PREEMPT SMP NOPTI",
-  ];
-  for (const line of lines) expect(complaintOf(`a\n${line}\nb`)).toBe(line);
-  expect(lines.filter((line) => complaintOf(line, false) === undefined)).toEqual(
-    lines.filter((line) => /lockup|LOCKUP|stall|hung task|blocked for|Call Trace/.test(line)),
-  );
-  expect(
-    complaintOf("sched_clock: Marking stable (1, 2)\nrcu: stall timeout 21 s"),
-  ).toBeUndefined();
 });
 
 test("the built-in guest needs no questions, and its verdict counts", async () => {

@@ -1,0 +1,38 @@
+/** @module What is a complaint: on a console, and as the guest's shell looks for it. */
+
+import { expect, test } from "bun:test";
+import { complaintOf, findComplaints } from "../../scripts/lab/complaints.ts";
+
+test("what Linux says of lost time and bugs is seen, and nothing else", () => {
+  const lines = [
+    "[  1.0] clocksource: timekeeping watchdog on CPU1: Marking clocksource 'tsc' as unstable",
+    "[  1.0] watchdog: BUG: soft lockup - CPU#1 stuck for 26s!",
+    "[  1.0] rcu: INFO: rcu_preempt self-detected stall on CPU",
+    "[  1.0] rcu: INFO: rcu_sched detected stalls on CPUs/tasks:",
+    "[  1.0] INFO: task kworker/1:0:24 blocked for more than 120 seconds.",
+    "[  1.0] WARNING: CPU: 0 PID: 1 at kernel/smp.c:1",
+    "[  1.0] Oops: 0000 [#1] PREEMPT SMP NOPTI",
+  ];
+  for (const line of lines) expect(complaintOf(`a\n${line}\nb`)).toBe(line);
+  expect(lines.filter((line) => complaintOf(line, false) === undefined)).toEqual(
+    lines.filter((line) => /lockup|LOCKUP|stall|hung task|blocked for|Call Trace/.test(line)),
+  );
+  expect(
+    complaintOf("sched_clock: Marking stable (1, 2)\nrcu: stall timeout 21 s"),
+  ).toBeUndefined();
+});
+
+/** What the guest's shell prints where its kernel's log is this. */
+function shown(log: string) {
+  const command = `dmesg() { printf '%s' "$LOG"; }; ${findComplaints}`;
+  return Bun.spawnSync(["sh", "-c", command], { env: { ...process.env, LOG: log } });
+}
+
+test("the guest shows its first complaint with the backtrace behind it, of many only that", () => {
+  const quiet = shown("[  1.0] Linux version\n[  2.0] Run /init\n");
+  expect([quiet.stdout.toString(), quiet.exitCode]).toEqual(["", 0]);
+  const lockup = "[  3.0] watchdog: BUG: soft lockup - CPU#2 stuck for 22s!\n";
+  const traced = `${lockup}[  3.1]  inet_init+0x1\n`;
+  expect(shown(`[  1.0] x\n${traced}`).stdout.toString()).toBe(traced);
+  expect(shown(traced.repeat(100)).stdout.toString()).toBe(traced.repeat(30));
+});
