@@ -13,7 +13,8 @@ const memtest: Watched = {
     },
     // It says so once every CPU has started.
     { pattern: /Status: Testing/, meaning: "all of them have started and it tests" },
-    { pattern: /\[Address test, walking ones, no cache\]/, meaning: "the first test runs" },
+    // The screen comes every two seconds, by which the first test may be over.
+    { pattern: /#\d+ +\[\w[^\]]*\]/, meaning: "a test runs" },
   ],
 };
 
