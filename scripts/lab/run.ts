@@ -238,10 +238,11 @@ export class Run {
     const { watched, nodes, bootSeconds } = this.#scenario;
     const started = performance.now();
     const { console } = this.#first();
+    let from = 0;
     for (const { pattern, meaning } of watched?.shows(cpusOf(nodes)) ?? []) {
       const failure = `the console does not show that ${meaning}`;
-      // Behind each other or not: a screen is drawn anew from its top, whatever changed first.
-      await this.#within(bootSeconds, failure, console.wait(pattern));
+      const seen = await this.#within(bootSeconds, failure, console.wait(pattern, from));
+      from += (seen.index ?? 0) + seen[0].length;
       this.#progress.say(`the console shows that ${meaning} (${this.#elapsed()})`);
     }
     this.bootSeconds = (performance.now() - started) / 1000;

@@ -108,8 +108,7 @@ if (behaviour === "slow") {
     socket: {
       open: (socket) => {
         socket.write("\x1b[1;1Hone\x1b[2;1H");
-        // Drawn from its top: what is last on the list may come before the rest.
-        if (behaviour === "watched") socket.write("three\x1b[3;1Htwo");
+        if (behaviour === "watched") socket.write("two");
       },
       data: (_socket, bytes) => {
         if (!bytes.toString().startsWith("\x01x")) return;
