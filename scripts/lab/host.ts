@@ -37,9 +37,9 @@ export type HostOptions = {
 };
 
 /**
- * What costs an emulation time and shows nothing is left out: five levels of page tables (its TLB
- * is empty after each exit of a guest), checks of supervisor accesses, and `rep stosb`, which it
- * takes byte by byte: a kernel that is not told of ERMS clears pages by words.
+ * What costs an emulation time and is not what the lab is for is left out: five levels of page
+ * tables (its TLB is empty after each exit of a guest), checks of supervisor accesses, and
+ * `rep stosb`, which it takes byte by byte: a kernel not told of ERMS clears pages by words.
  */
 const processor = "max,+svm,+npt,-la57,-smap,-smep,-umip,-pku,-erms";
 
