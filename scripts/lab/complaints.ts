@@ -1,13 +1,13 @@
 /**
- * @module What Linux says when a CPU or time was lost to it, or when it met a bug: a guest may come
- * through and power off, and yet something was wrong with its machine.
+ * @module What Linux says when a CPU or time was lost to it, or when it met a bug, and memtest86+
+ * of memory: a guest may come through and power off, and yet something was wrong with its machine.
  */
 
 /** Of a guest to whom its machine gave too little time; as grep -E and JavaScript take it. */
 const late =
   "soft lockup|hard LOCKUP|stalled|self-detected stall|detected stalls|hung task|" +
   "blocked for more than|Call Trace:";
-const wrong = "[Uu]nstable|BUG: [^s]|WARNING:|Oops:|Kernel panic";
+const wrong = "[Uu]nstable|BUG: [^s]|WARNING:|Oops:|Kernel panic|Errors: +[1-9]";
 const words = `${late}|BUG:|${wrong}`;
 
 const pattern = new RegExp(`^.*(?:${words}).*$`, "m");
