@@ -2,7 +2,7 @@
 
 comptime {
     _ = @import("apic/interface.zig");
-    _ = @import("apic/local.zig");
+    _ = @import("apic/local_test.zig");
     _ = @import("apic/timer.zig");
     _ = @import("apic/destination.zig");
     _ = @import("apic/ioapic.zig");
