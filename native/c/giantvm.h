@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0x8243e37895e4869c)
+#define GVM_ABI UINT64_C(0xfaedad44279a58e9)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);

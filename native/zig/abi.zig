@@ -119,6 +119,8 @@ pub const Counter = enum(u16) {
     stalls_again_ns,
     stalls_ganged,
     stalls_ganged_ns,
+    /// Requests for pages behind one that a thread walked to.
+    requests_ahead,
 };
 
 /// How the boot processor starts; what the registers below must hold is the boot protocol's affair.

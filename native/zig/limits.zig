@@ -62,7 +62,7 @@ comptime {
 /// loader and devices included, and as many again for faults that a signal withdrew while their
 /// request was out.
 pub const requests_max = 2 * threads_max;
-/// Requests beside them for the other pages of gangs.
+/// Requests beside them for the other pages of gangs, and for what is fetched ahead.
 pub const gang_requests_max = 256;
 /// Pages a thread's gang remembers.
 pub const gang_members_max = 256;

@@ -10,6 +10,7 @@ const shown = [
   "faultsWrite",
   "pagesReceived",
   "requestsGanged",
+  "requestsAhead",
   "invalidations",
   "deferredCount",
   "ipisSent",

@@ -4,7 +4,7 @@ import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 import { Fields, u64Of } from "./fields.ts";
 
-export const abiHashU64 = 0x8243e37895e4869cn;
+export const abiHashU64 = 0xfaedad44279a58e9n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -169,6 +169,7 @@ export const counter = {
   stallsAgainNs: 45,
   stallsGanged: 46,
   stallsGangedNs: 47,
+  requestsAhead: 48,
 } as const;
 
 export const bootMode = {

@@ -27,7 +27,12 @@ async function bench(under: readonly string[] = []) {
   const args = ["bench", "dsm", "--json", "--rounds", String(rounds)];
   const { code, signal, stdout, stderr } = await run(args, { under });
   expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: "" });
-  return JSON.parse(stdout) as { rounds: number; ratio: number; placement: string } & Rows;
+  return JSON.parse(stdout) as {
+    rounds: number;
+    ratio: number;
+    walkRatio: number;
+    placement: string;
+  } & Rows;
 }
 
 /** Bucket k holds what took less than 2^k us; the median lies where half of them are in. */
@@ -51,8 +56,12 @@ describe.skipIf(missing !== undefined)("bench dsm", () => {
       fits(result[name]!);
     }
     fits(result["ping_pong_us"]!);
+    expect(result["walk_us"]!.count).toBe(Math.ceil(rounds / 32));
+    fits(result["walk_us"]!);
     const faults = result["remote_read_us"]!.p50 - result["local_fault_us"]!.p50;
     expect(result.ratio).toBeCloseTo(faults / result["udp_rtt_us"]!.p50, 6);
+    const walk = result["remote_read_us"]!.p50 / result["walk_us"]!.p50;
+    expect(result.walkRatio).toBeCloseTo(walk, 6);
     expect(result.placement).toMatch(/^(node 0 on CPU \d+, node 1 on|both nodes share) CPU \d+, /);
   });
 

@@ -8,6 +8,7 @@
 
 const std = @import("std");
 const limits = @import("../limits.zig");
+const age_youngest = @import("gather.zig").age_youngest;
 const m = @import("../wire/message.zig");
 const Dsm = @import("dsm.zig").Dsm;
 
@@ -66,7 +67,10 @@ fn fields(d: *const Dsm, body: anytype) ?[]const u8 {
     const Body = @TypeOf(body.*);
     if (@hasField(Body, "version") and body.version >= count_max) return "an impossible version";
     if (@hasField(Body, "next") and body.next >= count_max) return "an impossible version";
-    if (@hasField(Body, "age") and body.age >> 16 >= count_max) return "an impossible age";
+    // What is fetched ahead is of no gather.
+    if (@hasField(Body, "age") and body.age != age_youngest and body.age >> 16 >= count_max) {
+        return "an impossible age";
+    }
     if (@hasField(Body, "requester")) {
         if (body.requester >= d.nodes or body.requester == d.node) return "an order for nobody";
         if (body.tx >> 56 != body.requester) return "an order for another node's request";

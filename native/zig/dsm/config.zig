@@ -15,7 +15,8 @@ pub const Config = struct {
     /// Requests and Puts one node may have outstanding: R and P, the same on all nodes. One request
     /// is kept for each thread.
     requests: u32 = limits.requests_max,
-    /// Requests for other pages of gangs, beside these; 0 switches gangs off.
+    /// Requests for other pages of gangs and for what is fetched ahead, beside these; 0 switches
+    /// both off.
     gang_requests: u32 = limits.gang_requests_max,
     puts: u32 = limits.puts_max,
     /// Messages to itself within one step; faults that wait for credit. Small worlds need fewer.
@@ -36,6 +37,8 @@ pub const Stats = struct {
     requests: u64 = 0,
     /// Of them: pages of a gang that nobody had faulted on yet.
     ganged: u64 = 0,
+    /// And those behind a page that a thread walked to.
+    ahead: u64 = 0,
     local: u64 = 0,
     completed: u64 = 0,
     completed_ns: u64 = 0,

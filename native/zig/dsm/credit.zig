@@ -12,7 +12,8 @@ pub const Credit = struct {
     out: [limits.threads_max]u16 = @splat(0),
     extra: u32 = 0,
     extra_max: u32,
-    /// Pages of gangs, which nobody waits for: they never take what a fault needs.
+    /// Pages of gangs and those fetched ahead, which nobody waits for: they never take what a fault
+    /// needs.
     gang: u32 = 0,
     gang_max: u32,
 

@@ -13,22 +13,21 @@
 //!     host.fatal(reason)          an invariant is broken: the whole VM must stop
 //!
 //! Three roles, three files: requester.zig wants pages, home.zig keeps the directory, holder.zig
-//! gives pages up. Forward progress: gather.zig. The rules and why: docs/coherence.md.
+//! gives pages up. Progress: gather.zig; fewer waits: gang.zig, ahead.zig. Why: docs/coherence.md.
 
 const std = @import("std");
 const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
 const admit = @import("admit.zig");
+const ahead = @import("ahead.zig");
 const config_room = @import("config.zig");
 const Credit = @import("credit.zig").Credit;
 const gang = @import("gang.zig");
 const gather = @import("gather.zig");
-const guards_room = @import("guards.zig");
 const holder = @import("holder.zig");
 const home = @import("home.zig");
 const local_room = @import("local.zig");
 const queue_room = @import("queue.zig");
-const Queue = queue_room.Queue;
 const PageMap = @import("page_map.zig").PageMap;
 const requester = @import("requester.zig");
 const Shares = @import("shares.zig").Shares;
@@ -36,8 +35,7 @@ const assert = std.debug.assert;
 
 pub const State = local_room.State;
 pub const Local = local_room.Local;
-pub const Guards = guards_room.Guards;
-
+pub const Guards = @import("guards.zig").Guards;
 pub const Config = config_room.Config;
 pub const Stats = config_room.Stats;
 
@@ -50,7 +48,7 @@ pub const Dsm = struct {
     local: []Local,
     entries: []home.Entry,
     busy: PageMap(home.Busy),
-    queue: Queue,
+    queue: queue_room.Queue,
     /// Requests for which the busy table has no place yet.
     unplaced: u32 = queue_room.none,
     pending: PageMap(requester.Pending),
@@ -60,6 +58,7 @@ pub const Dsm = struct {
     credit: Credit,
     gathers: gather.Gathers,
     gangs: []gang.Gang,
+    walks: []ahead.Walks,
     inbox: []m.Message,
     inbox_head: u32 = 0,
     inbox_length: u32 = 0,
@@ -99,6 +98,7 @@ pub const Dsm = struct {
             .parked = try .init(allocator, config.parked),
             .gathers = try .init(allocator, config.node, config.threads, config.gathers),
             .gangs = try gang.alloc(allocator, config.threads),
+            .walks = try ahead.alloc(allocator, config.threads),
             .inbox = try allocator.alloc(m.Message, config.inbox),
         };
     }
@@ -112,6 +112,7 @@ pub const Dsm = struct {
         self.parked.deinit(allocator);
         self.gathers.deinit(allocator);
         allocator.free(self.gangs);
+        allocator.free(self.walks);
         allocator.free(self.inbox);
         local_room.free(self.local);
         std.heap.page_allocator.free(self.entries);
@@ -268,21 +269,20 @@ pub const Dsm = struct {
     }
 
     fn handle(self: *Dsm, host: anytype, from: m.NodeId, message: *const m.Message) void {
-        const now_ns = self.now_ns;
         switch (message.*) {
             .get => |get| {
                 self.gathers.observe(get.age);
                 home.onGet(self, host, from, get);
             },
-            .fwd => |fwd| holder.onFwd(self, host, fwd, now_ns),
-            .data => |data| requester.onData(self, host, data, now_ns),
+            .fwd => |fwd| holder.onFwd(self, host, fwd, self.now_ns),
+            .data => |data| requester.onData(self, host, data, self.now_ns),
             .write_back => |w| home.onWriteBack(self, host, from, w),
-            .inv => |inv| holder.onInv(self, host, inv, now_ns),
-            .inv_ack => |ack| requester.onInvAck(self, host, from, ack, now_ns),
-            .hurry => |h| self.onHurry(host, from, h, now_ns),
+            .inv => |inv| holder.onInv(self, host, inv, self.now_ns),
+            .inv_ack => |ack| requester.onInvAck(self, host, from, ack, self.now_ns),
+            .hurry => |h| self.onHurry(host, from, h, self.now_ns),
             .done => |done| home.onDone(self, host, from, done),
             .put => |put| home.onPut(self, host, from, put),
-            .put_ack => |ack| holder.onPutAck(self, host, ack, now_ns),
+            .put_ack => |ack| holder.onPutAck(self, host, ack, self.now_ns),
             .ipi, .apic_state, .apic_ack, .eoi, .io_request, .io_reply => unreachable,
         }
     }

@@ -161,7 +161,8 @@ pub const Gathers = struct {
         return if (t.waits_for == null) null else t.records[t.current].age;
     }
 
-    /// A page that only this node uses was mapped: it goes with the gather there is.
+    /// A page that only this node uses was mapped, or one that was fetched ahead came: it goes with
+    /// the gather there is.
     pub fn alone(self: *Gathers, thread: u8, page: Page) Holder {
         const t = &self.threads[thread];
         if (t.waits_for == page) t.waits_for = null;

@@ -6,6 +6,7 @@ const std = @import("std");
 const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
 const Dsm = @import("dsm.zig").Dsm;
+const ahead = @import("ahead.zig");
 const gang = @import("gang.zig");
 const holder = @import("holder.zig");
 const home = @import("home.zig");
@@ -18,13 +19,13 @@ pub const Pending = struct {
     tx: m.Tx,
     access: m.Access,
     age: u64,
-    /// The thread whose credit it uses; null for a page of a gang.
+    /// The thread whose credit it uses; null for a page of a gang or one fetched ahead.
     asker: ?u8,
     /// The thread with the oldest gather: the page is counted to it.
     thread: u8,
     /// Every local thread that waits.
     threads: Threads,
-    /// Of a gang, to see whether it is used (gang.zig): not mapped unless a thread waits.
+    /// To see whether it is used (gang.zig, ahead.zig): not mapped unless a thread waits.
     trial: bool = false,
     /// This node had not lost the page, nor held it to read.
     fresh: bool = false,
@@ -48,12 +49,14 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
     const held = local.state == .modified or (local.state == .shared and access == .read);
     if (!held and alone(d, host, page, access, thread)) return;
     if (d.parked.length > 0) leave(d, page, thread);
-    const taken = held or local.lost or local.state == .shared;
+    const fetched = held and ahead.fetched(d, page, thread);
+    const taken = !fetched and (held or local.lost or local.state == .shared);
+    defer if (!taken and access == .read) ahead.fetch(d, host, page, thread, now_ns);
     if (d.gathers.crowded(thread, !taken, now_ns)) |gather| holder.releaseGather(d, host, gather);
     const age = d.gathers.fault(thread, page, !taken, now_ns);
     if (held) {
         // The kernel repeats events: reclaim, a withdrawn event, two threads at once.
-        const granted = d.gathers.granted(thread, page, false, now_ns);
+        const granted = d.gathers.granted(thread, page, !taken, now_ns);
         local.holder = d.gathers.older(local.holder, granted, now_ns);
         return host.map(page, gang.used(d, page, access, thread));
     }
@@ -263,7 +266,10 @@ fn complete(d: *Dsm, host: anytype, pending: *Pending, now_ns: u64) void {
         local.holder = if (upgraded) d.gathers.older(local.holder, granted, now_ns) else granted;
     }
     if (done.threads.count() == 0) {
-        const brought = d.gathers.brought(done.thread, now_ns);
+        const brought = if (done.fresh)
+            d.gathers.alone(done.thread, done.page)
+        else
+            d.gathers.brought(done.thread, now_ns);
         local.holder = if (upgraded) d.gathers.older(local.holder, brought, now_ns) else brought;
     }
     local.state = if (done.access == .write) .modified else .shared;

@@ -102,7 +102,7 @@ pub const Sim = struct {
                 .needs = try self.allocator.alloc(instructions.Need, options.k_max),
                 .left = options.instructions,
             };
-            thread.draw(self.prng.random(), options.pages, options.k_min, options.write_percent);
+            thread.draw(self.prng.random(), options);
         }
     }
 
@@ -247,7 +247,7 @@ pub const Sim = struct {
         self.progress_step = self.result.steps;
         const r = self.prng.random();
         thread.ready_ns = self.now_ns + r.uintLessThan(u64, 20_000);
-        thread.draw(r, self.options.pages, self.options.k_min, self.options.write_percent);
+        thread.draw(r, &self.options);
     }
 
     pub fn coherent(self: *const Sim, page: u32) Failure!void {

@@ -4,6 +4,7 @@
 //! between is a restart.
 
 const std = @import("std");
+const Options = @import("options.zig").Options;
 const State = @import("../dsm/dsm.zig").State;
 
 pub const Need = struct {
@@ -28,26 +29,23 @@ pub const Thread = struct {
     /// When it looks at its instruction again.
     ready_ns: u64 = 0,
 
-    /// A new instruction: from k_min to needs.len distinct pages.
-    pub fn draw(
-        self: *Thread,
-        random: std.Random,
-        pages: u32,
-        k_min: u32,
-        write_percent: u8,
-    ) void {
+    /// A new instruction: from k_min to needs.len distinct pages, one behind the other for
+    /// `walks`.
+    pub fn draw(self: *Thread, random: std.Random, options: *const Options) void {
+        const pages = options.pages;
         const most: u32 = @min(@as(u32, @intCast(self.needs.len)), pages);
-        const wanted = random.intRangeAtMost(u32, @min(k_min, most), most);
+        const wanted = random.intRangeAtMost(u32, @min(options.k_min, most), most);
         self.count = 0;
         // A walk with a random stride that shares no factor with the count: distinct pages, no
         // search.
         const start = random.uintLessThan(u32, pages);
         var stride = 1 + random.uintLessThan(u32, pages);
         while (std.math.gcd(stride, pages) != 1) stride += 1;
+        if (options.walks) stride = 1;
         while (self.count < wanted) : (self.count += 1) {
             self.needs[self.count] = .{
                 .page = @intCast((start + @as(u64, stride) * self.count) % pages),
-                .write = random.uintLessThan(u8, 100) < write_percent,
+                .write = random.uintLessThan(u8, 100) < options.write_percent,
             };
         }
     }
@@ -72,8 +70,10 @@ test "an instruction's pages are distinct and within memory" {
     var prng: std.Random.DefaultPrng = .init(1);
     var needs: [40]Need = undefined;
     var thread: Thread = .{ .needs = &needs, .left = 1 };
-    for (0..300) |_| {
-        thread.draw(prng.random(), 37, 1, 50);
+    for (0..300) |i| {
+        const walks = i % 2 == 0;
+        const options: Options = .{ .seed = 0, .pages = 37, .write_percent = 50, .walks = walks };
+        thread.draw(prng.random(), &options);
         var seen: std.StaticBitSet(37) = .initEmpty();
         for (needs[0..thread.count]) |need| {
             try std.testing.expect(!seen.isSet(need.page));

@@ -27,7 +27,7 @@ pub fn maybe(self: *Sim) void {
     // A signal took the thread out of its fault, and it goes on elsewhere.
     thread.waits_for = null;
     thread.ready_ns = self.now_ns + r.uintLessThan(u64, 20_000);
-    thread.draw(r, self.options.pages, self.options.k_min, self.options.write_percent);
+    thread.draw(r, &self.options);
 }
 
 /// A node that is short of memory gives pages back: mostly one that it owns, whose bytes travel,

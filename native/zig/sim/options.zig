@@ -15,6 +15,8 @@ pub const Options = struct {
     k_min: u32 = 1,
     k_max: u32 = 4,
     write_percent: u8 = 33,
+    /// They follow each other in memory.
+    walks: bool = false,
     /// Instructions each thread retires.
     instructions: u32 = 40,
     guards: Guards = .{},
@@ -94,5 +96,6 @@ pub fn drawn(seed: u64) Options {
         .device = r.uintLessThan(u8, 4) == 0,
         .crash_node = r.uintLessThan(u8, nodes),
         .crash_ns = if (r.uintLessThan(u8, 32) == 0) r.uintLessThan(u64, 20_000_000) else null,
+        .walks = r.uintLessThan(u8, 4) == 0,
     };
 }

@@ -1,0 +1,88 @@
+//! Fetch-ahead in the protocol: what comes behind a walk, on time, late, and not at all.
+
+const std = @import("std");
+const m = @import("../wire/message.zig");
+const World = @import("../sim/world.zig").World;
+const pages = @import("../sim/world.zig").pages;
+const testing = std.testing;
+
+fn write(w: *World, node: m.NodeId, page: m.Page) void {
+    w.now_ns += std.time.ns_per_s;
+    w.fault(node, page, .write, 0);
+    w.rest();
+}
+
+fn read(w: *World, node: m.NodeId, page: m.Page) void {
+    w.fault(node, page, .read, 0);
+    w.rest();
+}
+
+test "the next pages of a walk are there before it comes, the first of them unmapped" {
+    const w = try World.init(2);
+    defer w.deinit();
+    for (0..8) |page| write(w, 0, @intCast(page));
+    read(w, 1, 0);
+    const before = w.maps;
+    read(w, 1, 1);
+    for (2..6) |page| try w.expectStates(@intCast(page), &.{ .shared, .shared });
+    try w.expectStates(6, &.{ .modified, .invalid });
+    try testing.expectEqual(4, w.nodes[1].stats.ahead);
+    // Itself and three of four.
+    try testing.expectEqual(before + 4, w.maps);
+    const requests = w.nodes[1].stats.requests;
+    read(w, 1, 2);
+    try testing.expectEqual(12, w.nodes[1].stats.ahead);
+    try testing.expectEqual(requests + 8, w.nodes[1].stats.requests);
+    try testing.expect(w.nodes[1].idle() and w.nodes[1].credit.gang == 0);
+}
+
+test "a walk that catches up with its window waits for no second answer, and hurries" {
+    const w = try World.init(2);
+    defer w.deinit();
+    read(w, 1, 0);
+    w.fault(1, 1, .read, 0);
+    const requests = w.nodes[1].stats.requests;
+    w.fault(1, 3, .read, 0);
+    // Only the next window's.
+    try testing.expectEqual(requests + 8, w.nodes[1].stats.requests);
+    try testing.expectEqual(1, w.nodes[1].stats.hurries);
+    w.rest();
+    try testing.expectEqual(.shared, w.nodes[1].state(3));
+    try testing.expect(w.nodes[1].idle());
+}
+
+test "a page that its node needs stays there, whoever walks by" {
+    const w = try World.init(3);
+    defer w.deinit();
+    // Node 0 takes page 3 back from node 2, and its thread needs another one with it.
+    for ([_]m.NodeId{ 0, 2 }) |node| write(w, node, 3);
+    w.fault(0, 3, .write, 0);
+    w.settle();
+    w.fault(0, 2 * (pages / 3), .write, 0);
+    for ([_]m.Page{ 1, 2 }) |page| {
+        w.fault(1, page, .read, 0);
+        try w.deliver(0, .get);
+        try w.deliver(1, .data);
+        try w.deliver(0, .done);
+    }
+    for (0..4) |_| try w.deliver(0, .get);
+    for (0..3) |_| try w.deliver(1, .data);
+    try testing.expectEqual(.invalid, w.nodes[1].state(3));
+    for (4..7) |page| try testing.expectEqual(.shared, w.nodes[1].state(@intCast(page)));
+    w.rest();
+    try w.expectStates(3, &.{ .shared, .shared, .invalid });
+}
+
+test "pages that a node has had are not fetched ahead, nor those it is granted without a message" {
+    const w = try World.init(2);
+    defer w.deinit();
+    const own: m.Page = pages / 2;
+    // Node 1 had page 3; page `own` and those behind it are its own.
+    write(w, 1, 3);
+    write(w, 0, 3);
+    for ([_]m.Page{ 1, 2, own - 2, own - 1 }) |page| read(w, 1, page);
+    try testing.expectEqual(.invalid, w.nodes[1].state(3));
+    for (4..7) |page| try testing.expectEqual(.shared, w.nodes[1].state(@intCast(page)));
+    try testing.expectEqual(.invalid, w.nodes[1].state(own));
+    try testing.expectEqual(3, w.nodes[1].stats.ahead);
+}
