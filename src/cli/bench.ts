@@ -17,7 +17,8 @@ export const benchRows = {
   udp_rtt_us: "UDP round trip, 64 -> 4160 bytes",
   local_fault_us: "local fault, first touch at home",
   remote_read_us: "remote read fault, one page moves",
-  walk_us: "page of a walk through remote memory",
+  walk_read_us: "page of a walk that reads",
+  walk_write_us: "page of a walk that writes",
   remote_write_us: "remote write fault, one page moves",
   upgrade_us: "upgrade, read copy -> writable",
   ping_pong_us: "ping-pong, one turn of one page",
@@ -140,9 +141,12 @@ export async function bench(
     given === undefined ? roundsDefault : count("--rounds", String(given), 10, roundsMax);
   const { rows, placement } = await measure(rounds);
   const ratio = (rows.remote_read_us.p50 - rows.local_fault_us.p50) / rows.udp_rtt_us.p50;
-  const walkRatio = rows.remote_read_us.p50 / rows.walk_us.p50;
+  const readRatio = rows.remote_read_us.p50 / rows.walk_read_us.p50;
+  const writeRatio = rows.remote_write_us.p50 / rows.walk_write_us.p50;
   if (flags["json"] === true) {
-    process.stdout.write(`${JSON.stringify({ placement, rounds, ...rows, ratio, walkRatio })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ placement, rounds, ...rows, ratio, readRatio, writeRatio })}\n`,
+    );
     return exitCode.done;
   }
   const names = Object.entries(benchRows) as [keyof Rows, string][];
@@ -154,7 +158,8 @@ export async function bench(
       ...names.map(([key, name]) => row(name, rows[key])),
       "",
       `(remote read - local fault) / round trip 64 -> 4160 = ${ratio.toFixed(2)}`,
-      `remote read / page of a walk = ${walkRatio.toFixed(2)}`,
+      `remote read / page of a walk that reads = ${readRatio.toFixed(2)}`,
+      `remote write / page of a walk that writes = ${writeRatio.toFixed(2)}`,
       "",
       "how many took less than (and more than half of):",
       ...names.map(([key]) => histogramText(key, rows[key])),

@@ -30,7 +30,8 @@ async function bench(under: readonly string[] = []) {
   return JSON.parse(stdout) as {
     rounds: number;
     ratio: number;
-    walkRatio: number;
+    readRatio: number;
+    writeRatio: number;
     placement: string;
   } & Rows;
 }
@@ -56,12 +57,16 @@ describe.skipIf(missing !== undefined)("bench dsm", () => {
       fits(result[name]!);
     }
     fits(result["ping_pong_us"]!);
-    expect(result["walk_us"]!.count).toBe(Math.ceil(rounds / 32));
-    fits(result["walk_us"]!);
+    for (const name of ["walk_read_us", "walk_write_us"]) {
+      expect(result[name]!.count).toBe(Math.ceil(rounds / 32));
+      fits(result[name]!);
+    }
     const faults = result["remote_read_us"]!.p50 - result["local_fault_us"]!.p50;
     expect(result.ratio).toBeCloseTo(faults / result["udp_rtt_us"]!.p50, 6);
-    const walk = result["remote_read_us"]!.p50 / result["walk_us"]!.p50;
-    expect(result.walkRatio).toBeCloseTo(walk, 6);
+    const reads = result["remote_read_us"]!.p50 / result["walk_read_us"]!.p50;
+    expect(result.readRatio).toBeCloseTo(reads, 6);
+    const writes = result["remote_write_us"]!.p50 / result["walk_write_us"]!.p50;
+    expect(result.writeRatio).toBeCloseTo(writes, 6);
     expect(result.placement).toMatch(/^(node 0 on CPU \d+, node 1 on|both nodes share) CPU \d+, /);
   });
 

@@ -1,12 +1,12 @@
-//! Fetch-ahead: of a thread that reads memory which its node never had, page after page, the next
-//! pages are on their way before it comes to them.
+//! Fetch-ahead: of a thread that walks through memory which its node never had, page after page,
+//! the next pages are on their way before it comes to them.
 //!
 //! Intuition: the read-ahead of file systems. A second page behind the one before makes a walk, its
 //! pages are asked for in windows that double, and the first page of the newest window comes
-//! unmapped: the fault on it, which costs no message, asks for the next window. Windows are asked
-//! for to be read and are younger than every gather, so they take the right to write from nobody
-//! who still needs it (gather.zig); a page is never seen for the first time twice, so what is
-//! fetched for nothing is bounded. They share the credit of gangs (gang.zig).
+//! unmapped: the fault on it, which costs no message, asks for the next window, with the right that
+//! it wants itself. Windows are younger than every gather, so they take nothing from a thread that
+//! still needs it (gather.zig); a page is never seen for the first time twice, so what is taken for
+//! nothing is bounded. They share the credit of gangs (gang.zig).
 
 const std = @import("std");
 const age_youngest = @import("gather.zig").age_youngest;
@@ -42,7 +42,7 @@ pub const Walks = struct {
     /// The next to be forgotten.
     hand: u8 = 0,
 
-    /// The thread read a page that its node had not used. Returns what to ask for.
+    /// The thread faulted on a page that its node had not used. Returns what to ask for.
     pub fn step(self: *Walks, page: m.Page) ?Window {
         const walk = self.find(page) orelse {
             self.walks[self.hand] = .{ .next = page + 1, .mark = page + 1, .end = page + 1 };
@@ -82,8 +82,15 @@ pub fn fetched(d: *const Dsm, page: m.Page, thread: u8) bool {
     return d.walks[thread].marks(page);
 }
 
-/// The thread reads a page that its node had not used: asks for those behind it.
-pub fn fetch(d: *Dsm, host: anytype, page: m.Page, thread: u8, now_ns: u64) void {
+/// The thread faulted on a page that its node had not used: asks for those behind it.
+pub fn fetch(
+    d: *Dsm,
+    host: anytype,
+    page: m.Page,
+    access: m.Access,
+    thread: u8,
+    now_ns: u64,
+) void {
     const window = d.walks[thread].step(page) orelse return;
     const end = @min(window.end, d.local.len);
     var next = window.start;
@@ -94,7 +101,7 @@ pub fn fetch(d: *Dsm, host: anytype, page: m.Page, thread: u8, now_ns: u64) void
         requester.request(d, host, .{
             .page = next,
             .tx = d.newTx(),
-            .access = .read,
+            .access = access,
             .age = age_youngest,
             .asker = null,
             .thread = thread,

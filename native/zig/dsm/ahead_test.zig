@@ -36,6 +36,22 @@ test "the next pages of a walk are there before it comes, the first of them unma
     try testing.expect(w.nodes[1].idle() and w.nodes[1].credit.gang == 0);
 }
 
+test "a walk that writes is given the next pages to be written" {
+    const w = try World.init(2);
+    defer w.deinit();
+    for (0..2) |page| {
+        w.fault(1, @intCast(page), .write, 0);
+        w.rest();
+    }
+    for (0..6) |page| try w.expectStates(@intCast(page), &.{ .invalid, .modified });
+    const requests = w.nodes[1].stats.requests;
+    w.fault(1, 2, .write, 0);
+    w.rest();
+    try testing.expectEqual(requests + 8, w.nodes[1].stats.requests);
+    for (6..14) |page| try w.expectStates(@intCast(page), &.{ .invalid, .modified });
+    try w.expectStates(14, &.{ .invalid, .invalid });
+}
+
 test "a walk that catches up with its window waits for no second answer, and hurries" {
     const w = try World.init(2);
     defer w.deinit();

@@ -51,7 +51,7 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
     if (d.parked.length > 0) leave(d, page, thread);
     const fetched = held and ahead.fetched(d, page, thread);
     const taken = !fetched and (held or local.lost or local.state == .shared);
-    defer if (!taken and access == .read) ahead.fetch(d, host, page, thread, now_ns);
+    defer if (!taken) ahead.fetch(d, host, page, access, thread, now_ns);
     if (d.gathers.crowded(thread, !taken, now_ns)) |gather| holder.releaseGather(d, host, gather);
     const age = d.gathers.fault(thread, page, !taken, now_ns);
     if (held) {

@@ -21,7 +21,7 @@ const large_bytes = 4160;
 const small_bytes = 64;
 const page_size = limits.page_size;
 /// Pages of each node: one per round and kind of fault, and the one that goes to and fro.
-const share_pages = 5 * rounds_max + 8;
+const share_pages = 6 * rounds_max + 8;
 /// Pages of a walk that are timed together: most of them are there when the thread comes.
 const walk_pages = 32;
 const own_pages_first = 0;
@@ -178,37 +178,43 @@ pub const Bench = struct {
             large.add(linux.nowNs() - before);
         }
         var local = try Samples.init(self.allocator, n);
-        for (own_pages_first..own_pages_first + n) |page| self.timeWrite(&local, page);
+        for (own_pages_first..own_pages_first + n) |page| self.timeWrite(&local, page, 1);
         const there = share_pages;
-        try self.ask(.touch, there, 3 * n);
+        try self.ask(.touch, there, 4 * n);
         var read = try Samples.init(self.allocator, n);
         // Downwards: upwards they would be a walk (dsm/ahead.zig).
         for (0..n) |i| self.timeRead(&read, there + n - 1 - i, 1);
-        var walk = try Samples.init(self.allocator, n / walk_pages + 1);
-        const walk_first = there + 2 * n;
+        var walk_read = try Samples.init(self.allocator, n / walk_pages + 1);
+        var walk_write = try Samples.init(self.allocator, n / walk_pages + 1);
         var at: usize = 0;
         while (at < n) : (at += walk_pages) {
-            self.timeRead(&walk, walk_first + at, @min(walk_pages, n - at));
+            self.timeRead(&walk_read, there + 2 * n + at, @min(walk_pages, n - at));
+        }
+        at = 0;
+        while (at < n) : (at += walk_pages) {
+            self.timeWrite(&walk_write, there + 3 * n + at, @min(walk_pages, n - at));
         }
         var write = try Samples.init(self.allocator, n);
-        for (there + n..there + 2 * n) |page| self.timeWrite(&write, page);
+        for (0..n) |i| self.timeWrite(&write, there + 2 * n - 1 - i, 1);
         var upgrade = try Samples.init(self.allocator, n);
-        for (there..there + n) |page| self.timeWrite(&upgrade, page);
-        var bounced = try self.timeBounce(there + 3 * n, n);
+        for (there..there + n) |page| self.timeWrite(&upgrade, page, 1);
+        var bounced = try self.timeBounce(there + 4 * n, n);
         try self.ask(.quit, 0, 0);
         self.length = samples_room.report(&self.text, &.{
             .{ .name = "udp_rtt_64_us", .samples = &small },
             .{ .name = "udp_rtt_us", .samples = &large },
             .{ .name = "local_fault_us", .samples = &local },
             .{ .name = "remote_read_us", .samples = &read },
-            .{ .name = "walk_us", .samples = &walk },
+            .{ .name = "walk_read_us", .samples = &walk_read },
+            .{ .name = "walk_write_us", .samples = &walk_write },
             .{ .name = "remote_write_us", .samples = &write },
             .{ .name = "upgrade_us", .samples = &upgrade },
             .{ .name = "ping_pong_us", .samples = &bounced },
         }).len;
-        inline for (.{ &small, &large, &local, &read, &walk, &write, &upgrade, &bounced }) |s| {
-            s.deinit(self.allocator);
-        }
+        const all = .{
+            &small, &large, &local, &read, &walk_read, &walk_write, &write, &upgrade, &bounced,
+        };
+        inline for (all) |s| s.deinit(self.allocator);
     }
 
     /// A sample is one page's part of the time.
@@ -219,11 +225,10 @@ pub const Bench = struct {
         samples.add((linux.nowNs() - before) / count);
     }
 
-    fn timeWrite(self: *Bench, samples: *Samples, page: u64) void {
-        const w = self.word(page);
+    fn timeWrite(self: *Bench, samples: *Samples, first: u64, count: u64) void {
         const before = linux.nowNs();
-        w.* = page + 2;
-        samples.add(linux.nowNs() - before);
+        for (first..first + count) |page| self.word(page).* = page + 2;
+        samples.add((linux.nowNs() - before) / count);
     }
 
     /// Turns of one page between the nodes; a sample is a turn there and back, halved.
