@@ -1,12 +1,13 @@
 //! Fetch-ahead: of a thread that walks through memory which its node never had, page after page,
 //! the next pages are on their way before it comes to them.
 //!
-//! Intuition: the read-ahead of file systems. A second page behind the one before makes a walk, its
-//! pages are asked for in windows that double, and the first page of the newest window comes
-//! unmapped: the fault on it, which costs no message, asks for the next window, with the right that
-//! it wants itself. Windows are younger than every gather, so they take nothing from a thread that
-//! still needs it (gather.zig); a page is never seen for the first time twice, so what is taken for
-//! nothing is bounded. They share the credit of gangs (gang.zig).
+//! Intuition: the read-ahead of file systems. A page behind the one before makes a walk; what is
+//! behind that is asked for in windows as long as the walk so far, and the first page of the
+//! newest comes unmapped: the fault on it, which costs no message, asks for the next window, with
+//! the right that it wants itself. Windows to write are a quarter as long: that right costs others
+//! more, and a home whose memory nobody had used a message. What is taken for nothing is bounded
+//! by what was walked, once, as a page is never seen for the first time twice. Windows are younger
+//! than every gather, so they end none (gather.zig), and share the credit of gangs (gang.zig).
 
 const std = @import("std");
 const age_youngest = @import("gather.zig").age_youngest;
@@ -17,17 +18,16 @@ const requester = @import("requester.zig");
 
 /// Walks that one thread may be in at once: a copy is in two.
 const walks_max = 4;
-const window_min = 4;
 const window_max = 32;
 
 const Walk = struct {
+    start: m.Page = 0,
     /// The page behind the last one that was faulted on.
     next: m.Page = 0,
     /// The fault on it asks for the next window.
     mark: m.Page = 0,
     /// Behind the last page asked for.
     end: m.Page = 0,
-    window: m.Page = 0,
 
     /// Goes on at this page, or is there already: the kernel repeats events.
     fn expects(self: *const Walk, page: m.Page) bool {
@@ -43,20 +43,21 @@ pub const Walks = struct {
     hand: u8 = 0,
 
     /// The thread faulted on a page that its node had not used. Returns what to ask for.
-    pub fn step(self: *Walks, page: m.Page) ?Window {
+    pub fn step(self: *Walks, page: m.Page, access: m.Access) ?Window {
         const walk = self.find(page) orelse {
-            self.walks[self.hand] = .{ .next = page + 1, .mark = page + 1, .end = page + 1 };
+            const next = page + 1;
+            self.walks[self.hand] = .{ .start = page, .next = next, .mark = next, .end = next };
             self.hand = (self.hand + 1) % walks_max;
             return null;
         };
         if (page < walk.next) return null;
         walk.next = page + 1;
         if (page < walk.mark) return null;
-        walk.window = std.math.clamp(2 * walk.window, window_min, window_max);
-        const start = @max(walk.end, page + 1);
-        walk.mark = start;
-        walk.end = start + walk.window;
-        return .{ .start = start, .end = walk.end };
+        const walked = walk.next - walk.start;
+        const window = @min(if (access == .write) walked / 4 else walked, window_max);
+        walk.mark = @max(walk.end, walk.next);
+        walk.end = walk.mark + window;
+        return if (window == 0) null else .{ .start = walk.mark, .end = walk.end };
     }
 
     fn find(self: *Walks, page: m.Page) ?*Walk {
@@ -91,7 +92,7 @@ pub fn fetch(
     thread: u8,
     now_ns: u64,
 ) void {
-    const window = d.walks[thread].step(page) orelse return;
+    const window = d.walks[thread].step(page, access) orelse return;
     const end = @min(window.end, d.local.len);
     var next = window.start;
     while (next < end and d.credit.gang < d.credit.gang_max) : (next += 1) {
@@ -126,23 +127,33 @@ const testing = std.testing;
 
 test "the second page of a walk asks for a window, its first page for the next" {
     var walks: Walks = .{};
-    for (0..2) |_| try testing.expectEqual(null, walks.step(100));
-    try testing.expectEqual(Window{ .start = 102, .end = 106 }, walks.step(101).?);
+    for (0..2) |_| try testing.expectEqual(null, walks.step(100, .read));
+    try testing.expectEqual(Window{ .start = 102, .end = 104 }, walks.step(101, .read).?);
     try testing.expect(walks.marks(102) and !walks.marks(103));
-    try testing.expectEqual(Window{ .start = 106, .end = 114 }, walks.step(102).?);
-    // These were not on their way yet when the thread came to them.
-    for ([_]m.Page{ 103, 105 }) |page| try testing.expectEqual(null, walks.step(page));
-    try testing.expectEqual(Window{ .start = 114, .end = 130 }, walks.step(106).?);
-    try testing.expectEqual(Window{ .start = 130, .end = 162 }, walks.step(114).?);
-    try testing.expectEqual(Window{ .start = 162, .end = 194 }, walks.step(130).?);
+    try testing.expectEqual(Window{ .start = 104, .end = 107 }, walks.step(102, .read).?);
+    // It was not there yet when the thread came.
+    try testing.expectEqual(null, walks.step(103, .read));
+    try testing.expectEqual(Window{ .start = 107, .end = 112 }, walks.step(104, .read).?);
+    try testing.expectEqual(Window{ .start = 112, .end = 120 }, walks.step(107, .read).?);
+    // Past what was asked for.
+    try testing.expectEqual(Window{ .start = 121, .end = 142 }, walks.step(120, .read).?);
+    try testing.expectEqual(Window{ .start = 142, .end = 174 }, walks.step(141, .read).?);
+}
+
+test "a walk that writes asks for a quarter of what it walked" {
+    var walks: Walks = .{};
+    for (100..103) |page| try testing.expectEqual(null, walks.step(@intCast(page), .write));
+    try testing.expectEqual(Window{ .start = 104, .end = 105 }, walks.step(103, .write).?);
+    for (104..280) |page| _ = walks.step(@intCast(page), .write);
+    const walk = walks.find(280).?;
+    try testing.expectEqual(32, walk.end - walk.mark);
 }
 
 test "walks side by side keep their windows, pages here and there make none" {
     var walks: Walks = .{};
     for (0..8) |i| for ([_]m.Page{ 1000, 2000, 3000 }) |start| {
-        const page: m.Page = @intCast(start + i);
-        const window = walks.step(page);
-        try testing.expectEqual(i == 1 or i == 2 or i == 6, window != null);
+        const window = walks.step(@intCast(start + i), .read);
+        try testing.expectEqual(i == 1 or i == 2 or i == 4 or i == 7, window != null);
     };
-    for (0..100) |i| try testing.expectEqual(null, walks.step(@intCast(10_000 + 2 * i)));
+    for (0..100) |i| try testing.expectEqual(null, walks.step(@intCast(10_000 + 2 * i), .read));
 }

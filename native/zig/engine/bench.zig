@@ -22,8 +22,9 @@ const small_bytes = 64;
 const page_size = limits.page_size;
 /// Pages of each node: one per round and kind of fault, and the one that goes to and fro.
 const share_pages = 6 * rounds_max + 8;
-/// Pages of a walk that are timed together: most of them are there when the thread comes.
-const walk_pages = 32;
+/// Pages of a walk that are timed together, several windows of them: most pages are there when the
+/// thread comes, and the first of a window is waited for.
+const walk_pages = 128;
 const own_pages_first = 0;
 
 const Kind = enum(u8) { echo_small = 1, echo_large, touch, bounce, quit };
