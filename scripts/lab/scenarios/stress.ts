@@ -25,7 +25,9 @@ function stressNg(seconds: number): Asked {
       command:
         `stress-ng --verify --taskset ${pinned} ${stressors} --timeout ${seconds} ` +
         '--metrics-brief 2>&1; echo "stress-ng ended with $?"',
-      answer: /^(?![^]*(?:fail:|error:))[^]*stress-ng ended with 0$/,
+      // 7: its counts of work are not to be trusted, as a worker of `atomic` was killed at the end
+      // while it counted; nothing differed (a difference ends it with 2 and says "fail:").
+      answer: /^(?![^]*(?:fail:|error:))[^]*stress-ng ended with [07]$/,
       meaning: `stress-ng --verify on CPUs ${pinned} for ${seconds} s: nothing differs`,
       seconds: limit(seconds, nodes.length),
     };
