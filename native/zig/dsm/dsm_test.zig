@@ -212,6 +212,49 @@ test "withdrawn faults share the spare credit, and a thread leaves no parked one
     for (w.nodes) |*dsm| try testing.expect(dsm.idle());
 }
 
+test "a page given away to make room for a gather is asked for again by the fault on it" {
+    const w = try World.init(3);
+    defer w.deinit();
+    // Node 1 has lost all these pages but those of the walk, node 0 had none of them.
+    const wanted: m.Page = 100;
+    for ([_]m.NodeId{ 1, 2 }) |node| for ([_]m.Page{ wanted, 200 }, [_]m.Page{ 60, 31 }) |first, n| {
+        for (first..first + n) |page| {
+            w.fault(node, @intCast(page), .write, 0);
+            w.rest();
+        }
+    };
+    for (wanted - 4..wanted - 1) |page| {
+        w.fault(0, @intCast(page), .write, 0);
+        w.rest();
+    }
+    // One long gather, whose pages stay, and a walk of node 0 that comes to the first of them.
+    for (wanted..wanted + 60) |page| {
+        w.fault(1, @intCast(page), .write, 0);
+        w.settle();
+    }
+    w.fault(0, wanted - 1, .write, 0);
+    try w.deliver(1, .get);
+    try w.deliver(1, .get);
+    try testing.expectEqual(1, w.nodes[1].deferred.length);
+    // That gather ends, and the 31 others come that are remembered beside it.
+    w.now_ns += 480_000;
+    for (200..231) |page| {
+        w.now_ns += 40_000;
+        w.fault(1, @intCast(page), .write, 0);
+        try w.deliver(2, .get);
+        try w.deliver(1, .data);
+        try w.deliver(2, .done);
+    }
+    try testing.expectEqual(1, w.nodes[1].deferred.length);
+    w.now_ns += 40_000;
+    w.fault(1, wanted, .write, 0);
+    try testing.expectEqual(0, w.nodes[1].deferred.length);
+    try testing.expectEqual(.invalid, w.nodes[1].state(wanted));
+    w.rest();
+    try w.expectStates(wanted, &.{ .invalid, .modified, .invalid });
+    for (w.nodes) |*dsm| try testing.expect(dsm.idle());
+}
+
 test "what no correct node sends stops the VM" {
     const version: u64 = 2;
     const wrong = [_]m.Message{

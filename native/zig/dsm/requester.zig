@@ -51,8 +51,12 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
     if (d.parked.length > 0) leave(d, page, thread);
     const fetched = held and ahead.fetched(d, page, thread);
     const taken = !fetched and (held or local.lost or local.state == .shared);
+    if (d.gathers.crowded(thread, !taken, now_ns)) |gather| {
+        holder.releaseGather(d, host, gather);
+        // This very page may have gone with it.
+        return fault(d, host, page, access, thread, now_ns);
+    }
     defer if (!taken) ahead.fetch(d, host, page, access, thread, now_ns);
-    if (d.gathers.crowded(thread, !taken, now_ns)) |gather| holder.releaseGather(d, host, gather);
     const age = d.gathers.fault(thread, page, !taken, now_ns);
     if (held) {
         // The kernel repeats events: reclaim, a withdrawn event, two threads at once.

@@ -40,6 +40,8 @@ pub const Host = struct {
     pub fn arrived(_: *Host, _: u32, _: State) void {}
 
     pub fn map(self: *Host, page: u32, state: State) void {
+        // As the engine's (engine/memory.zig).
+        std.debug.assert(state != .invalid);
         self.log("map", page, "{t}", .{state});
         self.mapped(page).* = state;
         for (&self.world.shared.threads[self.node]) |*thread| {

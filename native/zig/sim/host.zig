@@ -7,6 +7,7 @@ const State = @import("../dsm/dsm.zig").State;
 const memory = @import("memory.zig");
 const Bytes = memory.Bytes;
 const Sim = @import("coherence.zig").Sim;
+const assert = std.debug.assert;
 
 const none: Bytes = @splat(0);
 
@@ -39,6 +40,8 @@ pub const Host = struct {
 
     pub fn map(self: *Host, page: u32, state: State) void {
         const sim = self.sim;
+        // As the engine's (engine/memory.zig).
+        assert(state != .invalid);
         sim.log(self.node, "map", page, "{t}", .{state});
         self.mapped(page).* = state;
         sim.truth.grants[page] += 1;

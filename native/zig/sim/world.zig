@@ -5,6 +5,7 @@ const std = @import("std");
 const m = @import("../wire/message.zig");
 const Dsm = @import("../dsm/dsm.zig").Dsm;
 const State = @import("../dsm/dsm.zig").State;
+const assert = std.debug.assert;
 const testing = std.testing;
 
 const Bytes = [4096]u8;
@@ -133,7 +134,8 @@ const Host = struct {
     }
 
     pub fn arrived(_: *Host, _: m.Page, _: State) void {}
-    pub fn map(self: *Host, _: m.Page, _: State) void {
+    pub fn map(self: *Host, _: m.Page, state: State) void {
+        assert(state != .invalid);
         self.world.maps += 1;
     }
 
