@@ -14,8 +14,8 @@ comptime {
 }
 
 /// Messages one link keeps until they are acknowledged, and the receiver's window for them.
-/// A node owes another at most: a request per local thread and page of a gang, an answer or an
-/// acknowledgement per request of the other, and one interrupt message per vCPU pair.
+/// A node owes another at most: a request per local thread and page of a gang or fetched ahead, an
+/// answer or an acknowledgement per request of the other, and one interrupt message per vCPU pair.
 pub const link_messages = 4096;
 /// Packets in flight per link.
 pub const link_packets = 2048;

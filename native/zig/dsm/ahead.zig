@@ -4,17 +4,18 @@
 //! Intuition: the read-ahead of file systems. A page behind the one before makes a walk; what is
 //! behind that is asked for in windows as long as the walk so far, and the first page of the
 //! newest comes unmapped: the fault on it, which costs no message, asks for the next window, with
-//! the right that it wants itself. Windows to write are a quarter as long: that right costs others
-//! more, and a home whose memory nobody had used a message. What is taken for nothing is bounded
-//! by what was walked, once, as a page is never seen for the first time twice. Windows are younger
-//! than every gather, so they end none (gather.zig), and share the credit of gangs (gang.zig).
+//! the right of that fault. A window to write is a quarter of the walk: that right costs others
+//! more, and a home whose memory nobody had used a message. What is taken for nothing is less than
+//! twice what was walked, and once, unless it is evicted. Windows are younger than every gather,
+//! so they end none (gather.zig), and may use half of the credit of gangs (gang.zig), as on a page
+//! that others fight for they wait for the end of that.
 
 const std = @import("std");
 const age_youngest = @import("gather.zig").age_youngest;
 const Dsm = @import("dsm.zig").Dsm;
-const home = @import("home.zig");
 const m = @import("../wire/message.zig");
 const requester = @import("requester.zig");
+const silent = @import("silent.zig");
 
 /// Walks that one thread may be in at once: a copy is in two.
 const walks_max = 4;
@@ -26,7 +27,7 @@ const Walk = struct {
     next: m.Page = 0,
     /// The fault on it asks for the next window.
     mark: m.Page = 0,
-    /// Behind the last page asked for.
+    /// Behind the last page asked for, or passed over for want of credit.
     end: m.Page = 0,
 
     /// Goes on at this page, or is there already: the kernel repeats events.
@@ -78,8 +79,8 @@ pub fn alloc(allocator: std.mem.Allocator, threads: u16) ![]Walks {
     return walks;
 }
 
-/// Whether a page that this node holds was fetched ahead for this thread, which now uses it.
-pub fn fetched(d: *const Dsm, page: m.Page, thread: u8) bool {
+/// Whether the page is the first of a walk's newest window: its node has not used it yet.
+pub fn marks(d: *const Dsm, page: m.Page, thread: u8) bool {
     return d.walks[thread].marks(page);
 }
 
@@ -95,8 +96,8 @@ pub fn fetch(
     const window = d.walks[thread].step(page, access) orelse return;
     const end = @min(window.end, d.local.len);
     var next = window.start;
-    while (next < end and d.credit.gang < d.credit.gang_max) : (next += 1) {
-        if (!absent(d, next)) continue;
+    while (next < end and d.credit.gang < d.credit.gang_max / 2) : (next += 1) {
+        if (!absent(d, next, access)) continue;
         d.credit.gang += 1;
         d.stats.ahead += 1;
         requester.request(d, host, .{
@@ -114,13 +115,12 @@ pub fn fetch(
     }
 }
 
-/// Never had, not asked for, and not granted without a message (requester.zig, alone).
-fn absent(d: *Dsm, page: m.Page) bool {
+/// Never had, not asked for, and not granted without a message.
+fn absent(d: *Dsm, page: m.Page, access: m.Access) bool {
     const local = &d.local[page];
     if (local.state != .invalid or local.lost) return false;
     if (d.pending.has(page) or d.evicting.has(page) or d.parked.has(page)) return false;
-    if (d.homeOf(page) != d.node) return true;
-    return d.entryOf(page).owner != home.nobody or d.busy.has(page);
+    return !silent.possible(d, page, access);
 }
 
 const testing = std.testing;
@@ -149,11 +149,18 @@ test "a walk that writes asks for a quarter of what it walked" {
     try testing.expectEqual(32, walk.end - walk.mark);
 }
 
-test "walks side by side keep their windows, pages here and there make none" {
+test "four walks side by side keep their windows, a fifth takes the place of the oldest" {
     var walks: Walks = .{};
-    for (0..8) |i| for ([_]m.Page{ 1000, 2000, 3000 }) |start| {
+    for (0..8) |i| for ([_]m.Page{ 1000, 2000, 3000, 4000 }) |start| {
         const window = walks.step(@intCast(start + i), .read);
         try testing.expectEqual(i == 1 or i == 2 or i == 4 or i == 7, window != null);
     };
+    try testing.expectEqual(null, walks.step(5000, .read));
+    try testing.expectEqual(null, walks.find(1008));
+    for ([_]m.Page{ 2008, 3008, 4008, 5001 }) |page| try testing.expect(walks.find(page) != null);
+}
+
+test "pages here and there are no walk" {
+    var walks: Walks = .{};
     for (0..100) |i| try testing.expectEqual(null, walks.step(@intCast(10_000 + 2 * i), .read));
 }

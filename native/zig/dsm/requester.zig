@@ -9,7 +9,7 @@ const Dsm = @import("dsm.zig").Dsm;
 const ahead = @import("ahead.zig");
 const gang = @import("gang.zig");
 const holder = @import("holder.zig");
-const home = @import("home.zig");
+const silent = @import("silent.zig");
 const assert = std.debug.assert;
 
 const Threads = std.StaticBitSet(limits.threads_max);
@@ -47,10 +47,10 @@ pub const Parked = struct { page: m.Page, access: m.Access, threads: Threads };
 pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8, now_ns: u64) void {
     const local = &d.local[page];
     const held = local.state == .modified or (local.state == .shared and access == .read);
-    if (!held and alone(d, host, page, access, thread)) return;
+    if (!held and silent.grant(d, host, page, access, thread)) return;
     if (d.parked.length > 0) leave(d, page, thread);
-    const fetched = held and ahead.fetched(d, page, thread);
-    const taken = !fetched and (held or local.lost or local.state == .shared);
+    const unused = held and ahead.marks(d, page, thread);
+    const taken = !unused and (held or local.lost or local.state == .shared);
     if (d.gathers.crowded(thread, !taken, now_ns)) |gather| {
         holder.releaseGather(d, host, gather);
         // This very page may have gone with it.
@@ -72,16 +72,7 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
     // The home serves our request only after the transaction we hold up here: else two sharers
     // that both upgrade wait for each other.
     if (d.guards.answer_before_request) holder.release(d, host, page);
-    if (d.pending.get(page)) |pending| {
-        // A page of a gang that is on its way.
-        if (pending.threads.count() == 0) {
-            _ = gang.used(d, page, access, thread);
-            pending.waited_ns = now_ns;
-        }
-        pending.threads.set(thread);
-        if (age < pending.age) older(d, host, pending, age, thread);
-        return;
-    }
+    if (d.pending.get(page)) |pending| return join(d, host, pending, access, age, thread, now_ns);
     if (leaving(d, page)) return park(d, host, page, access, thread);
     if (!d.credit.allows(thread)) return park(d, host, page, access, thread);
     d.credit.take(thread);
@@ -105,6 +96,24 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
         .start_ns = now_ns,
         .waited_ns = now_ns,
     });
+}
+
+fn join(
+    d: *Dsm,
+    host: anytype,
+    pending: *Pending,
+    access: m.Access,
+    age: u64,
+    thread: u8,
+    now_ns: u64,
+) void {
+    // A page of a gang, or one fetched ahead, that is on its way.
+    if (pending.threads.count() == 0) {
+        _ = gang.used(d, pending.page, access, thread);
+        pending.waited_ns = now_ns;
+    }
+    pending.threads.set(thread);
+    if (age < pending.age) older(d, host, pending, age, thread);
 }
 
 /// Its credit is taken already.
@@ -172,39 +181,6 @@ fn ready(d: *const Dsm, item: *const Parked) ?u8 {
     var threads = item.threads.iterator(.{});
     while (threads.next()) |thread| if (d.credit.allows(@intCast(thread))) return @intCast(thread);
     return null;
-}
-
-/// Home memory nobody else uses costs no message. Nor does it prolong a gather, in which a thread
-/// that walks through fresh memory would keep what others need for as long as it walks.
-fn alone(
-    d: *Dsm,
-    host: anytype,
-    page: m.Page,
-    access: m.Access,
-    thread: u8,
-) bool {
-    if (d.homeOf(page) != d.node or d.pending.has(page)) return false;
-    const entry = d.entryOf(page);
-    const self = @as(u64, 1) << @intCast(d.node);
-    if (entry.owner != home.nobody or d.busy.has(page)) return false;
-    if (access == .write and entry.sharers & ~self != 0) return false;
-    const local = &d.local[page];
-    assert(!d.deferred.has(page) or !d.guards.allOn());
-    if (access == .write) {
-        entry.owner = d.node;
-        entry.sharers = 0;
-        if (d.guards.version_bump and d.guards.version_bump_alone) entry.version += 1;
-        local.state = .modified;
-    } else {
-        entry.sharers |= self;
-        local.state = .shared;
-    }
-    local.version = entry.version;
-    local.holder = d.gathers.alone(thread, page);
-    local.lost = false;
-    d.stats.local += 1;
-    host.map(page, local.state);
-    return true;
 }
 
 /// An older thread of this node waits for the same page now.
@@ -279,7 +255,7 @@ fn complete(d: *Dsm, host: anytype, pending: *Pending, now_ns: u64) void {
     local.state = if (done.access == .write) .modified else .shared;
     local.version = @intCast(done.version);
     local.lost = false;
-    // Pages of a gang tell nothing: many share one round trip, and nobody hurries for them.
+    // Pages of a gang and those fetched ahead tell nothing: many share one round trip.
     if (done.asker != null) d.gathers.cost.add(now_ns -| done.start_ns);
     d.stats.completed += 1;
     d.stats.completed_ns += now_ns -| done.start_ns;

@@ -21,10 +21,12 @@ const large_bytes = 4160;
 const small_bytes = 64;
 const page_size = limits.page_size;
 /// Pages of each node: one per round and kind of fault, and the one that goes to and fro.
-const share_pages = 6 * rounds_max + 8;
+const share_pages = 6 * rounds_max + 2 * walk_gap + 8;
 /// Pages of a walk that are timed together, several windows of them: most pages are there when the
 /// thread comes, and the first of a window is waited for.
 const walk_pages = 128;
+/// Behind a walk: what was fetched ahead there, two windows, is no page of the next measurement.
+const walk_gap = 64;
 const own_pages_first = 0;
 
 const Kind = enum(u8) { echo_small = 1, echo_large, touch, bounce, quit };
@@ -181,7 +183,9 @@ pub const Bench = struct {
         var local = try Samples.init(self.allocator, n);
         for (own_pages_first..own_pages_first + n) |page| self.timeWrite(&local, page, 1);
         const there = share_pages;
-        try self.ask(.touch, there, 4 * n);
+        const written = there + 3 * n + walk_gap;
+        const bounced_page = written + n + walk_gap;
+        try self.ask(.touch, there, bounced_page - there);
         var read = try Samples.init(self.allocator, n);
         // Downwards: upwards they would be a walk (dsm/ahead.zig).
         for (0..n) |i| self.timeRead(&read, there + n - 1 - i, 1);
@@ -193,13 +197,13 @@ pub const Bench = struct {
         }
         at = 0;
         while (at < n) : (at += walk_pages) {
-            self.timeWrite(&walk_write, there + 3 * n + at, @min(walk_pages, n - at));
+            self.timeWrite(&walk_write, written + at, @min(walk_pages, n - at));
         }
         var write = try Samples.init(self.allocator, n);
         for (0..n) |i| self.timeWrite(&write, there + 2 * n - 1 - i, 1);
         var upgrade = try Samples.init(self.allocator, n);
         for (there..there + n) |page| self.timeWrite(&upgrade, page, 1);
-        var bounced = try self.timeBounce(there + 4 * n, n);
+        var bounced = try self.timeBounce(bounced_page, n);
         try self.ask(.quit, 0, 0);
         self.length = samples_room.report(&self.text, &.{
             .{ .name = "udp_rtt_64_us", .samples = &small },

@@ -136,6 +136,7 @@ pub const Sim = struct {
         while (!self.atRest()) try self.step();
         try audit(self);
         self.result.sim_ns = self.now_ns;
+        for (self.nodes) |*node| self.result.ahead += node.dsm.stats.ahead;
         return self.result;
     }
 
@@ -257,7 +258,7 @@ pub const Sim = struct {
     }
 
     /// The pages a call has touched: coherent, and mapped as the node's Dsm believes, or less where
-    /// a page is on trial (dsm/gang.zig).
+    /// a page is on trial (dsm/gang.zig, dsm/ahead.zig).
     pub fn check(self: *Sim, index: u8) void {
         for (self.touched.items) |page| {
             self.coherent(page) catch |err| self.fail(err);

@@ -55,7 +55,7 @@ pub const Host = struct {
     pub fn protect(self: *Host, page: u32) void {
         self.sim.log(self.node, "protect", page, "", .{});
         const mapping = self.mapped(page);
-        // A page of a gang may be owned and not mapped, or mapped to be read (dsm/gang.zig).
+        // On trial it may be owned and not mapped, or mapped to be read (dsm/gang.zig).
         const gangs = self.sim.options.gang_requests > 0;
         if (mapping.* != .modified and !gangs) self.sim.fail(error.ProtectedUnmapped);
         if (mapping.* == .modified) mapping.* = .shared;

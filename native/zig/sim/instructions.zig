@@ -79,5 +79,9 @@ test "an instruction's pages are distinct and within memory" {
             try std.testing.expect(!seen.isSet(need.page));
             seen.set(need.page);
         }
+        if (!walks) continue;
+        for (needs[0 .. thread.count - 1], needs[1..thread.count]) |need, next| {
+            try std.testing.expectEqual((need.page + 1) % 37, next.page);
+        }
     }
 }

@@ -30,7 +30,7 @@ pub const Options = struct {
     mischief_per_mille: u16 = 25,
     /// Requests a node may have out beside one per thread.
     extra: u32 = 1,
-    /// And for the pages of gangs.
+    /// And for the pages of gangs, half of them also for what is fetched ahead.
     gang_requests: u32 = 4,
     /// Wakes after a fault are late by up to this, one in 25.
     wake_late_ns: u64 = 500_000,
@@ -62,6 +62,8 @@ pub const Result = struct {
     faults: u64 = 0,
     /// Most grants of a page to others while one thread waited for it.
     overtaken: u64 = 0,
+    /// Requests for what was fetched ahead, by all nodes.
+    ahead: u64 = 0,
     /// Of all events; equal runs have equal digests.
     digest: u64 = 0,
     sim_ns: u64 = 0,
