@@ -5,6 +5,7 @@
  * result.
  */
 
+import { impossibleFlagsOf } from "./complaints.ts";
 import type { Host } from "./host.ts";
 import { lastCounters } from "./pulse.ts";
 import { type Answer, Failed, HostDied, type Lab, type Progress, Run } from "./run.ts";
@@ -65,6 +66,11 @@ async function attempt(
     if (!(error instanceof HostDied || error instanceof Failed)) throw error;
     reason = error.message;
     died = error instanceof HostDied;
+    const flags = impossibleFlagsOf(run.hosts[0]?.console.text ?? "");
+    if (flags !== undefined) {
+      reason = `the emulated processor has lost its flags (${flags}): ${reason}`;
+      died = true;
+    }
     if (!died) await run.askWhere();
   } finally {
     await run.close();

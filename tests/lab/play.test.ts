@@ -72,6 +72,19 @@ test("a host that died by itself is retried once and counted", async () => {
   expect(starts).toBe(2);
 });
 
+test("so is a host whose processor has flags that none has", async () => {
+  const said: string[] = [];
+  const { outcome, starts } = await withFake("flags-once", short, {
+    say: (line) => said.push(line),
+  });
+  expect(outcome).toMatchObject({ ok: true, hostsDied: 1 });
+  expect(starts).toBe(2);
+  expect(said).toContain(
+    "the emulated processor has lost its flags (EFLAGS: 1049064e): " +
+      "the guest's console says: Oops: invalid opcode: 0000; once more",
+  );
+});
+
 test("a host that keeps dying fails with its reason", async () => {
   const { outcome, starts } = await withFake("panics");
   expect(outcome).toMatchObject({ ok: false, hostsDied: 1 });
