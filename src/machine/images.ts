@@ -55,8 +55,11 @@ const entry64 = 0x200;
 /**
  * What the kernel is told when the user says nothing.
  * `tsc_early_khz`: the PIT counts but is slow to read, and without a rate Linux on AMD would
- * calibrate against it. `tsc=reliable`: all nodes' TSCs are equal by construction; a watchdog and
- * a warp test would only be a storm of remote faults. Over several nodes `numa_balancing=disable`:
+ * calibrate against it. `pmtmr=0`: without another timer to measure the TSC by, Linux takes that
+ * rate as it is and the TSC as its clock; with one, a thread of it reads that timer anew each second
+ * until a read takes less than 31 us, which a forwarded one never does, and the clock stays
+ * `tsc-early` (tsc_refine_calibration_work in arch/x86/kernel/tsc.c). `tsc=reliable`: all nodes'
+ * TSCs are equal by construction; a watchdog and a warp test would only be a storm of remote faults. Over several nodes `numa_balancing=disable`:
  * its scans unmap pages to see who touches them, and each such write of a page table is remote to
  * somebody; `sysctl.vm.compaction_proactiveness=0`: else a thread of each node wakes twice a second
  * to see whether memory is fragmented, and takes the kernel's pages with it; and
@@ -65,7 +68,8 @@ const entry64 = 0x200;
  * character costs two exits.
  */
 export function defaultCommandLine(tscKhz: number, nodes: readonly NodeShare[]): string {
-  const words = ["console=ttyS0 panic=-1", `tsc_early_khz=${tscKhz} clocksource=tsc tsc=reliable`];
+  const clock = `tsc_early_khz=${tscKhz} pmtmr=0 clocksource=tsc tsc=reliable`;
+  const words = ["console=ttyS0 panic=-1", clock];
   const [{ cpus } = { cpus: 0 }] = nodes;
   if (nodes.length > 1) {
     words.push("numa_balancing=disable sysctl.vm.compaction_proactiveness=0");

@@ -63,10 +63,16 @@ export function busy(nodes: readonly Node[]): Question {
   };
 }
 
+const clockSource = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+
+/** Linux takes `tsc` in place of `tsc-early` a second after its drivers. */
 export const clock: Question = {
-  command: "cat /sys/devices/system/clocksource/clocksource0/current_clocksource",
-  answer: /^tsc(-early)?$/,
+  command:
+    `n=0; until grep -qx tsc ${clockSource} || [ $n = 30 ]; do sleep 1; n=$((n+1)); done; ` +
+    `cat ${clockSource}`,
+  answer: /^tsc$/,
   meaning: "the guest trusts its TSCs",
+  again: true,
 };
 
 export const bridge: Question = {
