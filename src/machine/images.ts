@@ -55,14 +55,15 @@ const entry64 = 0x200;
 /**
  * What the kernel is told when the user says nothing.
  * `tsc_early_khz`: the PIT counts but is slow to read, and without a rate Linux on AMD would
- * calibrate against it. `pmtmr=0`: without another timer to measure the TSC by, Linux takes that
- * rate as it is and the TSC as its clock; with one, a thread of it reads that timer anew each second
- * until a read takes less than 31 us, which a forwarded one never does, and the clock stays
- * `tsc-early` (tsc_refine_calibration_work in arch/x86/kernel/tsc.c). `tsc=reliable`: all nodes'
- * TSCs are equal by construction; a watchdog and a warp test would only be a storm of remote faults. Over several nodes `numa_balancing=disable`:
- * its scans unmap pages to see who touches them, and each such write of a page table is remote to
- * somebody; `sysctl.vm.compaction_proactiveness=0`: else a thread of each node wakes twice a second
- * to see whether memory is fragmented, and takes the kernel's pages with it; and
+ * calibrate against it. `pmtmr=0`: with no other timer Linux takes that rate as it is and the TSC
+ * as its clock; with one, a thread reads it anew each second until a read takes less than 31 us,
+ * which a forwarded one never does, and the clock stays `tsc-early`
+ * (tsc_refine_calibration_work in arch/x86/kernel/tsc.c).
+ * `tsc=reliable`: all nodes' TSCs are equal by construction; a watchdog and a warp test would only
+ * be a storm of remote faults. Over several nodes `numa_balancing=disable`: its scans unmap pages to
+ * see who touches them, and each such write of a page table is remote to somebody;
+ * `sysctl.vm.compaction_proactiveness=0`: else a thread of each node wakes twice a second to see
+ * whether memory is fragmented, and takes the kernel's pages with it; and
  * `workqueue.unbound_cpus`: work that may run anywhere stays with the node that loads the images
  * and mostly has the devices, for instance the unpacking of the initrd. `quiet`: a console
  * character costs two exits.
