@@ -60,8 +60,8 @@ const entry64 = 0x200;
  * which a forwarded one never does, and the clock stays `tsc-early`
  * (tsc_refine_calibration_work in arch/x86/kernel/tsc.c).
  * `tsc=reliable`: all nodes' TSCs are equal by construction; a watchdog and a warp test would only
- * be a storm of remote faults. Over several nodes `numa_balancing=disable`: its scans unmap pages to
- * see who touches them, and each such write of a page table is remote to somebody;
+ * be a storm of remote faults. Over several nodes `numa_balancing=disable`: its scans unmap pages
+ * to see who touches them, and each such write of a page table is remote to somebody;
  * `sysctl.vm.compaction_proactiveness=0`: else a thread of each node wakes twice a second to see
  * whether memory is fragmented, and takes the kernel's pages with it; and
  * `workqueue.unbound_cpus`: work that may run anywhere stays with the node that loads the images
