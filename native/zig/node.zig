@@ -20,7 +20,7 @@ const Engine = @import("engine/engine.zig").Engine;
 const Events = @import("engine/events.zig").Events;
 const devices = @import("vm/devices.zig");
 const Guards = @import("dsm/guards.zig").Guards;
-const Loader = @import("engine/loader.zig").Loader;
+const Loader = @import("vm/loader.zig").Loader;
 const Machine = @import("vm/machine.zig").Machine;
 const host = @import("vm/host.zig");
 
@@ -120,11 +120,13 @@ pub const Node = struct {
 
     /// The bytes are copied now and stored into guest memory by a thread of their own.
     pub fn load(self: *Node, gpa: u64, bytes: []const u8, tag: u64) anyerror!void {
-        const engine = self.engine orelse return error.BadState;
-        const last = memory.offsetOf(gpa + bytes.len - 1, engine.memory.ram_bytes);
-        const first = memory.offsetOf(gpa, engine.memory.ram_bytes) orelse return error.OutOfRange;
+        const machine = self.machine orelse return error.BadState;
+        if (machine.stopping.load(.acquire)) return error.BadState;
+        const ram_bytes = machine.engine.memory.ram_bytes;
+        const last = memory.offsetOf(gpa + bytes.len - 1, ram_bytes);
+        const first = memory.offsetOf(gpa, ram_bytes) orelse return error.OutOfRange;
         if (last != first + bytes.len - 1) return error.OutOfRange;
-        try self.loader.start(self.allocator, engine, &self.events, gpa, bytes, tag);
+        try self.loader.start(machine, gpa, bytes, tag);
     }
 
     pub fn boot(self: *Node, state: abi.Boot) anyerror!void {

@@ -217,7 +217,9 @@ pub const Local = struct {
         return self.init_pending;
     }
 
+    /// One that came behind an INIT waits until that is taken.
     pub fn takeSipi(self: *Local) ?u8 {
+        if (self.init_pending) return null;
         defer self.sipi_pending = null;
         return self.sipi_pending;
     }

@@ -171,4 +171,10 @@ test "INIT resets, keeps id and base, and drops an earlier SIPI" {
     try testing.expect(apic.enabled());
     apic.requestSipi(9);
     try testing.expectEqual(9, apic.takeSipi().?);
+    // Both come while the vCPU, woken for something else, is past its look for an INIT.
+    apic.requestInit();
+    apic.requestSipi(10);
+    try testing.expectEqual(null, apic.takeSipi());
+    try testing.expect(apic.takeInit());
+    try testing.expectEqual(10, apic.takeSipi().?);
 }

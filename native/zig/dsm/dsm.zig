@@ -169,7 +169,8 @@ pub const Dsm = struct {
     }
 
     pub fn deadline(self: *const Dsm) ?u64 {
-        return self.gathers.deadline();
+        // After a failure nothing is given away any more.
+        return if (self.failed) null else self.gathers.deadline();
     }
 
     /// Gives a page of another home back; false when it may not leave now.

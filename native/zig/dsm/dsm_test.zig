@@ -280,6 +280,27 @@ test "what no correct node sends stops the VM" {
     }
 }
 
+test "a node that has failed is due for nothing, whatever waits for it" {
+    const w = try World.init(2);
+    defer w.deinit();
+    for ([_]m.NodeId{ 1, 0 }) |node| for ([_]m.Page{ 3, 5, 7 }) |page| {
+        w.fault(node, page, .write, 0);
+        w.rest();
+    };
+    for ([_]m.Page{ 3, 5, 7 }) |page| {
+        w.fault(1, page, .write, 0);
+        w.settle();
+    }
+    w.fault(0, 3, .write, 0);
+    try w.deliver(1, .fwd);
+    try testing.expectEqual(1, w.nodes[1].deferred.length);
+    try testing.expect(w.nodes[1].deadline() != null);
+    var h = w.host(1);
+    w.nodes[1].receive(&h, 0, .{ .eoi = .{ .vector = 3 } }, w.now_ns);
+    try testing.expect(w.fatal.len > 0);
+    try testing.expectEqual(null, w.nodes[1].deadline());
+}
+
 test "silence at the end: hush answers all that was deferred" {
     const w = try World.init(2);
     defer w.deinit();

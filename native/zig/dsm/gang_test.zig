@@ -81,3 +81,24 @@ test "a page on trial comes unmapped, and a fault on it costs no message" {
     try testing.expectEqual(before + 2, w.maps);
     try testing.expectEqual(0, w.letters.items.len);
 }
+
+test "a page of one thread's gang is held for the thread that waits for it" {
+    const w = try World.init(2);
+    defer w.deinit();
+    // Thread 0 of node 1 learns that it needs both together.
+    for (0..3) |_| for ([_]m.NodeId{ 1, 0 }) |node| {
+        w.now_ns += std.time.ns_per_s;
+        for ([_]m.Page{ 3, 4 }) |page| {
+            w.fault(node, page, .write, 0);
+            w.rest();
+        }
+    };
+    w.now_ns += std.time.ns_per_s;
+    w.fault(1, 3, .write, 0);
+    // Younger than thread 0's gather, and the only one that wants this page now.
+    w.fault(1, 4, .write, 1);
+    w.rest();
+    const local = &w.nodes[1].local[4];
+    try testing.expectEqual(.modified, local.state);
+    try testing.expectEqual(w.nodes[1].gathers.current(1), local.holder);
+}

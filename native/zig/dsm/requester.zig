@@ -8,6 +8,7 @@ const m = @import("../wire/message.zig");
 const Dsm = @import("dsm.zig").Dsm;
 const ahead = @import("ahead.zig");
 const gang = @import("gang.zig");
+const gather = @import("gather.zig");
 const holder = @import("holder.zig");
 const silent = @import("silent.zig");
 const assert = std.debug.assert;
@@ -51,8 +52,8 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
     if (d.parked.length > 0) leave(d, page, thread);
     const unused = held and ahead.marks(d, page, thread);
     const taken = !unused and (held or local.lost or local.state == .shared);
-    if (d.gathers.crowded(thread, !taken, now_ns)) |gather| {
-        holder.releaseGather(d, host, gather);
+    if (d.gathers.crowded(thread, !taken, now_ns)) |crowd| {
+        holder.releaseGather(d, host, crowd);
         // This very page may have gone with it.
         return fault(d, host, page, access, thread, now_ns);
     }
@@ -237,21 +238,21 @@ fn complete(d: *Dsm, host: anytype, pending: *Pending, now_ns: u64) void {
     d.pending.remove(done.page);
     d.credit.give(done.asker);
     const local = &d.local[done.page];
-    const upgraded = local.state != .invalid;
+    // Of the page and its threads' gathers, the oldest.
+    var held: ?gather.Holder = if (local.state != .invalid) local.holder else null;
     var threads = done.threads.iterator(.{});
     while (threads.next()) |thread| {
-        const slot: u8 = @intCast(thread);
-        const granted = d.gathers.granted(slot, done.page, done.fresh, now_ns);
-        if (thread != done.thread) continue;
-        local.holder = if (upgraded) d.gathers.older(local.holder, granted, now_ns) else granted;
+        const granted = d.gathers.granted(@intCast(thread), done.page, done.fresh, now_ns);
+        held = if (held) |before| d.gathers.older(before, granted, now_ns) else granted;
     }
     if (done.threads.count() == 0) {
         const brought = if (done.fresh)
             d.gathers.alone(done.thread, done.page)
         else
             d.gathers.brought(done.thread, now_ns);
-        local.holder = if (upgraded) d.gathers.older(local.holder, brought, now_ns) else brought;
+        held = if (held) |before| d.gathers.older(before, brought, now_ns) else brought;
     }
+    local.holder = held.?;
     local.state = if (done.access == .write) .modified else .shared;
     local.version = @intCast(done.version);
     local.lost = false;

@@ -222,10 +222,16 @@ pub const Engine = struct {
         self.allocator.destroy(self);
     }
 
-    /// The calling thread will fault under this slot (its gathers, dsm/gather.zig).
+    /// The calling thread will fault under this slot (its gathers, dsm/gather.zig), and a kick of
+    /// it is the engine's while it waits for a page.
     pub fn registerThread(self: *Engine, slot: u8) void {
+        self.registerUnkicked(slot);
+        _ = self.vcpu_slots.fetchMax(@as(u32, slot) + 1, .release);
+    }
+
+    /// The same for one that nobody kicks.
+    pub fn registerUnkicked(self: *Engine, slot: u8) void {
         self.tids[slot].store(linux.threadId(), .release);
-        if (slot < limits.threads_max - 2) _ = self.vcpu_slots.fetchMax(slot + 1, .release);
     }
 
     /// Whether the caller is the engine: it sends by send(), everyone else by fabric.send().

@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const kernel_room = @import("../sys/kernel.zig");
+const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
 const script_rig = @import("script_rig.zig");
 const scripted = @import("../sys/scripted.zig");
@@ -91,4 +92,18 @@ test "faults that cannot be read end the VM with one sentence" {
     rig.kernel.next(.{ .call = .read }, .{ .fails = .INVAL }, 3);
     for (0..4) |_| rig.turn();
     try rig.expectText("the kernel refused to tell of faults on a page: Unexpected");
+}
+
+test "kicks of the last vCPU that a node can have are the engine's, too" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.engine.registerUnkicked(limits.threads_max - 2);
+    try testing.expectEqual(1, rig.engine.vcpu_slots.load(.monotonic));
+    rig.engine.registerThread(limits.vcpus_max - 1);
+    rig.engine.waits.began(limits.vcpus_max - 1, own_page);
+    try testing.expect(rig.engine.waits.takesKick(limits.vcpus_max - 1));
+    rig.fault(own_page, uffd.flag_write);
+    rig.turn();
+    try testing.expectEqual(null, rig.engine.waits.pageOf(limits.vcpus_max - 1));
 }

@@ -113,7 +113,7 @@ pub fn discard(fd: i32, offset: u64, bytes: u64) Code {
     return allocate(fd, hole_of_same_size, offset, bytes);
 }
 
-/// The range reads as zeros, without being written; OPNOTSUPP where the file system cannot.
+/// The range reads as zeros, without being written; OPNOTSUPP where the file cannot.
 pub fn zero(fd: i32, offset: u64, bytes: u64) Code {
     const zero_of_same_size = 0x11; // FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE
     return allocate(fd, zero_of_same_size, offset, bytes);
@@ -122,6 +122,8 @@ pub fn zero(fd: i32, offset: u64, bytes: u64) Code {
 fn allocate(fd: i32, mode: u32, offset: u64, bytes: u64) Code {
     while (true) {
         const code = os.errno(kernel.call(.fallocate, .{ fd, mode, offset, bytes }));
+        // What a block device says of a range that is not of whole sectors of its own.
+        if (code == .INVAL) return .OPNOTSUPP;
         if (code != .INTR) return code;
     }
 }
@@ -199,6 +201,8 @@ test "short transfers and interrupted calls go on, failures keep their errno" {
     try testing.expectEqualStrings("four", &out);
     scripted.next(.{ .call = .pwrite64 }, .{ .fails = .NOSPC }, 1);
     try testing.expectEqual(Code.NOSPC, write(fd, "more", 0));
+    scripted.next(.{ .call = .fallocate }, .{ .fails = .INVAL }, 1);
+    try testing.expectEqual(Code.OPNOTSUPP, discard(fd, 512, 512));
     scripted.next(.{ .call = .fdatasync }, .{ .fails = .INTR }, 1);
     scripted.next(.{ .call = .fdatasync }, .{ .fails = .IO }, 1);
     try testing.expectEqual(Code.IO, sync(fd));

@@ -17,6 +17,8 @@ pub const Peer = struct {
     to: udp.Address,
     link: Link,
     replies: u64 = 0,
+    /// What the node asked for last.
+    wanted: ?m.Get = null,
 
     /// As node 1 beside the rig's node 0.
     pub fn init(socket: i32, rig: *Rig) !Peer {
@@ -58,7 +60,8 @@ pub const Peer = struct {
         }
     }
 
-    fn pump(self: *Peer) void {
+    /// Hears and answers whatever has come.
+    pub fn pump(self: *Peer) void {
         var buffer: [limits.datagram_bytes_max]u8 = undefined;
         while (udp.receive(self.socket, &buffer) catch null) |got| {
             self.link.receive(got.bytes, linux.nowNs(), self);
@@ -71,8 +74,10 @@ pub const Peer = struct {
         udp.send(self.socket, &self.to, datagram) catch {};
     }
 
-    pub fn deliver(self: *Peer, _: []const u8) void {
+    pub fn deliver(self: *Peer, encoded: []const u8) void {
         self.replies += 1;
+        const message = codec.decode(encoded) catch unreachable;
+        if (message == .get) self.wanted = message.get;
     }
 
     /// A datagram by hand, past the link.

@@ -252,3 +252,29 @@ test "what is dropped is counted by its reason" {
     try testing.expectEqual(1, pair.counter(.dropped_refused));
     try testing.expect(!pair.ended());
 }
+
+fn asked(pair: *Pair) bool {
+    pair.peer.pump();
+    return pair.peer.wanted != null;
+}
+
+test "a machine whose images still wait for a page has not stopped" {
+    var pair = try Pair.init();
+    defer pair.deinit();
+    // Into node 1's memory.
+    try pair.rig.node.load(66 * limits.page_size, "image", 1);
+    try rig_room.await(&pair, asked);
+    try pair.rig.node.stop();
+    try testing.expectError(error.Busy, pair.rig.node.close());
+    pair.peer.say(.{ .data = .{
+        .page = 66,
+        .tx = pair.peer.wanted.?.tx,
+        .access = .write,
+        .version = 1,
+        .acks = 0,
+        .content = .zero,
+        .bytes = &.{},
+    } });
+    _ = try pair.rig.event(.loaded);
+    _ = try pair.rig.event(.stopped);
+}

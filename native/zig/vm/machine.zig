@@ -189,7 +189,7 @@ pub const Machine = struct {
     pub fn run(self: *Machine, tsc_zero_ns: u64, tsc_khz: u32) !void {
         if (self.board_node == self.node) try self.ticker.start(self);
         const threads = self.vcpus.len + self.disks.len;
-        self.alive.store(@intCast(threads), .release);
+        _ = self.alive.fetchAdd(@intCast(threads), .acq_rel);
         for (self.disks, 0..) |*disk, i| disk.start() catch |err| {
             _ = self.alive.fetchSub(@intCast(threads - i), .acq_rel);
             return err;
@@ -218,7 +218,7 @@ pub const Machine = struct {
         self.reportStopped();
     }
 
-    /// The last act of a vCPU's or a disk's thread.
+    /// The last act of a vCPU's, a disk's or the loader's thread.
     pub fn threadEnded(self: *Machine) void {
         _ = self.alive.fetchSub(1, .seq_cst);
         self.reportStopped();
