@@ -168,8 +168,8 @@ pub const Dsm = struct {
         self.drain(host);
     }
 
+    /// Null after a failure, too, when nothing is given away any more.
     pub fn deadline(self: *const Dsm) ?u64 {
-        // After a failure nothing is given away any more.
         return if (self.failed) null else self.gathers.deadline();
     }
 
@@ -289,12 +289,11 @@ pub const Dsm = struct {
     }
 
     /// One kind for two ways: a requester tells the home, the home tells the holders. At the home
-    /// the transaction tells which: a home that holds the page itself gets its own Hurry here too.
+    /// the transaction's node tells which: a home that holds the page gets its own Hurry here too.
     fn onHurry(self: *Dsm, host: anytype, from: m.NodeId, h: m.Hurry, now_ns: u64) void {
         self.gathers.observe(h.age);
-        const requester_of_tx: m.NodeId = @intCast(h.tx >> 56);
         const home_here = self.homeOf(h.page) == self.node;
-        if (home_here and from == requester_of_tx) home.onHurry(self, host, h);
+        if (home_here and from == h.tx >> 56) home.onHurry(self, host, h);
         holder.onHurry(self, host, h, now_ns);
     }
 };
