@@ -15,8 +15,11 @@ comptime {
 
 /// Messages one link keeps until they are acknowledged, and the receiver's window for them.
 /// A node owes another at most: a request per local thread and page of a gang or fetched ahead, an
-/// answer or an acknowledgement per request of the other, and one interrupt message per vCPU pair.
+/// answer or an acknowledgement per request of the other, and what vCPUs and devices send.
 pub const link_messages = 4096;
+/// Of these, what vCPUs and devices may take, whose guest sends as many interrupts as it likes;
+/// beyond it they wait (engine/fabric.zig).
+pub const fabric_messages = link_messages / 2;
 /// Packets in flight per link.
 pub const link_packets = 2048;
 /// A page below the smallest path MTU worth serving (IPv6's 1280) takes 4 fragments.

@@ -290,7 +290,7 @@ pub const Engine = struct {
         self.rests.take(self, endGather);
         var busy = sources.faults and self.takeFaults();
         if (sources.datagrams and self.takeDatagrams()) busy = true;
-        if (self.fabric.drain(self, forward)) busy = true;
+        if (self.fabric.drain(self, takes, forward)) busy = true;
         if (inspect.turn(self)) busy = true;
         if (self.dsm.deadline()) |at| if (at <= self.now_ns) {
             self.dsm.tick(self, self.now_ns);
@@ -420,6 +420,10 @@ pub const Engine = struct {
     fn publish(self: *Engine) void {
         totals.network(self.counters, &self.gate, self.links);
         totals.coherence(self.counters, &self.dsm);
+    }
+
+    fn takes(self: *Engine, to: m.NodeId) bool {
+        return self.links[to].?.outgoing.room() > limits.link_messages - limits.fabric_messages;
     }
 
     fn forward(self: *Engine, item: *const Item) void {

@@ -17,9 +17,10 @@ const Scripted = @import("../sys/scripted.zig").Scripted;
 const testing = std.testing;
 
 const share = 8;
-/// Homes: node 0, node 1.
+/// Homes: node 0, node 1, and node 2, which never answers.
 pub const own_page = 3;
 pub const remote_page = share + 2;
+pub const silent_page = 2 * share + 2;
 
 /// Node 1, as node 0 sees it.
 const Peer = struct {

@@ -144,3 +144,22 @@ test "short, cut and foreign datagrams are dropped and counted" {
     rig.turn();
     try testing.expectEqual(1, stats.messages_received);
 }
+
+test "interrupts that a peer does not acknowledge wait and leave room for coherence" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    const fabric = &rig.engine.fabric;
+    // Node 2 says nothing.
+    while (fabric.length < fabric.items.len) {
+        fabric.send(2, .{ .eoi = .{ .vector = 7 } });
+        rig.turn();
+        try testing.expect(!rig.engine.ended);
+    }
+    const sent = &rig.engine.links[2].?.stats.messages_sent;
+    try testing.expectEqual(limits.fabric_messages, sent.*);
+    rig.fault(script_rig.silent_page, 0);
+    rig.turn();
+    try testing.expectEqual(limits.fabric_messages + 1, sent.*);
+    try testing.expectEqual(0, rig.events.length);
+}

@@ -208,6 +208,7 @@ pub const Machine = struct {
     /// reported when all have.
     pub fn stop(self: *Machine) void {
         self.stopping.store(true, .seq_cst);
+        self.engine.fabric.end();
         self.ticker.poke();
         for (self.disks) |*disk| disk.doorbell.ring();
         for (self.vcpus) |*vcpu| {
