@@ -23,7 +23,7 @@ function sameNonce(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 function asked(random: Random): Uint8Array {
-  const bytes = question();
+  const bytes = random.chance(50) ? question() : question(64 + random.below(2000));
   for (let at: number = nonce[0]; at < nonce[1]; at += 1) bytes[at] = random.below(256);
   return bytes;
 }

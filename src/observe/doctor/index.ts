@@ -4,8 +4,9 @@ import type { Peer } from "../../config/peers.ts";
 import type { Finding } from "./finding.ts";
 import { kernelVersion, limits, userfault } from "./kernel.ts";
 import { kvmFindings } from "./kvm.ts";
-import { frequency, memory, processor, scheduling } from "./machine.ts";
-import { interfaces, peer, socketBuffers } from "./network.ts";
+import { frequency, memory, processor, scheduling, swap } from "./machine.ts";
+import { interfaces, socketBuffers } from "./network.ts";
+import { peer } from "./peer.ts";
 import type { HostSource } from "./source.ts";
 
 export async function examine(
@@ -21,6 +22,7 @@ export async function examine(
     ...frequency(host),
     scheduling(host),
     memory(host),
+    swap(host),
     ...limits(host),
     ...interfaces(host),
     await socketBuffers(host),

@@ -14,6 +14,18 @@ export function memory(host: HostSource): Finding {
   return warn("memory", found, `free at least ${memoryMinMib} MiB or give nodes less memory`);
 }
 
+/** Guest memory is shared memory, which the kernel swaps like any other. */
+export function swap(host: HostSource): Finding {
+  const line = /^SwapTotal:\s+(\d+) kB/m.exec(host.text("/proc/meminfo") ?? "");
+  const mib = Math.ceil(Number(line?.[1] ?? "0") / kilobytesPerMib);
+  if (mib === 0) return ok("swap", "none");
+  return warn(
+    "swap",
+    `${mib.toLocaleString("en")} MiB: a swapped page makes all nodes wait for the disk`,
+    "swapoff -a",
+  );
+}
+
 const needed = ["lm", "nx", "cx16", "tsc"] as const;
 const wished = [
   ["constant_tsc", "the time stamp counter changes its rate: guest time will be wrong"],
