@@ -149,6 +149,39 @@ test "the 8259s, the cursor and the reset register read back" {
     try testing.expect(effects.reset);
 }
 
+test "the keyboard controller resets by its pulse and by its output port" {
+    for ([_][]const [2]u16{
+        &.{.{ 0x64, 0xfe }},
+        &.{ .{ 0x64, 0xd1 }, .{ 0x60, 0xfe } },
+    }) |writes| {
+        var board: Board = .init(0, 0, &wire);
+        var effects: Effects = .{};
+        for (writes) |pair| {
+            try testing.expect(!effects.reset);
+            out(&board, pair[0], @truncate(pair[1]), 0, &effects);
+        }
+        try testing.expect(effects.reset);
+    }
+}
+
+test "the interval timer's read-back and the clock's date come through their ports" {
+    // 1998-03-09.
+    var board: Board = .init(889_401_600, 0, &wire);
+    var effects: Effects = .{};
+    const program = [_][2]u16{ .{ 0x43, 0x34 }, .{ 0x40, 0x34 }, .{ 0x40, 0x12 } };
+    for (program) |pair| out(&board, pair[0], @truncate(pair[1]), 0, &effects);
+    // Status and count of channel 0; the command's port reads as nothing.
+    out(&board, 0x43, 0xc2, 0, &effects);
+    for ([_]u8{ 0xb4, 0x34, 0x12 }) |expected| {
+        try testing.expectEqual(expected, in(&board, 0x40, &effects));
+    }
+    try testing.expectEqual(0xff, in(&board, 0x43, &effects));
+    for ([_][2]u8{ .{ 0x07, 0x09 }, .{ 0x08, 0x03 }, .{ 0x09, 0x98 }, .{ 0x32, 0x19 } }) |pair| {
+        out(&board, 0x70, pair[0], 0, &effects);
+        try testing.expectEqual(pair[1], in(&board, 0x71, &effects));
+    }
+}
+
 test "PCI's address does not reset, its line is a level on the device's pin" {
     var board: Board = .init(0, 0, &wire);
     var device: Sample = .{};

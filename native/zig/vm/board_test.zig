@@ -1,5 +1,5 @@
-//! Devices of the board that act by themselves, seen by guest bytes: the interval timer's interrupt
-//! and the power button. What is awaited is an interrupt.
+//! Devices of the board as guest bytes reach them by the bus: the interval timer, the power button,
+//! the cursor, the keyboard controller's reset.
 
 const std = @import("std");
 const rig_room = @import("rig.zig");
@@ -96,5 +96,35 @@ test "the cursor's registers and text memory read back" {
     });
     try rig.go();
     try rig.expectExit(0x43);
+    try rig.stop();
+}
+
+test "the interval timer's status is read back" {
+    var rig = try Rig.init(1);
+    defer rig.deinit();
+    rig.put(rig_room.start, &.{
+        0xb0, 0x34, 0xe6, 0x43, //               mode 2, both bytes
+        0xb0, 0x9c, 0xe6, 0x40, //               11932
+        0xb0, 0x2e, 0xe6, 0x40,
+        0xb0, 0xe2, 0xe6, 0x43, //               read back the status of channel 0
+        0xe4, 0x40, //                           in   al,0x40
+        0x24, 0x7f, //                           and  al,0x7f: all but the output
+        0xe6, 0xf4, //                           out  0xf4,al
+        0xf4, //                                 hlt
+    });
+    try rig.go();
+    try rig.expectExit(0x34);
+    try rig.stop();
+}
+
+test "the keyboard controller's pulse resets" {
+    var rig = try Rig.init(1);
+    defer rig.deinit();
+    rig.put(rig_room.start, &.{
+        0xb0, 0xfe, 0xe6, 0x64, //               mov  al,0xfe; out 0x64,al
+        0xf4, //                                 hlt
+    });
+    try rig.go();
+    _ = try rig.event(.reset);
     try rig.stop();
 }
