@@ -54,6 +54,18 @@ test("every table sums to zero and the pointers lead to them", () => {
   expect(fadt.getBigUint64(140, true)).toBe(BigInt(fadt.getUint32(40, true)));
 });
 
+test("the RSDP is of revision 2, and whole", () => {
+  const { bytes, gpa, rsdpGpa, tables } = acpiTables(nodes);
+  const rsdp = bytes.subarray(rsdpGpa - gpa);
+  expect(rsdpGpa % 16).toBe(0);
+  expect(new TextDecoder().decode(rsdp.subarray(0, 8))).toBe("RSD PTR ");
+  expect(rsdp[15]).toBe(2);
+  expect(viewOf(rsdp).getUint32(20, true)).toBe(36);
+  const xsdt = Number(viewOf(rsdp).getBigUint64(24, true)) - gpa;
+  expect(bytes.subarray(xsdt, xsdt + tables.get("XSDT")!.length)).toEqual(tables.get("XSDT")!);
+  expect(rsdp.subarray(33, 36)).toEqual(new Uint8Array(3));
+});
+
 test("AML encodings of the specification", () => {
   expect(integer(1)).toEqual(Uint8Array.of(1));
   expect(integer(5)).toEqual(Uint8Array.of(0x0a, 5));
@@ -140,4 +152,38 @@ test.skipIf(iasl === null)("the DSDT is what iasl makes of its own reading of it
   const again = compile(disassemble("DSDT", dsdt).text);
   // Creator fields of the header differ: iasl signs what it compiles.
   expect(again.subarray(36)).toEqual(Buffer.from(dsdt.subarray(36)));
+});
+
+/** The values of a field in a disassembly, in order. */
+function values(text: string, name: string): readonly number[] {
+  const found = text.matchAll(new RegExp(`\\b${name} : ([0-9A-F]+)$`, "gm"));
+  return [...found].map(([, value = ""]) => Number.parseInt(value, 16));
+}
+
+const ids = (first: number, last: number) =>
+  Array.from({ length: last - first + 1 }, (_, i) => first + i);
+
+/** Ids below 255 are to be told by the entries of an xAPIC (ACPI 6.5, 5.2.12.12 and 5.2.16.3). */
+test.skipIf(iasl === null)("iasl reads both kinds of processors of a machine of 300", () => {
+  const shares = [
+    { cpus: 200, ramPages: 0x8000 },
+    { cpus: 100, ramPages: 0x8000 },
+  ];
+  const { tables } = acpiTables(shares);
+  const read = (signature: string): string => {
+    const { text } = disassemble(signature, tables.get(signature)!);
+    const compiled = Buffer.from(compile(text)).subarray(36);
+    expect(compiled).toEqual(Buffer.from(tables.get(signature)!.subarray(36)));
+    return text;
+  };
+  const apics = read("APIC");
+  expect(values(apics, "Local Apic ID")).toEqual(ids(0, 254));
+  expect(values(apics, "Processor x2Apic ID")).toEqual(ids(255, 299));
+  expect(values(apics, "Processor UID")).toEqual([...ids(255, 299), 0xffff_ffff]);
+  const domains = read("SRAT");
+  expect(values(domains, "Apic ID")).toEqual(ids(0, 299));
+  const places = ids(0, 299).map((id) => (id < 200 ? 0 : 1));
+  expect(values(domains, "Proximity Domain Low\\(8\\)")).toEqual(places.slice(0, 255));
+  // The memory of each node stands behind its processors.
+  expect(values(domains, "Proximity Domain")).toEqual([0, ...places.slice(255), 1]);
 });
