@@ -195,9 +195,7 @@ export class Daemon {
         void this.#load();
         return;
       case "run":
-        this.#o.log.info(
-          `the VM runs; guest clocks agree within ${(Number(effect.boundNs) / 1000).toFixed(0)} us`,
-        );
+        this.#o.log.info(`the VM runs${clockText(effect.boundNs)}`);
         return this.#try(() => this.#run(effect.tscZeroNsU64));
       case "tsc":
         return this.#tsc.message(effect.from, effect.message);
@@ -334,6 +332,13 @@ export class Daemon {
       }
     }
   }
+}
+
+/** Node 0's clock is the one that the others follow. */
+function clockText(boundNs: bigint | undefined): string {
+  if (boundNs === undefined) return "";
+  const us = (Number(boundNs) / 1000).toFixed(0);
+  return `; its guest clock agrees with node 0's within ${us} us`;
 }
 
 function memberOf(options: DaemonOptions): Member {

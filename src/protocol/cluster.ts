@@ -31,6 +31,10 @@ const stages = { configured: 1, loaded: 2 } as const;
 const probesWanted = 400;
 const probeGapNsU64 = 5_000_000n;
 const msU64 = 1_000_000n;
+/** Nothing is lost while no guest runs, and a data plane may take its time then. */
+const calmSilenceMs = 10_000;
+/** Ticks come every 50 ms at the latest: this node itself was held up for so long. */
+const stallNsU64 = 100n * msU64;
 const u64Max = (1n << 64n) - 1n;
 
 export type Options = {
@@ -78,7 +82,8 @@ export type Effect =
       readonly hellos: readonly Hello[];
     }
   | { readonly kind: "load" }
-  | { readonly kind: "run"; readonly tscZeroNsU64: bigint; readonly boundNs: bigint }
+  /** `boundNs`: how far this node's guest clock may be from node 0's; node 0's is the clock. */
+  | { readonly kind: "run"; readonly tscZeroNsU64: bigint; readonly boundNs: bigint | undefined }
   | { readonly kind: "stop" }
   | { readonly kind: "console"; readonly bytes: Uint8Array }
   | ConsoleHold
@@ -117,6 +122,7 @@ export class Cluster {
   readonly #clock = new ClockProbe();
   readonly #epoch: number;
   readonly #startedNsU64: bigint;
+  #steppedNsU64: bigint;
   #aliveNsU64: bigint;
   #probeNsU64 = 0n;
   readonly #ending: Ending;
@@ -130,11 +136,13 @@ export class Cluster {
     this.#hellos = options.names.map(() => undefined);
     this.#heard = options.names.map(() => nowNsU64);
     this.#startedNsU64 = nowNsU64;
+    this.#steppedNsU64 = nowNsU64;
     this.#aliveNsU64 = nowNsU64;
   }
 
   step(event: Event, nowNsU64: bigint): readonly Effect[] {
-    if (this.phase === "over") return [];
+    if (this.phase === "over") return this.#afterwards(event, nowNsU64);
+    this.#listens(nowNsU64);
     switch (event.kind) {
       case "opened":
         if (this.phase !== "greeting") break;
@@ -183,6 +191,20 @@ export class Cluster {
     }
     this.#time(nowNsU64);
     return this.#take();
+  }
+
+  /** Until the next epoch begins the others shall hear that this node lives. */
+  #afterwards(event: Event, nowNsU64: bigint): readonly Effect[] {
+    if (event.kind === "tick" && this.#ending.end?.cause === "reset") this.#signOfLife(nowNsU64);
+    return this.#take();
+  }
+
+  /** What came while this node was held up still is in its socket: nobody was silent meanwhile. */
+  #listens(nowNsU64: bigint): void {
+    const stalled = nowNsU64 - this.#steppedNsU64;
+    this.#steppedNsU64 = nowNsU64;
+    if (stalled < stallNsU64) return;
+    for (const [node, heard] of this.#heard.entries()) this.#heard[node] = heard + stalled;
   }
 
   #name(node: number): string {
@@ -343,7 +365,7 @@ export class Cluster {
     if (this.phase !== "loading" || !loaded) return;
     if (this.#options.node === 0) {
       this.#broadcast({ kind: "start", epoch: this.#epoch, tscZeroNsU64: nowNsU64 });
-      this.#run(nowNsU64, 0n);
+      this.#run(nowNsU64, undefined);
     } else if (this.#start !== undefined && this.#clock.settled !== undefined) {
       const { offsetNs, boundNs } = this.#clock.settled;
       const zero = this.#start - offsetNs;
@@ -354,7 +376,7 @@ export class Cluster {
     }
   }
 
-  #run(tscZeroNsU64: bigint, boundNs: bigint): void {
+  #run(tscZeroNsU64: bigint, boundNs: bigint | undefined): void {
     this.phase = "running";
     this.#effects.push({ kind: "run", tscZeroNsU64, boundNs });
   }
@@ -387,8 +409,9 @@ export class Cluster {
     if (this.phase === "ending") return this.#maybeOver(nowNsU64);
     this.#probe(nowNsU64);
     this.#maybeStart(nowNsU64);
-    if (this.phase === "greeting") return this.#waitForPeers(nowNsU64);
-    this.#findSilent(nowNsU64);
+    if (this.phase === "greeting") this.#waitForPeers(nowNsU64);
+    // In the first epoch some may not have been started yet.
+    if (this.phase !== "greeting" || this.#epoch > 1) this.#findSilent(nowNsU64);
   }
 
   #signOfLife(nowNsU64: bigint): void {
@@ -400,12 +423,13 @@ export class Cluster {
   }
 
   #findSilent(nowNsU64: bigint): void {
-    const silence = BigInt(this.#options.silenceMs) * msU64;
+    const { silenceMs } = this.#options;
+    const ran = this.phase === "running" || this.phase === "ending";
+    const limitMs = ran ? silenceMs : Math.max(silenceMs, calmSilenceMs);
     for (const peer of this.#others()) {
       const heard = this.#heard[peer] ?? nowNsU64;
-      if (nowNsU64 - heard > silence) {
-        this.#loseNode(peer, `nothing heard for ${this.#options.silenceMs} ms`, nowNsU64);
-      }
+      if (nowNsU64 - heard <= BigInt(limitMs) * msU64) continue;
+      this.#loseNode(peer, `nothing heard for ${limitMs} ms`, nowNsU64);
     }
   }
 

@@ -19,10 +19,16 @@ function begun(cause: EndCause): Ending {
   return ending;
 }
 
-test("the first end stands, and only a reset gives way", () => {
+test("the first end stands but for a weightier one, and a reset gives way to all", () => {
   const off = begun("poweroff");
-  expect(off.begin(end("crash", 6), 1n)).toBe("late");
-  expect(off.end?.cause).toBe("poweroff");
+  expect(off.begin(end("poweroff"), 1n)).toBe("late");
+  expect(off.begin(end("signal", 130), 1n)).toBe("instead");
+  expect(off.begin(end("signal", 143), 1n)).toBe("instead");
+  expect(off.begin(end("verdict", 1), 1n)).toBe("late");
+  expect(off.begin(end("failed", 7), 1n)).toBe("instead");
+  expect(off.begin(end("lost", 5), 1n)).toBe("late");
+  expect(off.begin(end("crash", 6), 1n)).toBe("instead");
+  expect(off.end?.cause).toBe("crash");
   const reset = begun("reset");
   expect(reset.begin(end("reset"), 1n)).toBe("late");
   expect(reset.begin(end("lost", 5), 1n)).toBe("instead");

@@ -4,7 +4,7 @@
  */
 
 import { nameOf } from "./agreement.ts";
-import type { End } from "./messages.ts";
+import type { End, EndCause } from "./messages.ts";
 
 /** How long an end waits for nodes that do not say that they have stopped. */
 const endGraceNsU64 = 3_000_000_000n;
@@ -13,6 +13,28 @@ const unmetGraceNsU64 = { signal: 500_000_000n, failure: 2_000_000_000n };
 /** A reset waits for every living node; beyond this time, or 20 times the silence, one hangs. */
 const resetNsU64 = 60_000_000_000n;
 const msU64 = 1_000_000n;
+
+/**
+ * Of ends at the same moment the one further behind stands on all nodes: what went wrong is told
+ * rather than what was wanted. A reset gives way to all.
+ */
+const weight: Readonly<Record<EndCause, number>> = {
+  reset: 0,
+  poweroff: 1,
+  verdict: 2,
+  signal: 3,
+  lost: 4,
+  failed: 5,
+  crash: 6,
+};
+
+/** Of one cause the higher code. */
+function outweighs(end: End, other: End): boolean {
+  return (
+    weight[end.cause] - weight[other.cause] > 0 ||
+    (end.cause === other.cause && end.code > other.code)
+  );
+}
 
 export type EndingOptions = {
   readonly node: number;
@@ -36,10 +58,10 @@ export class Ending {
     return this.#end;
   }
 
-  /** The first end stands; only a reset gives way, to any other. */
+  /** "late": another end stands, of the same weight or more. */
   begin(end: End, nowNsU64: bigint): "first" | "instead" | "late" {
     const before = this.#end;
-    if (before !== undefined && (before.cause !== "reset" || end.cause === "reset")) return "late";
+    if (before !== undefined && !outweighs(end, before)) return "late";
     this.#end = end;
     this.#sinceNsU64 = nowNsU64;
     return before === undefined ? "first" : "instead";

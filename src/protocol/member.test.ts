@@ -5,11 +5,12 @@ import { Channels } from "./channel.ts";
 import { headerBytes } from "./header.ts";
 import { answersMax, earlyMax, Member } from "./member.ts";
 
+const silenceMs = 2000;
 const endpoints = ["a", "b"].map((address) => ({ address, port: 1 }));
 
 function listener(): Member {
   const names = endpoints.map(({ address }) => address);
-  const life = { build: "x", silenceMs: 2000, joinMs: 60_000, cpuidOf: () => [] };
+  const life = { build: "x", silenceMs, joinMs: 60_000, cpuidOf: () => [] };
   return new Member({ node: 0, names, endpoints, instanceU64: 1n, ...life }, 0n);
 }
 
@@ -44,7 +45,22 @@ test("what a console says of itself is heard between two epochs, too", () => {
   member.step({ kind: "end", cause: "reset", code: 0, reason: "x" }, 0n);
   member.step({ kind: "stopped" }, 0n);
   peer.send(0, { kind: "ended", epoch: 1 });
+  // Not before the peer knows that this node has stopped.
+  expect(heard()).toEqual([]);
+  for (const { datagram } of member.poll(0n)) peer.receive(datagram, endpoints[0]!);
   expect(heard()).toContainEqual({ kind: "restart", epoch: 2 });
   peer.send(0, { kind: "console-hold", hold: false });
   expect(heard()).toEqual([{ kind: "console-hold", hold: false }]);
+});
+
+test("a peer that acknowledges nothing holds up a restart for the silence, no longer", () => {
+  const [member, peer] = [listener(), new Channels(1, endpoints, 3n)];
+  member.step({ kind: "end", cause: "reset", code: 0, reason: "x" }, 0n);
+  member.step({ kind: "stopped" }, 0n);
+  peer.send(0, { kind: "ended", epoch: 1 });
+  for (const { datagram } of peer.poll(0n)) member.receive(datagram, endpoints[1]!, 0n);
+  const silenceNsU64 = BigInt(silenceMs) * 1_000_000n;
+  expect(member.step({ kind: "tick" }, silenceNsU64 - 1n)).toEqual([]);
+  expect(member.step({ kind: "tick" }, silenceNsU64)).toEqual([{ kind: "restart", epoch: 2 }]);
+  expect(member.step({ kind: "tick" }, silenceNsU64)).toEqual([]);
 });

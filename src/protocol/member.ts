@@ -35,6 +35,8 @@ export class Member {
   /** An end that came between two epochs, for the next one. */
   #held: Extract<Event, { readonly kind: "end" }> | undefined;
   #between = false;
+  /** Of the epoch that is over, once the others know that it is. */
+  #restart: { readonly effect: HostEffect; readonly limitNsU64: bigint } | undefined;
 
   constructor(options: MemberOptions, nowNsU64: bigint) {
     this.#options = options;
@@ -64,7 +66,8 @@ export class Member {
 
   step(event: Event, nowNsU64: bigint): readonly HostEffect[] {
     if (this.#between && event.kind === "end") this.#held ??= event;
-    const effects = this.#carryOut(this.#cluster.step(event, nowNsU64));
+    const own = this.#carryOut(this.#cluster.step(event, nowNsU64), nowNsU64);
+    const effects = [...own, ...this.#maybeRestart(nowNsU64)];
     if (event.kind !== "opened") return effects;
     const early = this.#early.splice(0);
     return [
@@ -159,15 +162,28 @@ export class Member {
     );
   }
 
-  #carryOut(effects: readonly Effect[]): readonly HostEffect[] {
+  #carryOut(effects: readonly Effect[], nowNsU64: bigint): readonly HostEffect[] {
     return effects.filter((effect): effect is HostEffect => {
       if (effect.kind === "send") this.#channels.send(effect.to, effect.message);
       else if (effect.kind === "send-once") this.#channels.sendOnce(effect.to, effect.message);
-      else {
-        this.#between ||= effect.kind === "restart";
-        return true;
-      }
+      else if (effect.kind === "restart") {
+        this.#between = true;
+        const limitNsU64 = nowNsU64 + BigInt(this.#options.silenceMs) * 1_000_000n;
+        this.#restart = { effect, limitNsU64 };
+      } else return true;
       return false;
     });
+  }
+
+  /**
+   * A node that closes its data plane before the others know that it has stopped would be lost to
+   * them: its port is closed. Who does not acknowledge for as long as the silence is lost itself.
+   */
+  #maybeRestart(nowNsU64: bigint): readonly HostEffect[] {
+    const restart = this.#restart;
+    if (restart === undefined) return [];
+    if (!this.#channels.idle && nowNsU64 < restart.limitNsU64) return [];
+    this.#restart = undefined;
+    return [restart.effect];
   }
 }

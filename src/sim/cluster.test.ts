@@ -12,6 +12,7 @@ const usual: Omit<Plan, "seed"> = {
   joinMs: 60_000,
   startMs: 200,
   stopMs: 10,
+  blockMs: 0,
   trouble: "none",
   ending: "poweroff",
 };
@@ -79,7 +80,16 @@ function lost(plan: Plan): void {
 
 describe("cluster over bad networks", () => {
   seeds("power-off ends all nodes", {}, together(1, 0, /^off$/));
-  seeds("a reset is a second life", { ending: "reset" }, together(2, 0, /^off$/));
+  seeds("a reset is a second life", { ending: "reset" }, together(2, 0, /^off$/), 96);
+  seeds(
+    "a data plane that takes its time is waited for",
+    { ending: "reset", silenceMs: 500, blockMs: 450, lossPercent: 2 },
+    together(2, 0, /^off$/),
+  );
+  seeds("of two ends at once all nodes take the same", { ending: "twice" }, (plan) => {
+    const codes = lived(plan).living.map((log) => log.finished?.code);
+    expect([plan.seed, ...codes]).toEqual([plan.seed, ...codes.map(() => 143)]);
+  });
   seeds("a node that dies is named by all others", { ending: "kill" }, lost);
   seeds("a cut shorter than the silence is survived", { ending: "blip", lossPercent: 2 }, (plan) =>
     together(1, 0, /^off$/)(plan),
@@ -163,6 +173,7 @@ describe("resets", () => {
   const slow = { stopMs: 15_000 } as const;
   seeds("wait for slow nodes", { ...slow, ending: "reset" }, together(2, 0, /^off$/), 12);
   seeds("end when a node dies on the way", { ...slow, ending: "reset-kill" }, lost, 12);
+  seeds("end when a node does not come back", { ending: "reset-lost" }, lost);
   seeds(
     "end with a sentence when a node hangs",
     { ending: "reset-hang" },

@@ -17,6 +17,8 @@ const msU64 = 1_000_000n;
 const stepNsU64 = msU64;
 
 const signal = { kind: "end", cause: "signal", code: 143, reason: "SIGTERM" } as const;
+/** A data plane's heartbeat finds a closed port within so long. */
+const heartbeatMs = 50;
 
 type Timer = { readonly atNsU64: bigint; readonly order: number; readonly run: () => void };
 
@@ -92,7 +94,7 @@ export class ClusterSim {
       return this.#later(20, () => this.#event(node, end));
     }
     const hello = this.#hello(node, epoch);
-    this.#later(20, () => this.#event(node, { kind: "opened", hello }));
+    this.#busy(node, () => this.#event(node, { kind: "opened", hello }));
   }
 
   #hello(node: Process, epoch: number): Hello {
@@ -123,7 +125,7 @@ export class ClusterSim {
     this.#timers = this.#timers.filter((timer) => timer.atNsU64 > this.#nowNsU64);
     for (const timer of due) timer.run();
     for (const node of this.nodes) {
-      if (node === undefined) continue;
+      if (node === undefined || this.#blocked(node)) continue;
       this.#event(node, { kind: "tick" });
       this.#flush(node);
     }
@@ -162,7 +164,11 @@ export class ClusterSim {
       case "reset-hang":
       case "reset-kill":
       case "reset-signal":
+      case "reset-lost":
         return this.#reset(node);
+      case "twice":
+        this.#powerOff(node);
+        return this.#event(this.nodes[this.#random.below(this.nodes.length)] ?? node, signal);
       case "kill":
         node.alive = false;
         return;
@@ -183,6 +189,7 @@ export class ClusterSim {
     const other = this.nodes[this.#random.below(this.nodes.length)] ?? node;
     // One that hangs or dies does so before it has stopped.
     other.stopping = ending === "reset-kill" || ending === "reset-hang";
+    other.dying = ending === "reset-lost";
     this.#event(node, { kind: "end", cause: "reset", code: 0, reason: "again" });
     if (ending === "reset-kill") this.#within(stopMs, () => (other.alive = false));
     if (ending === "reset-signal" && seed % 3 === 0)
@@ -209,7 +216,26 @@ export class ClusterSim {
   }
 
   #event(node: Process, event: Event): void {
-    if (node.alive) this.#execute(node, node.member.step(event, this.#nowNsU64));
+    if (this.#blocked(node)) node.socket.push(() => this.#event(node, event));
+    else if (node.alive) this.#execute(node, node.member.step(event, this.#nowNsU64));
+  }
+
+  #blocked(node: Process): boolean {
+    return this.#nowNsU64 < node.blockedUntilNsU64;
+  }
+
+  /** What takes a node's data plane its time; with `blockMs` the whole process waits for it. */
+  #busy(node: Process, run: () => void): void {
+    const { blockMs } = this.#plan;
+    if (blockMs === 0) return this.#later(20, run);
+    const delay = BigInt(1 + this.#random.below(blockMs * 1000)) * 1000n;
+    node.blockedUntilNsU64 = this.#nowNsU64 + delay;
+    this.#order += 1;
+    const over = () => {
+      run();
+      for (const waiting of node.socket.splice(0)) waiting();
+    };
+    this.#timers.push({ atNsU64: node.blockedUntilNsU64, order: this.#order, run: over });
   }
 
   #execute(node: Process, effects: readonly HostEffect[]): void {
@@ -218,7 +244,7 @@ export class ClusterSim {
       switch (effect.kind) {
         case "configure":
           log.configured += 1;
-          this.#later(20, () => {
+          this.#busy(node, () => {
             node.configured = log.restarts + 1;
             this.#event(node, { kind: "configured" });
           });
@@ -245,7 +271,8 @@ export class ClusterSim {
         case "restart":
           log.restarts += 1;
           this.#signalBetween(node);
-          this.#later(20, () => {
+          this.#closed(node);
+          this.#busy(node, () => {
             this.#execute(node, node.member.restart(effect.epoch, this.#nowNsU64));
             this.#open(node, effect.epoch);
           });
@@ -262,6 +289,20 @@ export class ClusterSim {
         default:
           effect satisfies never;
       }
+    }
+  }
+
+  /** The data plane of an epoch is gone: engines that still run there find its port closed. */
+  #closed(node: Process): void {
+    const { restarts } = node.log;
+    if (node.dying) this.#within(40, () => (node.alive = false));
+    for (const other of this.nodes) {
+      if (other === undefined || other === node) continue;
+      const lost = { kind: "lost", how: "its port is closed" } as const;
+      this.#later(heartbeatMs, () => {
+        const open = other.log.restarts < restarts;
+        if (open) this.#event(other, { ...lost, node: other.order.indexOf(node.place) });
+      });
     }
   }
 
@@ -306,6 +347,10 @@ export class ClusterSim {
   #arrive(sender: Process, to: number, datagram: Uint8Array): void {
     const node = this.nodes[to];
     if (node === undefined || !node.alive) return;
+    if (this.#blocked(node)) {
+      node.socket.push(() => this.#arrive(sender, to, datagram));
+      return;
+    }
     const latest = this.nodes[sender.place] === sender || !node.known.has(sender.place);
     if (latest) node.known.set(sender.place, sender);
     const source = { address: `h${sender.place}`, port };

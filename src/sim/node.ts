@@ -16,6 +16,8 @@ export type Plan = {
   readonly startMs: number;
   /** vCPUs need up to so long to stop. */
   readonly stopMs: number;
+  /** Opening, configuring and closing the data plane take up to so long, deaf to all else. */
+  readonly blockMs: number;
   /** What is wrong with the last node, or happens to it, before the VM can run. */
   readonly trouble:
     | "none"
@@ -35,6 +37,10 @@ export type Plan = {
     | "reset-kill"
     | "reset-hang"
     | "reset-signal"
+    /** A node dies when it has stopped, or is about to come back. */
+    | "reset-lost"
+    /** Two nodes end the VM at the same time, for two reasons. */
+    | "twice"
     | "kill"
     | "again"
     | "cut"
@@ -81,7 +87,11 @@ export class Process {
   configured = 0;
   loaded = 0;
   stopping = false;
-  stopped = false;
+  /** Dies in its next restart. */
+  dying = false;
+  /** Deaf and dumb until then; what comes meanwhile waits in its socket. */
+  blockedUntilNsU64 = 0n;
+  readonly socket: (() => void)[] = [];
 
   constructor(
     readonly place: number,
