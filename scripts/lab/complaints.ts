@@ -5,10 +5,11 @@
 
 /** Of a guest to whom its machine gave too little time; as grep -E and JavaScript take it. */
 const late =
-  "soft lockup|hard LOCKUP|stalled|self-detected stall|detected stalls|hung task|" +
-  "blocked for more than|Call Trace:";
-const wrong = "[Uu]nstable|BUG: [^s]|WARNING:|Oops:|Kernel panic|Errors: +[1-9]";
-const words = `${late}|BUG:|${wrong}`;
+  "soft lockup|workqueue lockup|hard LOCKUP|stalled|self-detected stall|detected stalls|" +
+  "hung task|blocked for more than|Call Trace:";
+/** Of bugs all but those lockups; grep -E has no other way to say so. */
+const wrong = "[Uu]nstable|BUG: ([^sw]|s[^o]|w[^o])|WARNING:|Oops:|Kernel panic|Errors: +[1-9]";
+const words = `${late}|${wrong}`;
 
 const pattern = new RegExp(`^.*(?:${words}).*$`, "m");
 const wrongPattern = new RegExp(`^.*(?:${wrong}).*$`, "m");
@@ -38,5 +39,10 @@ export function impossibleFlagsOf(console: string): string | undefined {
   })?.[0];
 }
 
-/** Shell text that prints the first such line of the kernel's log and what follows, a backtrace. */
-export const findComplaints = `dmesg | grep -E -A 40 '${words}' | head -n 60; true`;
+/**
+ * Shell text that prints the first such line of the kernel's log and what follows, a backtrace.
+ * @param lateCounts as above.
+ */
+export function findComplaints(lateCounts = true): string {
+  return `dmesg | grep -E -A 40 '${lateCounts ? words : wrong}' | head -n 60; true`;
+}

@@ -2,11 +2,18 @@
 
 import { expect, test } from "bun:test";
 import { complaintOf, findComplaints, impossibleFlagsOf } from "../../scripts/lab/complaints.ts";
+import { dmesg } from "../../scripts/lab/scenarios/questions.ts";
+import { questionsOf, scenarios } from "../../scripts/lab/scenarios.ts";
+import { lenient } from "./find.ts";
 
 test("what Linux says of lost time and bugs is seen, and nothing else", () => {
   const lines = [
     "[  1.0] clocksource: timekeeping watchdog on CPU1: Marking clocksource 'tsc' as unstable",
     "[  1.0] watchdog: BUG: soft lockup - CPU#1 stuck for 26s!",
+    "[  1.0] BUG: workqueue lockup - pool cpus=1 node=1 flags=0x0 nice=0 stuck for 32s!",
+    "[  1.0] BUG: scheduling while atomic: swapper/0/1/0x00000002",
+    "[  1.0] BUG: stack guard page was hit at 0000000012345678",
+    "[  1.0] BUG: kernel NULL pointer dereference, address: 0000000000000008",
     "[  1.0] rcu: INFO: rcu_preempt self-detected stall on CPU",
     "[  1.0] rcu: INFO: rcu_sched detected stalls on CPUs/tasks:",
     "[  1.0] INFO: task kworker/1:0:24 blocked for more than 120 seconds.",
@@ -37,8 +44,8 @@ test("flags that no processor has are the emulation's", () => {
 });
 
 /** What the guest's shell prints where its kernel's log is this. */
-function shown(log: string) {
-  const command = `dmesg() { printf '%s' "$LOG"; }; ${findComplaints}`;
+function shown(log: string, find = findComplaints()) {
+  const command = `dmesg() { printf '%s' "$LOG"; }; ${find}`;
   return Bun.spawnSync(["sh", "-c", command], { env: { ...process.env, LOG: log } });
 }
 
@@ -49,4 +56,16 @@ test("the guest shows its first complaint with the backtrace behind it, of many 
   const traced = `${lockup}[  3.1]  inet_init+0x1\n`;
   expect(shown(`[  1.0] x\n${traced}`).stdout.toString()).toBe(traced);
   expect(shown(traced.repeat(100)).stdout.toString()).toBe(traced.repeat(30));
+});
+
+test("where lateness is let pass, the guest's log is asked for all else", () => {
+  const asked = questionsOf(lenient(scenarios.get("pair-brief")!)).at(-1)!;
+  expect(asked).toMatchObject({ answer: dmesg.answer, again: true });
+  const late = "[  3.0] watchdog: BUG: soft lockup - CPU#2 stuck for 22s!\n";
+  const unstable = "[  4.0] clocksource: Marking clocksource 'tsc' as unstable\n";
+  const warning = "[  5.0] WARNING: CPU: 0 PID: 1 at kernel/smp.c:1\n";
+  expect(shown(late, asked.command).stdout.toString()).toBe("");
+  for (const wrong of [unstable, warning]) {
+    expect(shown(late + wrong, asked.command).stdout.toString()).toBe(wrong);
+  }
 });
