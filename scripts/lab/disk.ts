@@ -3,18 +3,10 @@
  * needs no mount and no root, and what the first host finds in it once the guest is off.
  */
 
-import {
-  chmodSync,
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { installed, LabMissing } from "./packages.ts";
+import { scratchFolder } from "./scratch.ts";
 
 /** On every host; the guest's disk is that of the first. */
 export const diskPath = "/images/disk.img";
@@ -37,7 +29,7 @@ export function diskTools(say: (line: string) => void): DiskTools {
 
 /** The image: a greeting, and a program to run from it, or to be the guest's root with. */
 export function makeDisk({ mke2fs }: DiskTools, busybox: string): Uint8Array {
-  const folder = mkdtempSync(join(tmpdir(), "gvm-disk-"));
+  const folder = scratchFolder();
   try {
     const [files, path] = [join(folder, "files"), join(folder, "disk.img")];
     mkdirSync(join(files, "bin"), { recursive: true });

@@ -189,10 +189,11 @@ export class Host {
       "-nodefaults -display none -no-reboot -serial stdio " +
       "-device virtio-serial-pci -device virtconsole,chardev=guest " +
       "-device virtconsole,chardev=shell";
-    // Whatever happens to this process, QEMU goes with it.
-    const bound = Bun.which("setpriv") === null ? [] : ["setpriv", "--pdeathsig", "KILL"];
     return [
-      ...bound,
+      // Whatever happens to this process, SIGKILL as well, QEMU goes with it.
+      options.packages.setpriv,
+      "--pdeathsig",
+      "KILL",
       options.packages.qemu,
       ...fixed.split(" "),
       "-kernel",

@@ -3,6 +3,7 @@
  * a shell on this terminal.
  */
 
+import { onSignals } from "../../src/cli/signals.ts";
 import { HostLogs } from "./host-logs.ts";
 import { makeLab } from "./lab.ts";
 import { Misused, machineOf, readRequest, type Request, usage } from "./options.ts";
@@ -96,8 +97,7 @@ export async function main(args: readonly string[]): Promise<number> {
 
 /** A signal ends the lab through process.exit, whose handlers clean up. */
 export function exitOnSignals(): void {
-  process.on("SIGINT", () => process.exit(130));
-  process.on("SIGTERM", () => process.exit(143));
+  onSignals((code) => process.exit(code));
 }
 
 if (import.meta.main) {

@@ -9,6 +9,8 @@ export { installed, LabMissing } from "./apt.ts";
 
 export type Packages = {
   readonly qemu: string;
+  /** Of util-linux: a program that ends with the one that started it. */
+  readonly setpriv: string;
   /** Of the emulated hosts; a vCPU can be kicked out of a fault (Linux 6.2 and later). */
   readonly vmlinuz: string;
   /** Folder of the kernel's modules, .../kernel. */
@@ -27,6 +29,7 @@ function under(folder: string, path: string): string | undefined {
 /** @throws LabMissing when a package cannot be had. */
 export function packages(say: (line: string) => void): Packages {
   const qemu = installed("qemu-system-x86_64", ["qemu-system-x86", "seabios"], say);
+  const setpriv = installed("setpriv", ["util-linux"], say);
   const tc = installed("tc", ["iproute2"], say);
   const { folder, release, vmlinuz } = debianKernel(defaultKernel, say);
   const modules = under(folder, join("lib/modules", release, "kernel"));
@@ -34,5 +37,5 @@ export function packages(say: (line: string) => void): Packages {
   if (modules === undefined || busybox === undefined) {
     throw new LabMissing(`${folder} or busybox-static does not hold the files it used to`);
   }
-  return { qemu, vmlinuz, modules, busybox, tc, release };
+  return { qemu, setpriv, vmlinuz, modules, busybox, tc, release };
 }

@@ -4,8 +4,7 @@
  * Long because it is read from its start to its end.
  */
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { hostCommand } from "./commands.ts";
 import { complaintOf } from "./complaints.ts";
@@ -20,6 +19,7 @@ import {
   questionsOf,
   type Scenario,
 } from "./scenarios.ts";
+import { scratchFolder } from "./scratch.ts";
 import { playThreads, type ThreadsFound, threadsLine } from "./threads.ts";
 import { excerpt } from "./transcript.ts";
 
@@ -110,7 +110,7 @@ export class Run {
   constructor(lab: Lab, scenario: Scenario, progress: Progress) {
     this.#scenario = scenario;
     this.#progress = progress;
-    this.#folder = mkdtempSync(join(tmpdir(), "gvm-"));
+    this.#folder = scratchFolder();
     process.on("exit", this.#cleanUp);
     try {
       this.hosts = this.#startHosts(lab);

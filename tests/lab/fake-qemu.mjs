@@ -1,14 +1,14 @@
 /**
  * @module Stands in for QEMU where the lab itself is tested: speaks a host's part on stdout and a
- * guest's on the console socket. First argument: how it behaves; the second: a file that counts
- * starts; the rest is what QEMU would get.
+ * guest's on the console socket. First argument: how it behaves; the second: a file that gets the
+ * pid of each start; the rest is what QEMU would get.
  */
 
 import { appendFileSync, readFileSync } from "node:fs";
 
-const [behaviour = "", counter = "", ...args] = process.argv.slice(2);
-appendFileSync(counter, "x");
-const starts = readFileSync(counter, "utf8").length;
+const [behaviour = "", pids = "", ...args] = process.argv.slice(2);
+appendFileSync(pids, `${process.pid}\n`);
+const starts = readFileSync(pids, "utf8").trim().split("\n").length;
 /** Of the console of that name. */
 function addressOf(id) {
   const start = `socket,id=${id},host=127.0.0.1,port=`;

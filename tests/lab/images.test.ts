@@ -1,11 +1,10 @@
 /** @module Debian's kernel boots from src/machine's images on QEMU's own machine. */
 
 import { expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync, rmSync } from "node:fs";
 import { guestArchive } from "../../scripts/lab/initramfs.ts";
 import { LabMissing, type Packages, packages } from "../../scripts/lab/packages.ts";
+import { scratchFolder } from "../../scripts/lab/scratch.ts";
 import { Transcript } from "../../scripts/lab/transcript.ts";
 import { tscKhz } from "../../scripts/lab/tsc.ts";
 import { defaultCommandLine, linuxImages } from "../../src/machine/images.ts";
@@ -41,7 +40,7 @@ test.skipIf(found === undefined)(
       nodes,
       deviceNode: 0,
     });
-    const folder = mkdtempSync(join(tmpdir(), "gvm-"));
+    const folder = scratchFolder();
     const machine = "-accel tcg -cpu max -smp 2 -m 256 -nodefaults -display none -serial stdio";
     const started = [qemu, ...machine.split(" "), "-no-reboot"];
     const child = Bun.spawn([...started, ...referenceArguments(images, folder)], {
