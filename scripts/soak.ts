@@ -32,7 +32,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   },
 };
 
-type Result = { readonly seconds: number; readonly wrong: string; readonly retried: number };
+type Result = { readonly seconds: number; readonly wrong: string; readonly emulation: number };
 
 /** Processes that were started with this TMPDIR and are still there. */
 function leftProcesses(folder: string): readonly string[] {
@@ -71,11 +71,11 @@ async function once(kind: Kind): Promise<Result & { readonly output: string }> {
       ...leftProcesses(folder).map((pid) => `process ${pid} is left`),
       ...readdirSync(folder).map((name) => `file ${name} is left`),
     ];
-    const died = /hosts that died by themselves: (\d+)/.exec(output)?.[1];
+    const failures = output.matchAll(/(?:died by themselves|lost their flags): (\d+)/g);
     return {
       seconds: (performance.now() - started) / 1000,
       wrong: wrong.filter(Boolean).join(", "),
-      retried: Number(died ?? 0),
+      emulation: [...failures].reduce((sum, [, count]) => sum + Number(count), 0),
       output,
     };
   } finally {
@@ -95,16 +95,16 @@ async function soak(kind: Kind, runs: number): Promise<number> {
     const { output, ...result } = await once(kind);
     results.push(result);
     const outcome = result.wrong === "" ? "passed" : `FAILED: ${result.wrong}`;
-    const again = result.retried === 0 ? "" : `, hosts that died: ${result.retried}`;
+    const again = result.emulation === 0 ? "" : `, the emulation failed: ${result.emulation}`;
     const line = `${kind.name} ${run}/${runs}: ${outcome}, ${result.seconds.toFixed(1)} s${again}`;
     process.stdout.write(`${line}\n`);
     if (result.wrong === "") continue;
     process.stdout.write(`${output.trim().split("\n").slice(-shownLines).join("\n")}\n---\n`);
   }
   const failed = results.filter((each) => each.wrong !== "").length;
-  const retried = results.reduce((sum, each) => sum + each.retried, 0);
-  const counts = `${results.length - failed} passed, ${failed} failed, ${retried} retried`;
-  process.stdout.write(`${spread(results)}\n${counts}\n`);
+  const emulation = results.reduce((sum, each) => sum + each.emulation, 0);
+  const counts = `${results.length - failed} passed, ${failed} failed`;
+  process.stdout.write(`${spread(results)}\n${counts}; the emulation failed: ${emulation}\n`);
   return failed === 0 ? 0 : 1;
 }
 

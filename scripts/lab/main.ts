@@ -8,8 +8,8 @@ import { HostLogs } from "./host-logs.ts";
 import { makeLab } from "./lab.ts";
 import { Misused, machineOf, readRequest, type Request, usage } from "./options.ts";
 import { LabMissing } from "./packages.ts";
-import { type Outcome, play, type Progress } from "./play.ts";
-import { summaryOf, transcriptOf } from "./report.ts";
+import { type Lab, type Outcome, play, type Progress } from "./play.ts";
+import { excusedOf, summaryOf, sumsOf, transcriptOf } from "./report.ts";
 import { scenarios } from "./scenarios.ts";
 import { consoleSession } from "./session.ts";
 
@@ -38,6 +38,7 @@ function progressOf({ logs }: Playing): Progress {
 }
 
 function tell(outcome: Outcome, { logs }: Playing): number {
+  process.stdout.write(excusedOf(outcome));
   if (!outcome.ok && !logs) process.stdout.write(transcriptOf(outcome));
   process.stdout.write(summaryOf(outcome));
   return outcome.ok ? 0 : 1;
@@ -57,15 +58,19 @@ async function interactive(request: Playing): Promise<number> {
   }
 }
 
-async function plays(request: Playing): Promise<number> {
-  const lab = await makeLab(say);
+/** @returns exit code. */
+export async function plays(lab: Lab, request: Playing): Promise<number> {
   say(`${request.scenario.title} (${machineOf(request.scenario)})`);
-  for (let run = 1; run <= request.runs; run += 1) {
-    if (request.runs > 1) say(`run ${run} of ${request.runs}`);
-    const code = tell(await play(lab, request.scenario, progressOf(request)), request);
-    if (code !== 0) return code;
+  const outcomes: Outcome[] = [];
+  let code = 0;
+  while (code === 0 && outcomes.length < request.runs) {
+    if (request.runs > 1) say(`run ${outcomes.length + 1} of ${request.runs}`);
+    const outcome = await play(lab, request.scenario, progressOf(request));
+    outcomes.push(outcome);
+    code = tell(outcome, request);
   }
-  return 0;
+  if (request.runs > 1) process.stdout.write(sumsOf(outcomes));
+  return code;
 }
 
 /** @returns exit code: 0 passed, 1 failed, 2 usage, 3 the lab cannot be built here. */
@@ -83,7 +88,7 @@ export async function main(args: readonly string[]): Promise<number> {
       case "interactive":
         return await interactive(request);
       case "play":
-        return await plays(request);
+        return await plays(await makeLab(say), request);
       default:
         request satisfies never;
         return 2;

@@ -27,7 +27,7 @@ giantvm on each. Without a scenario Debian's kernel boots over them to a shell o
   --host-cpus N   CPUs of each emulated host (1: with more the emulation itself fails now and then)
   --kernel NAME   the guest's: ${kernelNames.join(", ")} or a file (${defaultKernel})
   --reboots N     how often the guest starts anew once it has answered
-  --runs N        plays the scenario so often, until it fails
+  --runs N        plays the scenario so often, until it fails; then the sums
   --patience N    waits so many times longer for everything, on a busy machine
   --logs          the hosts' logs and the guest's console run along
   --list          the scenarios

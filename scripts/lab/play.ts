@@ -1,8 +1,8 @@
 /**
  * @module Plays a scenario: hosts up, giantvm on each, the guest's boot, questions and answers,
- * power-off. A host that died by itself (the emulation's fault, not ours) is told apart from a VM
- * that failed, and the whole scenario is tried once more; how often that happened is part of the
- * result.
+ * power-off. A host that died by itself, or whose processor lost its flags (the emulation's fault,
+ * not ours), is told apart from a VM that failed, and the whole scenario is tried once more; how
+ * often that happened is part of the result.
  */
 
 import { impossibleFlagsOf } from "./complaints.ts";
@@ -24,8 +24,12 @@ export type Outcome = {
   /** How long the guest took to come back, for each reboot. */
   readonly rebootSeconds: readonly number[];
   readonly answers: readonly Answer[];
-  /** Hosts that died by themselves before this attempt. */
+  /** How many of the attempts, two at most, ended by a host that died by itself. */
   readonly hostsDied: number;
+  /** How many ended by an oops with flags that no processor has. */
+  readonly flagsLost: number;
+  /** The first attempt when it lost its flags: the emulation's fault as far as is known. */
+  readonly excused: Outcome | undefined;
   /** What native threads saw; undefined where there are none, or they did not get through. */
   readonly threads: ThreadsFound | undefined;
   /** The counters giantvm (or the threads' engine) printed at its end, by node. */
@@ -50,32 +54,27 @@ function readCounters({ log, console }: Host): Readonly<Record<string, number>> 
   }
 }
 
-/** One attempt; `died` when it says nothing because a host failed under it. */
-async function attempt(
-  lab: Lab,
-  scenario: Scenario,
-  progress: Progress,
-  hostsDied: number,
-): Promise<{ readonly outcome: Outcome; readonly died: boolean }> {
+/** One attempt: its own death or lost flags are all that it counts. */
+async function attempt(lab: Lab, scenario: Scenario, progress: Progress): Promise<Outcome> {
   const run = new Run(lab, scenario, progress);
   let reason = "";
   let died = false;
+  let flags: string | undefined;
   try {
     await run.play();
   } catch (error) {
     if (!(error instanceof HostDied || error instanceof Failed)) throw error;
     reason = error.message;
     died = error instanceof HostDied;
-    const flags = impossibleFlagsOf(run.hosts[0]?.console.text ?? "");
+    flags = impossibleFlagsOf(run.hosts[0]?.console.text ?? "");
     if (flags !== undefined) {
       reason = `the emulated processor has lost its flags (${flags}): ${reason}`;
-      died = true;
     }
     if (!died) await run.askWhere();
   } finally {
     await run.close();
   }
-  const outcome: Outcome = {
+  return {
     scenario: scenario.name,
     ok: reason === "",
     reason,
@@ -84,19 +83,26 @@ async function attempt(
     rebootSeconds: run.rebootSeconds,
     answers: run.answers,
     threads: run.threads,
-    hostsDied,
+    hostsDied: died && flags === undefined ? 1 : 0,
+    flagsLost: flags === undefined ? 0 : 1,
+    excused: undefined,
     counters: run.hosts.map((host) => readCounters(host)),
     where: run.where,
     logs: run.hosts.map((host) => host.log.text),
     console: run.hosts[0]?.console.text ?? "",
   };
-  return { outcome, died };
 }
 
-/** Plays once, and once more when a host died by itself. Leaves no process and no file. */
+/** Plays once, and once more when the emulation failed. Leaves no process and no file. */
 export async function play(lab: Lab, scenario: Scenario, progress: Progress): Promise<Outcome> {
-  const first = await attempt(lab, scenario, progress, 0);
-  if (!first.died) return first.outcome;
-  progress.say(`${first.outcome.reason}; once more`);
-  return (await attempt(lab, scenario, progress, 1)).outcome;
+  const first = await attempt(lab, scenario, progress);
+  if (first.hostsDied + first.flagsLost === 0) return first;
+  progress.say(`${first.reason}; once more`);
+  const second = await attempt(lab, scenario, progress);
+  return {
+    ...second,
+    hostsDied: first.hostsDied + second.hostsDied,
+    flagsLost: first.flagsLost + second.flagsLost,
+    excused: first.flagsLost === 0 ? undefined : first,
+  };
 }

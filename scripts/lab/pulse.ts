@@ -16,6 +16,11 @@ const registersPattern =
 
 type Counters = Readonly<Record<string, number>>;
 
+/** Whether a host's own boot is over, from its log. */
+export function isUp(log: string): boolean {
+  return /^LAB-UP /m.test(log);
+}
+
 /** The newest counters in a log; undefined before the first. */
 export function lastCounters(log: string): Counters | undefined {
   const line = [...log.matchAll(countersPattern)].at(-1)?.[0];
@@ -39,8 +44,11 @@ export function pulseLine(host: Pick<Host, "log" | "console">): string {
   const parts: string[] = [];
   const counters = lastCounters(host.log.text);
   if (counters === undefined) {
-    const up = /^LAB-UP /m.test(host.log.text);
-    parts.push(up ? "the nodes find each other and load the guest" : "the emulated hosts boot");
+    parts.push(
+      isUp(host.log.text)
+        ? "the nodes find each other and load the guest"
+        : "the emulated hosts boot",
+    );
   } else {
     const shown = [
       ["exits", "exits"],

@@ -1,7 +1,9 @@
 /** @module How a scenario went, for people: a few lines, and all there is when it failed. */
 
+import { complaintOf } from "./complaints.ts";
 import type { Outcome } from "./play.ts";
 import { withoutCounters } from "./pulse.ts";
+import { excerpt } from "./transcript.ts";
 
 /** Shown for each node at the end: what tells how the coherence engine fared. */
 const shown = [
@@ -36,6 +38,22 @@ function seconds(value: number): string {
   return `${value.toFixed(1)} s`;
 }
 
+/** How often the emulation failed. */
+function failures(outcomes: readonly Outcome[]): string {
+  const sum = (of: (outcome: Outcome) => number) => outcomes.reduce((all, o) => all + of(o), 0);
+  const lost = sum(({ flagsLost }) => flagsLost);
+  return (
+    `hosts that died by themselves: ${sum(({ hostsDied }) => hostsDied)}` +
+    (lost === 0 ? "" : `, processors that lost their flags: ${lost}`)
+  );
+}
+
+/** Of several plays of one scenario. */
+export function sumsOf(outcomes: readonly Outcome[]): string {
+  const passed = outcomes.filter(({ ok }) => ok).length;
+  return `${passed} of ${outcomes.length} runs passed, ${failures(outcomes)}\n`;
+}
+
 /** Whether it passed, how long it took, what the nodes counted. */
 export function summaryOf(outcome: Outcome): string {
   const again = outcome.rebootSeconds.map(seconds).join(", ");
@@ -43,12 +61,20 @@ export function summaryOf(outcome: Outcome): string {
     outcome.ok ? `${outcome.scenario}: passed` : `${outcome.scenario}: FAILED: ${outcome.reason}`,
     `hosts ${seconds(outcome.hostSeconds)}, guest ${seconds(outcome.bootSeconds)}, ` +
       (again === "" ? "" : `reboots ${again}, `) +
-      `hosts that died by themselves: ${outcome.hostsDied}`,
+      failures([outcome]),
     ...outcome.counters.flatMap((counters, node) =>
       Object.keys(counters).length === 0 ? [] : [counted(node, counters)],
     ),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+/** The end of the guest's console, and its first complaint with what follows. */
+function consoleOf({ console }: Outcome): string {
+  const complaint = complaintOf(console);
+  const first = complaint === undefined ? console.length : console.indexOf(complaint);
+  const end = Math.max(0, console.length - shownCharacters);
+  return first < end ? excerpt(console.slice(first), 2 * shownCharacters) : console.slice(end);
 }
 
 /** The hosts' logs, where the vCPUs were when the guest was given up, and its console. */
@@ -57,6 +83,11 @@ export function transcriptOf(outcome: Outcome): string {
     (log, node) => `--- log of host ${node}\n${withoutCounters(log).slice(-shownCharacters)}`,
   );
   if (outcome.where !== "") parts.push(`--- where the guest was\n${outcome.where}`);
-  parts.push(`--- the guest's console\n${outcome.console.slice(-shownCharacters)}\n---`);
+  parts.push(`--- the guest's console\n${consoleOf(outcome)}\n---`);
   return `${parts.join("\n")}\n`;
+}
+
+/** The same of an attempt that lost its flags, which may yet be the VM's fault; "" without one. */
+export function excusedOf({ excused }: Outcome): string {
+  return excused === undefined ? "" : `--- excused: ${excused.reason}\n${transcriptOf(excused)}`;
 }

@@ -10,7 +10,7 @@ import { hostCommand } from "./commands.ts";
 import { complaintOf } from "./complaints.ts";
 import { Host } from "./host.ts";
 import type { Packages } from "./packages.ts";
-import { narrated, pulseLine } from "./pulse.ts";
+import { isUp, narrated, pulseLine } from "./pulse.ts";
 import {
   cpusOf,
   hostMemoryMb,
@@ -57,7 +57,7 @@ export type Lab = {
   readonly archive: (scenario: Scenario, path: string) => void;
 };
 
-/** A host died: says nothing about the project. */
+/** A host died, or never came up: says nothing about the project. */
 export class HostDied extends Error {}
 /** The scenario failed. */
 export class Failed extends Error {}
@@ -349,7 +349,11 @@ export class Run {
     clearTimeout(timer);
     const died = this.#died();
     if (died && !this.#attached) throw new HostDied(died);
-    if (found === "over") throw this.#failed(`${failure} within ${seconds} s`);
+    const late = `within ${seconds} s`;
+    // Where a host is not up giantvm has not begun.
+    const mute = this.hosts.findIndex((host) => !isUp(host.log.text));
+    if (found === "over" && mute >= 0) throw new HostDied(`host ${mute} did not come up ${late}`);
+    if (found === "over") throw this.#failed(`${failure} ${late}`);
     if (found === "ended" || found === undefined) {
       throw this.#failed(`${failure}: ${this.#program} ended before${this.#exitCodes()}`);
     }

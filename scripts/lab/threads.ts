@@ -9,6 +9,7 @@ import { checkApart, type Offset, offsetOf, type Round } from "../../tests/dsm/a
 import { handovers } from "../../tests/dsm/history.ts";
 import { readHistory, readTotals, threads } from "../../tests/dsm/processes.ts";
 import { type Host, hostAddress } from "./host.ts";
+import { isUp } from "./pulse.ts";
 import type { NativeThreads, Scenario } from "./scenarios.ts";
 
 /** Of which the narrowest counts. */
@@ -35,7 +36,7 @@ export function threadsCommand(
 
 /** How far a host is. */
 export function threadsLine(host: Pick<Host, "log" | "console">): string {
-  if (!/^LAB-UP /m.test(host.log.text)) return "the emulated hosts boot";
+  if (!isUp(host.log.text)) return "the emulated hosts boot";
   return host.console.text.includes("\ndone\n") ? "the threads are through" : "the threads run";
 }
 

@@ -22,7 +22,7 @@ function log(line) {
   process.stdout.write(`${line}\r\n`);
 }
 
-log("LAB-UP 6.12");
+if (behaviour !== "mute") log("LAB-UP 6.12");
 if (behaviour === "dies-once" && starts === 1) process.exit(0);
 if (behaviour === "panics") {
   log("Kernel panic - not syncing");
@@ -117,7 +117,7 @@ if (behaviour === "slow") {
       },
     },
   });
-} else if (behaviour === "hangs") {
+} else if (behaviour === "hangs" || behaviour === "mute") {
   process.on("SIGTERM", () => {});
   setInterval(() => {}, 1000);
 } else {
@@ -127,7 +127,7 @@ if (behaviour === "slow") {
       open: (socket) => {
         if (!behaviour.startsWith("verdict")) {
           if (behaviour === "complains") socket.write("clocksource: tsc is unstable\r\n");
-          if (behaviour === "flags-once" && starts === 1) {
+          if (behaviour === "flags" || (behaviour === "flags-once" && starts === 1)) {
             socket.write("Oops: invalid opcode: 0000\r\nRSP: 0018:fff8 EFLAGS: 1049064e\r\n");
           }
           socket.write("GUEST-UP 6.12 cpus 2\r\n\r\nguest# ");

@@ -4,8 +4,9 @@ import { diskTools } from "../../scripts/lab/disk.ts";
 import { makeLab } from "../../scripts/lab/lab.ts";
 import { defaultKernel, kernelImage } from "../../scripts/lab/kernels.ts";
 import { LabMissing } from "../../scripts/lab/packages.ts";
-import type { Lab } from "../../scripts/lab/play.ts";
+import { type Lab, type Outcome, play } from "../../scripts/lab/play.ts";
 import { guestProgram } from "../../scripts/lab/programs.ts";
+import { excusedOf, transcriptOf } from "../../scripts/lab/report.ts";
 import { dmesg, dmesgWhenLate } from "../../scripts/lab/scenarios/questions.ts";
 import type { Scenario } from "../../scripts/lab/scenarios.ts";
 
@@ -53,4 +54,12 @@ export function ready(scenario: Scenario): boolean {
 export function lenient(scenario: Scenario): Scenario {
   const questions = scenario.questions.map((each) => (each === dmesg ? dmesgWhenLate : each));
   return { ...scenario, questions, lateCounts: false };
+}
+
+/** Plays, and shows all that is known of an attempt that failed or was excused. */
+export async function playShown(lab: Lab, scenario: Scenario): Promise<Outcome> {
+  const outcome = await play(lab, scenario, { say, console: () => {}, log: () => {} });
+  const shown = excusedOf(outcome) + (outcome.ok ? "" : transcriptOf(outcome));
+  if (shown !== "") console.error(shown);
+  return outcome;
 }

@@ -5,10 +5,10 @@
  */
 
 import { expect, test } from "bun:test";
-import { attemptSeconds, play } from "../../scripts/lab/play.ts";
-import { summaryOf, transcriptOf } from "../../scripts/lab/report.ts";
+import { attemptSeconds } from "../../scripts/lab/play.ts";
+import { summaryOf } from "../../scripts/lab/report.ts";
 import { questionsOf, scenarios } from "../../scripts/lab/scenarios.ts";
-import { findLab, lenient, ready, say, wholeLab } from "./find.ts";
+import { findLab, lenient, playShown, ready, wholeLab } from "./find.ts";
 
 const bounded = ["single2-brief", "pair-brief"];
 const lab = await findLab();
@@ -26,8 +26,7 @@ for (const scenario of all) {
   test.skipIf(lab === undefined || !ready(scenario))(
     `${scenario.name}: ${scenario.title}`,
     async () => {
-      const outcome = await play(lab!, played, { say, console: () => {}, log: () => {} });
-      if (!outcome.ok) console.error(transcriptOf(outcome));
+      const outcome = await playShown(lab!, played);
       console.log(summaryOf(outcome));
       expect(outcome.reason).toBe("");
       const asked = questionsOf(played);

@@ -6,9 +6,8 @@
 
 import { expect, test } from "bun:test";
 import { attemptSeconds, type Outcome, play } from "../../scripts/lab/play.ts";
-import { transcriptOf } from "../../scripts/lab/report.ts";
 import { type NativeThreads, type Scenario, scenarios } from "../../scripts/lab/scenarios.ts";
-import { findWholeLab, say } from "./find.ts";
+import { findWholeLab, playShown, say } from "./find.ts";
 
 const lab = await findWholeLab();
 
@@ -19,8 +18,7 @@ function lostBy(log: string): number {
 }
 
 async function played(scenario: Scenario): Promise<Outcome> {
-  const outcome = await play(lab!, scenario, { say, console: () => {}, log: () => {} });
-  if (!outcome.ok) console.error(transcriptOf(outcome));
+  const outcome = await playShown(lab!, scenario);
   expect(outcome.reason).toBe("");
   for (const [node, counters] of outcome.counters.entries()) {
     expect(lostBy(outcome.logs[node]!)).toBeGreaterThan(20);

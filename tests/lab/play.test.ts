@@ -24,32 +24,6 @@ test("a good run: answers, counters, nothing left behind", async () => {
   expect(leftovers()).toEqual([]);
 });
 
-test("a host that died by itself is retried once and counted", async () => {
-  const { outcome, starts } = await withFake("dies-once");
-  expect(outcome).toMatchObject({ ok: true, hostsDied: 1 });
-  expect(starts).toBe(2);
-});
-
-test("so is a host whose processor has flags that none has", async () => {
-  const said: string[] = [];
-  const { outcome, starts } = await withFake("flags-once", short, {
-    say: (line) => said.push(line),
-  });
-  expect(outcome).toMatchObject({ ok: true, hostsDied: 1 });
-  expect(starts).toBe(2);
-  expect(said).toContain(
-    "the emulated processor has lost its flags (EFLAGS: 1049064e): " +
-      "the guest's console says: Oops: invalid opcode: 0000; once more",
-  );
-});
-
-test("a host that keeps dying fails with its reason", async () => {
-  const { outcome, starts } = await withFake("panics");
-  expect(outcome).toMatchObject({ ok: false, hostsDied: 1 });
-  expect(outcome.reason).toBe("host 0 died: Kernel panic");
-  expect(starts).toBe(2);
-});
-
 test("giantvm's own failure is not retried", async () => {
   const { outcome, starts } = await withFake("crashes");
   expect(outcome.reason).toBe("the guest did not boot: giantvm ended before (exit codes 6)");

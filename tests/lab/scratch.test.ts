@@ -17,7 +17,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 function startLab(behaviour: string) {
-  return Bun.spawn([process.execPath, join(import.meta.dir, "endless-lab.ts"), folder, behaviour], {
+  return Bun.spawn([process.execPath, join(import.meta.dir, "fake-lab.ts"), folder, behaviour], {
     env: { ...process.env, TMPDIR: temporary },
     stdout: "pipe",
   });

@@ -1,10 +1,10 @@
 /** @module Kernels that are not Linux on giantvm, in emulated hosts: memtest86+, Xen. */
 
 import { expect, test } from "bun:test";
-import { attemptSeconds, play } from "../../scripts/lab/play.ts";
-import { summaryOf, transcriptOf } from "../../scripts/lab/report.ts";
+import { attemptSeconds } from "../../scripts/lab/play.ts";
+import { summaryOf } from "../../scripts/lab/report.ts";
 import { scenarios } from "../../scripts/lab/scenarios.ts";
-import { findWholeLab, ready, say } from "./find.ts";
+import { findWholeLab, playShown, ready } from "./find.ts";
 
 const lab = await findWholeLab();
 
@@ -12,8 +12,7 @@ for (const scenario of [...scenarios.values()].filter((each) => each.guest === "
   test.skipIf(lab === undefined || !ready(scenario))(
     `${scenario.name}: ${scenario.title}`,
     async () => {
-      const outcome = await play(lab!, scenario, { say, console: () => {}, log: () => {} });
-      if (!outcome.ok) console.error(transcriptOf(outcome));
+      const outcome = await playShown(lab!, scenario);
       console.log(summaryOf(outcome));
       expect(outcome.reason).toBe("");
     },
