@@ -106,6 +106,11 @@ function vmlinux({ folder, vmlinuz }: Kernel): string {
 
 const unpackedSuffix = "-vmlinux";
 
+/** Whether a guest's kernel is the one that the emulated hosts run. */
+export function isHostsKernel(name = defaultKernel): boolean {
+  return name === defaultKernel || name === defaultKernel + unpackedSuffix;
+}
+
 /**
  * The image of a guest's kernel: one of Debian's by its name, with "-vmlinux" unpacked, or a file.
  * @throws LabMissing when its package cannot be had.

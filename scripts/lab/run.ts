@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { hostCommand } from "./commands.ts";
 import { complaintOf } from "./complaints.ts";
 import { Host } from "./host.ts";
+import { isHostsKernel } from "./kernels.ts";
 import type { Packages } from "./packages.ts";
 import { isUp, narrated, pulseLine } from "./pulse.ts";
 import {
@@ -22,6 +23,7 @@ import {
 import { scratchFolder } from "./scratch.ts";
 import { playThreads, type ThreadsFound, threadsLine } from "./threads.ts";
 import { excerpt } from "./transcript.ts";
+import { askWhere } from "./where.ts";
 
 /** Somebody at the guest's console, instead of questions. */
 export type Session = {
@@ -69,10 +71,6 @@ const mtu = 9000;
 const pulseMs = 5000;
 /** For the nodes to say where their vCPUs are, when the guest is given up. */
 const whereSeconds = 60;
-/** The hosts' kernel is the one that most guests run; its symbols are good for all of these. */
-const whereCommand =
-  "giantvm debug registers; giantvm debug backtrace --symbols /proc/kallsyms; " +
-  "giantvm debug counters";
 /** Ctrl-A x: ends the VM on all nodes. */
 const endKey = "\x01x";
 
@@ -87,6 +85,17 @@ export function attemptSeconds(scenario: Scenario): number {
   const fixed = hostUpSeconds + powerOffSeconds + whereSeconds + 5 * answerSeconds;
   const looks = scenario.watched?.shows(cpusOf(scenario.nodes)).length ?? 1;
   return patience * (fixed + looks * bootSeconds + sum(questions) + reboots * again);
+}
+
+/** @returns "over" when the time is; leaves no timer, which this process would wait for. */
+async function limited<T>(seconds: number, wanted: Promise<T>): Promise<T | "over"> {
+  const { promise: over, resolve } = Promise.withResolvers<"over">();
+  const timer = setTimeout(() => resolve("over"), seconds * 1000);
+  try {
+    return await Promise.race([wanted, over]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 export class Run {
@@ -227,7 +236,7 @@ export class Run {
     const failed = console.text.match(/^check \S+ fail .*$/m)?.[0];
     if (found[1] !== "pass") {
       // Its counters come with its end.
-      await Promise.race([this.#results(), Bun.sleep(powerOffSeconds * 1000)]);
+      await limited(powerOffSeconds, this.#results());
       throw new Failed(`the guest did not pass: ${failed ?? ""}`);
     }
     this.#progress.say(`the built-in guest passed (${this.#elapsed()})`);
@@ -265,8 +274,10 @@ export class Run {
   async askWhere(): Promise<void> {
     const [first] = this.hosts;
     if (!first || !/the VM runs/.test(first.log.text) || /^LAB-EXIT /m.test(first.log.text)) return;
-    const said = first.shell.ask(whereCommand);
-    this.where = (await Promise.race([said, Bun.sleep(whereSeconds * 1000)])) ?? "";
+    const { guest, kernel, patience = 1 } = this.#scenario;
+    const symbols = guest === "linux" && isHostsKernel(kernel);
+    const asked = askWhere(first.shell, symbols, (text) => (this.where += text));
+    await limited(whereSeconds * patience, asked);
   }
 
   async close(): Promise<void> {
@@ -336,17 +347,14 @@ export class Run {
    */
   async #within<T>(usual: number, failure: string, wanted: Promise<T>, last = false) {
     const seconds = usual * (this.#scenario.patience ?? 1);
-    const { promise: over, resolve } = Promise.withResolvers<"over">();
-    const timer = setTimeout(() => resolve("over"), seconds * 1000);
     const ended = Promise.race(this.hosts.map((host) => host.result())).then(
       () => "ended" as const,
     );
     const { say, everyMs = pulseMs } = this.#progress;
     const tell = (line: string) => say(`${this.#elapsed()}: ${line}`);
-    const first = Promise.race(last ? [wanted, over] : [wanted, over, ended]);
+    const first = limited(seconds, Promise.race(last ? [wanted] : [wanted, ended]));
     const line = typeof this.#scenario.guest === "object" ? threadsLine : pulseLine;
     const found = await narrated(this.#first(), everyMs, tell, first, line);
-    clearTimeout(timer);
     const died = this.#died();
     if (died && !this.#attached) throw new HostDied(died);
     const late = `within ${seconds} s`;

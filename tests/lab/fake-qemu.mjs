@@ -64,9 +64,11 @@ if (behaviour === "slow") {
     ...addressOf("shell"),
     socket: {
       data: (socket, bytes) => {
-        const end = bytes.toString().match(/echo "(END-\d+-)/)?.[1] ?? "";
-        socket.write("vCPU 0: waits for page 0x7\r\n");
-        setTimeout(() => socket.write(`    default_idle+0x9\r\n${end}0\r\n`), 50);
+        const [, asked, end] = bytes.toString().match(/^\{ (.*); \} .* echo "(END-\d+-)/) ?? [];
+        const waits = ["7", "7", "9"].map((page) => `vCPU waits for page 0x${page}000 since 1 s`);
+        const lines = asked?.endsWith(" registers") ? waits : [`asked ${asked}`];
+        socket.write(`${lines.join("\r\n")}\r\n`);
+        setTimeout(() => socket.write(`${end}0\r\n`), 50);
       },
     },
   });

@@ -72,18 +72,40 @@ test("a guest that complains has not passed, whatever it answers", async () => {
   expect(outcome.reason).toBe("the guest's console says: clocksource: tsc is unstable");
 });
 
+/** Answers of giantvm on the first host to what it is asked about a guest that is given up. */
+const asked = {
+  registers: [7, 7, 9].map((page) => `vCPU waits for page 0x${page}000 since 1 s\n`).join(""),
+  pages: "asked giantvm debug page 0x7000\nasked giantvm debug page 0x9000\n",
+  backtrace: "asked giantvm debug backtrace --symbols /proc/kallsyms\n",
+  counters: "asked giantvm debug counters\n",
+};
+
 test("a guest that is given up leaves its complaint, and where its vCPUs are", async () => {
-  const stuck = { ...short, nodes: [{ cpus: 1, memory: "256M" }] };
-  const { outcome } = await withFake("stuck", stuck, { everyMs: 60_000 });
+  const { outcome } = await withFake("stuck", short, { everyMs: 60_000 });
   expect(outcome.reason).toBe(
     "the guest did not boot within 2 s; its console says: " +
       "watchdog: BUG: soft lockup - CPU#1 stuck",
   );
+  const { registers, pages, backtrace, counters } = asked;
   const transcript = transcriptOf(outcome);
   expect(transcript).toContain(
-    "--- where the guest was\nvCPU 0: waits for page 0x7\n    default_idle+0x9\n",
+    `--- where the guest was\n${registers}${pages}${backtrace}${counters}`,
   );
   expect(transcript).toContain("--- the guest's console\nwatchdog: BUG");
+});
+
+test("another kernel than the hosts' is not shown by their symbols", async () => {
+  const { registers, pages, counters } = asked;
+  for (const other of [{ kernel: "cloud-6.1" }, { guest: "builtin" } as const]) {
+    const { outcome } = await withFake("stuck", { ...short, ...other, bootSeconds: 0.5 });
+    expect(outcome.where).toBe(registers + pages + counters);
+  }
+  const { outcome } = await withFake("stuck", {
+    ...short,
+    kernel: "cloud-6.12-vmlinux",
+    bootSeconds: 0.5,
+  });
+  expect(outcome.where).toContain(asked.backtrace);
 });
 
 test("the built-in guest needs no questions, and its verdict counts", async () => {
