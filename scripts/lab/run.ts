@@ -354,7 +354,7 @@ export class Run {
     const tell = (line: string) => say(`${this.#elapsed()}: ${line}`);
     const first = limited(seconds, Promise.race(last ? [wanted] : [wanted, ended]));
     const line = typeof this.#scenario.guest === "object" ? threadsLine : pulseLine;
-    const found = await narrated(this.#first(), everyMs, tell, first, line);
+    const found = await narrated(this.hosts, everyMs, tell, first, line);
     const died = this.#died();
     if (died && !this.#attached) throw new HostDied(died);
     const late = `within ${seconds} s`;

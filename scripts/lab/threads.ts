@@ -9,7 +9,7 @@ import { checkApart, type Offset, offsetOf, type Round } from "../../tests/dsm/a
 import { handovers } from "../../tests/dsm/history.ts";
 import { readHistory, readTotals, threads } from "../../tests/dsm/processes.ts";
 import { type Host, hostAddress } from "./host.ts";
-import { isUp } from "./pulse.ts";
+import { bootingOf } from "./pulse.ts";
 import type { NativeThreads, Scenario } from "./scenarios.ts";
 
 /** Of which the narrowest counts. */
@@ -34,10 +34,12 @@ export function threadsCommand(
   return words.join(" ");
 }
 
-/** How far a host is. */
-export function threadsLine(host: Pick<Host, "log" | "console">): string {
-  if (!isUp(host.log.text)) return "the emulated hosts boot";
-  return host.console.text.includes("\ndone\n") ? "the threads are through" : "the threads run";
+/** How far the threads are. */
+export function threadsLine(hosts: readonly Pick<Host, "log" | "console">[]): string {
+  const booting = bootingOf(hosts.map((host) => host.log.text));
+  if (booting !== undefined) return booting;
+  const through = hosts.every((host) => host.console.text.includes("\ndone\n"));
+  return through ? "the threads are through" : "the threads run";
 }
 
 function nowNs(): number {

@@ -5,7 +5,6 @@ import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { hostCommand } from "../../scripts/lab/commands.ts";
 import { Cpio } from "../../scripts/lab/cpio.ts";
-import { lastCounters, withoutCounters } from "../../scripts/lab/pulse.ts";
 import { transcriptOf } from "../../scripts/lab/report.ts";
 import { type Scenario, scenarios } from "../../scripts/lab/scenarios.ts";
 import { excerpt, Transcript } from "../../scripts/lab/transcript.ts";
@@ -148,19 +147,6 @@ test("while the guest boots, what it does is said again and again", async () => 
   const line = said.find((each) => each.includes("2,000 exits"));
   expect(line).toMatch(/^\d+\.\d s: node 0: 2,000 exits, 20 remote faults, 30 pages received; /);
   expect(line).toEndWith("guest: [    0.1] Linux version 6.12");
-});
-
-function registers(ageMs: number): string {
-  const groups = "rip=01 rsp=02\nrax=03\nr9 =04\ncr0=05 efer=0500\n";
-  return `vCPU 0 halted, last exit ${ageMs} ms ago\n${groups}`;
-}
-
-test("counters asked for on the way are no part of the log that is shown", () => {
-  const log = 'a\n\n{"exits":1,"b":2}\n\nLAB-REPORT {"node":0}\n';
-  expect(lastCounters(log)).toEqual({ exits: 1, b: 2 });
-  expect(withoutCounters(log)).toBe('a\nLAB-REPORT {"node":0}\n');
-  const asked = `a\n{"exits":1}\n${registers(7)}b\n{"exits":1}\n${registers(8)}c\n`;
-  expect(withoutCounters(asked)).toBe(`a\n\nb\n\n${registers(8)}c\n`);
 });
 
 test("the command line on each host", () => {
