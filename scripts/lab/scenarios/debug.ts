@@ -6,7 +6,7 @@
 
 import { linuxScenario } from "./linux.ts";
 import { cpus, dmesg } from "./questions.ts";
-import { type Asked, cpusOf, type Question, type Scenario } from "./types.ts";
+import { type Asked, cpusOf, maskOf, type Question, type Scenario } from "./types.ts";
 
 /** A symbol of the host's kernel, as digits; the name is $1. */
 const ownAddress = 'sed -n "s/^\\([0-9a-f]*\\) . $1\\$/\\1/p" /proc/kallsyms | head -n 1';
@@ -50,7 +50,7 @@ const writes: Question = {
 
 /** The last CPU is on the last host. */
 const reads: Asked = (nodes) => ({
-  command: `taskset ${(1 << (cpusOf(nodes) - 1)).toString(16)} uname -n`,
+  command: `taskset ${maskOf(cpusOf(nodes) - 1)} uname -n`,
   answer: new RegExp(`^${written}$`),
   meaning: "the guest's last CPU reads what gdb has written",
 });

@@ -2,8 +2,8 @@
 
 import { diskGreeting, diskKept, diskSectors } from "../disk.ts";
 import { linuxNodes, linuxSeconds } from "./linux.ts";
-import { bridge, clock, cpus, dmesg } from "./questions.ts";
-import { type Asked, cpusOf, type Question, type Scenario } from "./types.ts";
+import { bridge, clock, cpus, dmesg, onEachCpu } from "./questions.ts";
+import { type Asked, cpusOf, maskOf, type Question, type Scenario } from "./types.ts";
 
 const seen: Question = {
   command: "cat /sys/block/vda/size /sys/block/vda/serial; grep virtio0-req /proc/interrupts",
@@ -41,14 +41,11 @@ const root: Question = {
 function written(at: string): Asked {
   return (nodes) => {
     const count = cpusOf(nodes);
-    const each = Array.from({ length: count }, (_, cpu) => {
-      const mask = (1 << cpu).toString(16);
-      return `taskset ${mask} dd if=/dev/urandom of=${at}/noise${cpu} bs=64k count=8 2>/dev/null;`;
-    });
-    const last = (1 << (count - 1)).toString(16);
+    const noise = `dd if=/dev/urandom of=${at}/noise$c bs=64k count=8 2>/dev/null;`;
+    const last = maskOf(count - 1);
     return {
       command:
-        `${each.join(" ")} sync; sha256sum ${at}/noise* >/tmp/sums; ` +
+        `${onEachCpu(nodes, noise)}; sync; sha256sum ${at}/noise* >/tmp/sums; ` +
         `echo 3 >/proc/sys/vm/drop_caches; taskset ${last} sha256sum -c /tmp/sums`,
       answer: new RegExp(`^(?![^]*FAILED)(?:[^]*: OK){${count}}`),
       meaning: "what each CPU has written comes back from the disk",
@@ -70,6 +67,15 @@ const keptOnRoot: Question = {
   answer: /^\/dev\/(vda|root) \/ ext4 ro/m,
   meaning: "a file is left there and the file system read-only",
   again: true,
+};
+
+/** The guest resets by the 8042 in place of what ACPI names. */
+const byKeyboard = "reboot=k";
+
+const resets: Question = {
+  command: "cat /sys/kernel/reboot/type",
+  answer: /^kbd$/,
+  meaning: "its kernel is to restart by the keyboard controller",
 };
 
 const onMount: readonly Asked[] = [seen, mounted, runs, written("/mnt"), kept];
@@ -100,7 +106,11 @@ function diskRoot(name: string, where: string, nodeCpus: readonly number[]): Sce
 }
 
 export const disks: readonly Scenario[] = [
-  disk("disk", "on one host, 2 vCPUs", [2]),
+  {
+    ...disk("disk", "on one host, 2 vCPUs", [2]),
+    append: byKeyboard,
+    questions: [cpus, resets, clock, bridge, ...onMount, dmesg],
+  },
   disk("disk-pair", "over two hosts, 1 vCPU each", [1, 1]),
   diskRoot("root", "on one host, 2 vCPUs", [2]),
   diskRoot("root-pair", "over two hosts, 1 vCPU each", [1, 1]),

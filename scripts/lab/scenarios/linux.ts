@@ -1,6 +1,19 @@
 /** @module Debian's kernels on one host and over several. */
 
-import { bridge, busy, clock, costs, cpus, cross, dmesg, flood, numa, tuned } from "./questions.ts";
+import {
+  bridge,
+  busy,
+  clock,
+  costs,
+  cpus,
+  cross,
+  date,
+  dmesg,
+  flood,
+  numa,
+  tuned,
+  x2apic,
+} from "./questions.ts";
 import type { Node, Scenario } from "./types.ts";
 
 const guestMb = 256;
@@ -38,9 +51,11 @@ function kernel(name: string, of: string, nodeCpus: readonly number[]): Scenario
   return { ...linuxScenario(name, `Debian's ${of} on ${where}`, nodeCpus), kernel: of };
 }
 
+const single2 = linuxScenario("single2", "Debian's kernel on one host, 2 vCPUs", [2]);
+
 export const linux: readonly Scenario[] = [
   linuxScenario("single1", "Debian's kernel on one host, 1 vCPU", [1]),
-  linuxScenario("single2", "Debian's kernel on one host, 2 vCPUs", [2]),
+  { ...single2, questions: [date, x2apic, ...single2.questions] },
   linuxScenario("pair", "Debian's kernel over two hosts, 1 vCPU each", [1, 1]),
   linuxScenario("pair22", "Debian's kernel over two hosts, 2 vCPUs each", [2, 2]),
   linuxScenario("pair21", "Debian's kernel over two hosts, 2 vCPUs and 1", [2, 1]),

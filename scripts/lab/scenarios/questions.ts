@@ -1,7 +1,7 @@
 /** @module What a Linux guest is asked at its shell. */
 
 import { findComplaints } from "../complaints.ts";
-import { type Asked, cpusOf, type Node, type Question } from "./types.ts";
+import { type Asked, cpusOf, maskOf, type Node, type Question } from "./types.ts";
 
 export function cpus(nodes: readonly Node[]): Question {
   const count = cpusOf(nodes);
@@ -11,6 +11,12 @@ export function cpus(nodes: readonly Node[]): Question {
     meaning: `the guest sees ${count} CPU${count > 1 ? "s" : ""}`,
     again: true,
   };
+}
+
+/** Shell text for a number of a NUMA node's meminfo, kB. */
+export function meminfo(node: string, name: string): string {
+  const path = `/sys/devices/system/node/${node}/meminfo`;
+  return `$(sed -n 's/.*${name}: *\\([0-9]*\\) kB/\\1/p' ${path})`;
 }
 
 /** Each node of ours is a NUMA node with its CPUs and its memory. */
@@ -25,10 +31,10 @@ export function numa(nodes: readonly Node[]): Question {
   return {
     command:
       "cd /sys/devices/system/node; for n in node*; do " +
-      "echo $(cat $n/cpulist) $(sed -n 's/.*MemTotal: *\\([0-9]*\\) kB/\\1/p' $n/meminfo); " +
-      "done; cd",
+      `echo $(cat $n/cpulist) ${meminfo("$n", "MemTotal")}; done; cd`,
     answer: new RegExp(`^${lists.join("\\n")}$`),
     meaning: `its NUMA node${nodes.length > 1 ? "s are the hosts" : " is the host"}`,
+    again: true,
   };
 }
 
@@ -45,19 +51,24 @@ export function tuned(nodes: readonly Node[]): Question {
   };
 }
 
-/** A shell that counts on one CPU and says so. */
-function busyOn(cpu: number): string {
-  return (
-    `taskset ${(1 << cpu).toString(16)} sh -c 'i=0;while [ $i -lt 2000 ];do i=$((i+1));done;` +
-    `echo done $i on ${cpu}' &`
-  );
+/**
+ * Shell text that runs a command on each CPU, whose number is $c there. One for all: a terminal
+ * takes 4,095 characters of a line.
+ * @param command With what ends it, ";" or "&".
+ */
+export function onEachCpu(nodes: readonly Node[], command: string): string {
+  const list = `$(seq 0 ${cpusOf(nodes) - 1})`;
+  return `for c in ${list}; do taskset $(printf %x $((1 << c))) ${command} done`;
 }
 
-/** Work on every CPU at once. */
+/** Work on every CPU at once: a shell that counts and says so. */
 export function busy(nodes: readonly Node[]): Question {
   const all = Array.from({ length: cpusOf(nodes) }, (_, cpu) => cpu);
+  const counts = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; echo done $i on $0";
   return {
-    command: `{ ${all.map(busyOn).join(" ")} wait; } | sort -k4n | tr '\\n' ' '; echo`,
+    command:
+      `{ ${onEachCpu(nodes, `sh -c '${counts}' $c &`)}; wait; } | ` +
+      "sort -k4n | tr '\\n' ' '; echo",
     answer: new RegExp(all.map((cpu) => `done 2000 on ${cpu}`).join(".*")),
     meaning: "every CPU runs a program",
   };
@@ -74,6 +85,26 @@ export const clock: Question = {
   meaning: "the guest trusts its TSCs",
   again: true,
 };
+
+/**
+ * Made when the guest is up, asked a little later; one that is slow to answer is no wrong date.
+ * @returns the question for the guest's date less the date now, seconds.
+ */
+export function date(): Question {
+  return {
+    command: `echo $(($(date +%s) - ${Math.round(Date.now() / 1000)}))`,
+    answer: /^(-[1-5]?\d|\d{1,3})$/,
+    meaning: "the guest's date is the host's",
+  };
+}
+
+/** Of giantvm, which knows the mode of each local APIC. */
+export const x2apic: Asked = (nodes) => ({
+  host: 0,
+  command: "giantvm debug registers | grep -c 'APIC id .* x2APIC enabled'",
+  answer: new RegExp(`^${cpusOf(nodes)}$`),
+  meaning: "all CPUs use their x2APIC",
+});
 
 export const bridge: Question = {
   command: "cat /sys/bus/pci/devices/0000:00:00.0/vendor; dmesg | grep -c 'PCI: Fatal'",
@@ -95,7 +126,17 @@ export const dmesgWhenLate: Question = {
   meaning: "its kernel's log has no clock warning or bug",
 };
 
-/** What the boot has cost, from the first host: counters of all nodes, and the hottest pages. */
+/** Symbols of hot pages; these two are among them in each boot over two hosts. */
+const hotSymbols = ["init_top_pgt", "level3_kernel_pgt"];
+/** How each stack of x86-64 begins, or the one of an interrupt or exception. */
+const stackBegins =
+  "cpu_startup_entry|ret_from_fork|entry_SYSCALL_64_after_hwframe|__irq_exit_rcu|" +
+  "(?:asm_)?(?:sysvec|exc)_\\w+";
+
+/**
+ * What the boot has cost, from the first host: counters of all nodes, the hottest pages, and where
+ * the vCPUs are. The hosts' kernel is the guest's.
+ */
 export const costs: readonly Question[] = [
   {
     host: 0,
@@ -106,10 +147,23 @@ export const costs: readonly Question[] = [
   },
   {
     host: 0,
-    // The hosts' kernel is the guest's.
     command: "giantvm hot --top 20 --symbols /proc/kallsyms",
-    answer: /^tables of the address spaces/m,
+    answer: new RegExp(
+      `^${hotSymbols.map((name) => `(?=[^]*\\b${name}\\b)`).join("")}` +
+        "[^]*^tables of the address spaces",
+      "m",
+    ),
     meaning: "pages that moved most",
+    shown: true,
+  },
+  {
+    host: 0,
+    command: "giantvm debug backtrace --symbols /proc/kallsyms",
+    answer: new RegExp(
+      `^vCPU 1: .*(?:\\n {2}.*)*\\n {2}[ ?] (?:${stackBegins})\\+0x[\\da-f]+$`,
+      "m",
+    ),
+    meaning: "where the vCPUs of both nodes are",
     shown: true,
   },
 ];
@@ -137,7 +191,7 @@ export function flood(lines: number): Asked {
     const cpu = cpusOf(nodes) - 1;
     const all = Array.from({ length: lines }, (_, index) => index + 1).join("\n");
     return {
-      command: `taskset ${(1 << cpu).toString(16)} seq 1 ${lines}`,
+      command: `taskset ${maskOf(cpu)} seq 1 ${lines}`,
       answer: new RegExp(`^${all}$`),
       meaning: `what CPU ${cpu} prints without end reaches the console, ${lines} lines of it`,
       seconds: 600,

@@ -2,7 +2,7 @@
 
 import { linuxNodes, linuxScenario } from "./linux.ts";
 import { clock, cpus, cross, dmesg, numa, spread } from "./questions.ts";
-import type { Asked, GuestProgram, Node, Scenario } from "./types.ts";
+import { type Asked, type GuestProgram, maskOf, type Node, type Scenario } from "./types.ts";
 
 /** What is not running, but ends: start, verification of the last round, clean-up. */
 function limit(seconds: number, hosts: number): number {
@@ -62,9 +62,8 @@ function memTester(megabytes: number, seconds: number): Asked {
   return (nodes) => {
     const pinned = pinnedTo(nodes);
     const each = pinned.map((cpu) => {
-      const mask = (1 << cpu).toString(16);
       return (
-        `(taskset ${mask} memtester ${megabytes}M 1 >/tmp/memtester${cpu} 2>&1; ` +
+        `(taskset ${maskOf(cpu)} memtester ${megabytes}M 1 >/tmp/memtester${cpu} 2>&1; ` +
         `echo "memtester on ${cpu} ended with $?") &`
       );
     });

@@ -101,3 +101,8 @@ export function questionsOf({ questions, nodes }: Scenario): readonly Question[]
 export function cpusOf(nodes: readonly Node[]): number {
   return nodes.reduce((sum, node) => sum + node.cpus, 0);
 }
+
+/** A CPU as taskset takes it: one bit, hexadecimal. */
+export function maskOf(cpu: number): string {
+  return (1n << BigInt(cpu)).toString(16);
+}
