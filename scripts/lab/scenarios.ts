@@ -2,6 +2,7 @@
 
 import { debuggers } from "./scenarios/debug.ts";
 import { disks } from "./scenarios/disk.ts";
+import { holes } from "./scenarios/hole.ts";
 import { linux } from "./scenarios/linux.ts";
 import { network } from "./scenarios/network.ts";
 import { stressful } from "./scenarios/stress.ts";
@@ -10,7 +11,7 @@ import type { Scenario } from "./scenarios/types.ts";
 
 export * from "./scenarios/types.ts";
 
-const all = [...linux, ...stressful, ...disks, ...debuggers, ...network, ...watched];
+const all = [...linux, ...holes, ...stressful, ...disks, ...debuggers, ...network, ...watched];
 
 export const scenarios: ReadonlyMap<string, Scenario> = new Map(
   all.map((each) => [each.name, each]),

@@ -1,6 +1,9 @@
 /** @module Questions to guests and hosts: their answers, and their commands in a shell of today. */
 
 import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { hostCommand } from "../../scripts/lab/commands.ts";
 import { readRequest } from "../../scripts/lab/options.ts";
 import { onEachCpu } from "../../scripts/lab/scenarios/questions.ts";
@@ -129,4 +132,50 @@ test("one of the scenarios restarts by the keyboard controller", () => {
   const { answer } = asked(disk, "/sys/kernel/reboot/type");
   expect("kbd").toMatch(answer);
   expect("acpi").not.toMatch(answer);
+});
+
+test("a guest across the hole below 4 GiB: its amounts, its map, files on both sides", () => {
+  const scenario = scenarioOf("pair-4g");
+  const amounts = asked(
+    scenario,
+    "MemTotal: *\\([0-9]*\\) kB/\\1/p' /sys/devices/system/node/node0",
+  );
+  const have = (first: number, second: number) =>
+    shell(
+      amounts.command,
+      `sed() { case $3 in *node0*) echo ${first};; *) echo ${second}; esac; }`,
+    );
+  expect(have(1_860_000, 1_440_000)).toMatch(amounts.answer);
+  expect(have(1_440_000, 1_860_000)).not.toMatch(amounts.answer);
+
+  const map = asked(scenario, "/proc/iomem").answer;
+  const low = "00001000-0009fbff : System RAM\n00100000-bfffffff : System RAM\n";
+  expect(`${low}100000000-1147fffff : System RAM`).toMatch(map);
+  expect(low).not.toMatch(map);
+  expect(
+    questionsOf(scenarioOf("pair-4g", "--hosts", "1")).some((each) => each.answer === map),
+  ).toBe(false);
+
+  const folder = mkdtempSync(join(tmpdir(), "gvmfake-"));
+  try {
+    const { command, answer } = asked(scenario, "mpol=bind:1");
+    const there = (text: string) => text.replaceAll("/tmp/", `${folder}/`);
+    const mounts = 'mount() { echo "$4 $6" >>/tmp/mounts; }; umount() { :; }';
+    const seen = (stubs: string, shared = 2048) =>
+      shell(there(command), there(`${mounts}; sed() { echo ${shared}; }; ${stubs}`)).replaceAll(
+        folder,
+        "/tmp",
+      );
+    const pinned = 'taskset() { echo $1 >>/tmp/cpus; shift; "$@"; }';
+    expect(seen(pinned)).toMatch(answer);
+    expect(shell(there("tr '\\n' ' ' </tmp/cpus; cat /tmp/mounts"))).toBe(
+      `2 2 1 1 1 2 mpol=bind:0 ${folder}/node0\nmpol=bind:1 ${folder}/node1`,
+    );
+    expect(seen(pinned, 512)).not.toMatch(answer);
+    // What the reader finds is not what was written.
+    const stale = 'taskset() { shift; "$@"; [ $1 = dd ] || echo more >>/tmp/node1/noise; }';
+    expect(seen(stale)).not.toMatch(answer);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
