@@ -21,10 +21,10 @@ test("every promise names tests that exist", () => {
   for (const { path, names } of citations) {
     const file = place(path);
     if (file === undefined) missing.push(path);
-    const source = file === undefined ? "" : readFileSync(file, "utf8");
+    const source = file === undefined ? "" : readFileSync(file, "utf8").replaceAll(/\(\s+/g, "(");
     for (const [, name = ""] of names) {
-      // Names may go on with what a test is repeated for.
-      const titles = [`test "${name}`, `test("${name}`, `test(\`${name}`];
+      // Names may go on with what a test is repeated for, or with which seeds.
+      const titles = ['test "', 'test("', "test(`", 'seeds("'].map((start) => start + name);
       if (!titles.some((title) => source.includes(title))) missing.push(`${path} "${name}"`);
     }
   }

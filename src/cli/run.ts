@@ -6,7 +6,7 @@
 
 import { writeFileSync } from "node:fs";
 import { diskText } from "../config/disks.ts";
-import { type Named, readNamed } from "../config/files.ts";
+import { type Named, readLarge } from "../config/files.ts";
 import { peerLabel } from "../config/peers.ts";
 import { checkImages, readRunConfig, type RunConfig } from "../config/run.ts";
 import { scratchDevice, type SlowDevice } from "../devices/scratch.ts";
@@ -50,11 +50,17 @@ function numbers(counters: Counters): Record<string, number> {
   return Object.fromEntries(Object.entries(counters).map(([name, value]) => [name, Number(value)]));
 }
 
-function readModule({ file, text }: { readonly file: Named; readonly text: string }): Module {
-  return { name: file.value, text, bytes: readNamed(file) };
+type ModuleFile = { readonly file: Named; readonly text: string };
+
+async function readModule({ file, text }: ModuleFile): Promise<Module> {
+  return { name: file.value, text, bytes: await readLarge(file) };
 }
 
-function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[]): GuestImages {
+async function images(
+  config: RunConfig,
+  agreement: Agreement,
+  hellos: readonly Hello[],
+): Promise<GuestImages> {
   const nodes = hellos.map(({ cpus, ramPages }) => ({ cpus, ramPages }));
   const { tscKhz } = agreement;
   try {
@@ -72,9 +78,9 @@ function images(config: RunConfig, agreement: Agreement, hellos: readonly Hello[
     }
     const { kernel, initrd, modules } = config.images;
     return guestImages({
-      kernel: { name: kernel.value, bytes: readNamed(kernel) },
-      initrd: initrd === undefined ? undefined : readModule({ file: initrd, text: "" }),
-      modules: modules.map(readModule),
+      kernel: { name: kernel.value, bytes: await readLarge(kernel) },
+      initrd: initrd === undefined ? undefined : await readModule({ file: initrd, text: "" }),
+      modules: await Promise.all(modules.map(readModule)),
       commandLine: config.commandLine,
       append: config.append,
       nodes,

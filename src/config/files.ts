@@ -48,11 +48,24 @@ export function writable(file: Named | undefined): string | undefined {
   return file.value;
 }
 
+function unreadable(file: Named, error: unknown): never {
+  return refuse(file, `cannot be read (${codeOf(error)}); name a file that can`);
+}
+
 /** The bytes of a file that was `readable`; it may have gone since. */
 export function readNamed(file: Named): Uint8Array<ArrayBuffer> {
   try {
     return new Uint8Array(readFileSync(file.value));
   } catch (error) {
-    return refuse(file, `cannot be read (${codeOf(error)}); name a file that can`);
+    return unreadable(file, error);
+  }
+}
+
+/** The same of a file that may be large: whoever else wants something need not wait for it. */
+export async function readLarge(file: Named): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return await Bun.file(file.value).bytes();
+  } catch (error) {
+    return unreadable(file, error);
   }
 }

@@ -52,7 +52,7 @@ function machineOf(node: number) {
     node,
     open: (epoch) => (did.push(`open ${epoch}`), { dataPlane, hello: hello(node + 1) }),
     planOf: () => ({ node }) as NodePlan,
-    images: () => guest,
+    images: async () => guest,
     info: (text) => void did.push(text),
   });
   return { machine, dataPlane, did, done: () => waiting.shift()?.() };
@@ -76,6 +76,7 @@ test("the boot processor is set once all of the guest is in memory", async () =>
   machine.configure(agreement, hellos);
   did.splice(0);
   const loaded = machine.load();
+  await Promise.resolve();
   expect(did.splice(0)).toEqual(["load 1000"]);
   done();
   await Promise.resolve();

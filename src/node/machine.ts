@@ -18,7 +18,7 @@ export class NodeMachine {
   #dataPlane: DataPlane | undefined;
   #vcpus: readonly number[] = [];
   #tscKhz = 0;
-  #images: (() => GuestImages) | undefined;
+  #images: (() => Promise<GuestImages>) | undefined;
 
   constructor(options: MachineOptions) {
     this.#o = options;
@@ -62,7 +62,7 @@ export class NodeMachine {
 
   /** Puts the guest into memory and its boot processor at its start; on node 0 only. */
   async load(): Promise<void> {
-    const images = this.#images?.();
+    const images = await this.#images?.();
     const dataPlane = this.#dataPlane;
     if (images === undefined || dataPlane === undefined) throw new Error("nothing to load");
     for (const segment of images.segments) {

@@ -35,7 +35,7 @@ export type DaemonOptions = {
   readonly cpuidOf: (hellos: readonly Hello[]) => readonly CpuidEntry[];
   readonly planOf: (agreement: Agreement, hellos: readonly Hello[]) => NodePlan;
   /** What the guest starts with; asked on node 0 only. */
-  readonly images: (agreement: Agreement, hellos: readonly Hello[]) => GuestImages;
+  readonly images: (agreement: Agreement, hellos: readonly Hello[]) => Promise<GuestImages>;
   /** The exit code and the sentence for what the data plane threw. */
   readonly explain: (error: unknown) => { readonly code: number; readonly message: string };
   /** CLOCK_MONOTONIC of this host: the data plane's clock, the same for all its processes. */

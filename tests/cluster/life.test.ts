@@ -36,6 +36,18 @@ describe.skipIf(missing !== undefined)("cluster", () => {
     expect(first!.stderr).toContain("SIGTERM");
   });
 
+  test("each node but the first tells how far its clock may be from the first one's", async () => {
+    const nodes = await cluster(3);
+    await Promise.all(nodes.map((node) => node.logged("the VM runs")));
+    nodes[0]!.process.kill("SIGTERM");
+    const said = await ended(nodes);
+    const clocks = said.map(({ stderr }) => stderr.match(/the VM runs(.*)/)?.[1]);
+    expect(clocks[0]).toBe("");
+    for (const clock of clocks.slice(1)) {
+      expect(clock).toMatch(/^; its guest clock agrees with node 0's within [1-9]\d* us$/);
+    }
+  });
+
   test("a value that must match everywhere is a disagreement, told on both sides", async () => {
     const peers = await loopback(2);
     const [a, b] = peers;

@@ -72,8 +72,14 @@ pub const Memory = struct {
         return self;
     }
 
-    /// Only when no thread can touch the guest mapping any more: a waiter would read zeros.
+    /// Only when no thread can touch the guest mapping any more: a waiter would read zeros. The
+    /// kernel frees some GB a second, and a guest that reboots waits for none of it.
     pub fn deinit(self: *Memory) void {
+        const thread = kernel.spawn(1 << 20, release, .{self.*}) catch return release(self.*);
+        thread.detach();
+    }
+
+    fn release(self: Memory) void {
         unmap(self.guest);
         unmap(self.alias);
         linux.close(self.uffd);

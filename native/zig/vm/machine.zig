@@ -286,13 +286,12 @@ pub const Machine = struct {
         const regs = vcpu.last_regs;
         const sregs = vcpu.last_sregs;
         const age_ms = (linux.nowNs() -| vcpu.last_ns) / limits.ns_per_ms;
-        const activity = vcpu.activity;
+        const head = .{ index, vcpu.activity, age_ms };
         vcpu.lock.unlock();
         vcpu.kick();
-        const page = self.engine.waits.pageOf(vcpu.slot);
         var writer: std.Io.Writer = .fixed(out);
-        writer.print("vCPU {d} {t}, last exit {d} ms ago", .{ index, activity, age_ms }) catch
-            return 0;
+        writer.print("vCPU {d} {t}, last exit {d} ms ago", head) catch return 0;
+        const page = self.engine.waits.pageOf(vcpu.slot);
         if (page) |p| writer.print(", waits for page {x}", .{p}) catch return 0;
         writer.writeByte('\n') catch return 0;
         return writer.end + state.describe(&regs, &sregs, out[writer.end..]).len;
