@@ -46,7 +46,9 @@ export class Watch {
   over = false;
 
   take(effects: readonly Effect[]): void {
-    if (this.over && effects.length > 0) throw new Error("an effect after the end");
+    // Signs of life until the next epoch are none.
+    const late = this.over && effects.some(({ kind }) => kind !== "send-once");
+    if (late) throw new Error("an effect after the end");
     if (effects.length > effectsMax) throw new Error(`${effects.length} effects of one event`);
     for (const effect of effects) this.#one(effect);
   }
