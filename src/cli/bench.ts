@@ -83,21 +83,47 @@ async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
   return text;
 }
 
+/**
+ * Why there is no result. Node 0's thread then waits for a page or an answer that never comes, and
+ * only the end of this process frees it.
+ * @param said what node 1 has left on stderr.
+ */
+export function peerFailure(
+  code: number | null,
+  signal: string | number | null,
+  said: string,
+): Failure {
+  const how = signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`;
+  const words = said.trim() === "" ? "" : `: ${said.trim()}`;
+  return new Failure(code || exitCode.lost, `bench: node 1 ${how} before all was measured${words}`);
+}
+
 type Measured = { readonly rows: Rows; readonly placement: string };
 
 async function measure(rounds: number): Promise<Measured> {
   const child = Bun.spawn([...selfCommand(), "bench-peer"], {
     stdin: "pipe",
     stdout: "pipe",
-    stderr: "inherit",
+    stderr: "pipe",
   });
+  const said = new Response(child.stderr).text();
+  const early = child.exited.then(async () => {
+    throw peerFailure(child.exitCode, child.signalCode, await said);
+  });
+  // After the result it ends as it should.
+  early.catch(() => {});
   try {
     const bench = open(0);
-    const peer = readPorts(await firstLine(child.stdout));
-    child.stdin.write(`${bench.ports.data} ${bench.ports.command}\n`);
-    await child.stdin.flush();
+    const line = await firstLine(child.stdout);
+    const peer = line === "" ? await early : readPorts(line);
+    try {
+      child.stdin.write(`${bench.ports.data} ${bench.ports.command}\n`);
+      await child.stdin.flush();
+    } catch {
+      // EPIPE: it has just ended.
+      await early;
+    }
     bench.start(peer, rounds);
-    const early = child.exited.then(() => bench.result());
     const parsed: unknown = JSON.parse(await Promise.race([bench.result(), early]));
     if (typeof parsed === "object" && parsed !== null && "error" in parsed) {
       throw new Failure(exitCode.internal, `bench: ${String(parsed.error)}`);

@@ -1,8 +1,9 @@
 /** @module `giantvm bench dsm`: every field, figures that fit each other, true placement. */
 
 import { describe, expect, test } from "bun:test";
-import { placementText } from "../../src/cli/bench.ts";
-import { kvmMissing, run } from "../program.ts";
+import { readFileSync, readdirSync } from "node:fs";
+import { peerFailure, placementText } from "../../src/cli/bench.ts";
+import { kvmMissing, run, start } from "../program.ts";
 import { toolMissing } from "../tools.ts";
 
 const missing = kvmMissing();
@@ -48,6 +49,18 @@ function fits({ p50, p99, p999, count, histogram }: Row): void {
   if (bucket > 0) expect(p50).toBeGreaterThanOrEqual(2 ** (bucket - 1));
 }
 
+/** The process that this one has started, once it has so many threads of this name. */
+async function childOf(pid: number, thread: string, count: number): Promise<number> {
+  for (;;) {
+    const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ");
+    const tasks = child ? readdirSync(`/proc/${child}/task`) : [];
+    const names = tasks.map((task) => readFileSync(`/proc/${child}/task/${task}/comm`, "utf8"));
+    const found = names.filter((name) => name === `${thread}\n`).length;
+    if (child && found >= count) return Number(child);
+    await Bun.sleep(1);
+  }
+}
+
 describe.skipIf(missing !== undefined)("bench dsm", () => {
   test("has every field, and they fit each other", async () => {
     const result = await bench();
@@ -76,6 +89,30 @@ describe.skipIf(missing !== undefined)("bench dsm", () => {
     const { placement } = await bench(["taskset", "-c", cpu]);
     expect(placement).toBe(`both nodes share CPU ${cpu}, all waits blocking`);
   });
+});
+
+describe.skipIf(missing !== undefined)("node 1 of bench dsm", () => {
+  for (const [when, threads] of [
+    ["before it serves", 0],
+    ["while node 0 waits for it", 1],
+  ] as const) {
+    test(`is killed ${when}, which is told at once`, async () => {
+      const it = start(["bench", "dsm", "--rounds", "20000"]);
+      process.kill(await childOf(it.process.pid, "gvm-bench", threads), "SIGKILL");
+      const { code, signal, stdout, stderr } = await it.finished;
+      expect({ code, signal, stdout }).toEqual({ code: 5, signal: null, stdout: "" });
+      expect(stderr).toBe("giantvm: bench: node 1 was ended by SIGKILL before all was measured\n");
+    });
+  }
+});
+
+test("a node 1 that fails is told of by its exit code and its last words", () => {
+  const { code, message } = peerFailure(3, null, "giantvm: no more threads\n");
+  expect([code, message]).toEqual([
+    3,
+    "bench: node 1 ended with exit code 3 before all was measured: giantvm: no more threads",
+  ]);
+  expect(peerFailure(0, null, "").code).toBe(5);
 });
 
 test("placements in words", () => {
