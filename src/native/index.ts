@@ -345,8 +345,13 @@ class NativeDataPlane implements DataPlane {
       return;
     }
     if (event.kind === "stopped") for (const resolve of this.#stopped.splice(0)) resolve();
-    if (this.#handler === undefined) this.#early.push(event);
-    else this.#handler(event);
+    if (this.#handler === undefined) return void this.#early.push(event);
+    try {
+      this.#handler(event);
+    } catch (error) {
+      // Nobody catches it, which ends the VM; the events after it, `stopped` above all, are read.
+      void Promise.reject(error);
+    }
   }
 }
 

@@ -320,6 +320,8 @@ export class Daemon {
       case "io":
         return this.#slow.step({ ...event, kind: "access", access: event });
       case "debug-stop":
+        // Of a machine that ends nobody is held any more: its vCPUs are on their way out.
+        if (!this.#running) return;
         return this.questions.debugStop(event.vcpu, event.ripU64, event.dr6U64);
       case "answer":
       case "loaded":

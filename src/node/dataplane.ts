@@ -183,6 +183,7 @@ export interface DataPlane {
   guestDebug(vcpu: number, wanted: GuestDebug): void;
   /** General registers of a vCPU that is held, in the order of VcpuState.general. */
   setRegisters(vcpu: number, valuesU64: readonly bigint[]): void;
+  /** What the handler throws is an unhandled rejection; it hears of the events after it. */
   onEvent(handler: (event: DataEvent) => void): void;
   close(): Promise<void>;
 }

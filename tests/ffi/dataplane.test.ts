@@ -1,6 +1,7 @@
 /** @module The data plane through FFI on a real /dev/kvm: a few bytes of real-mode code each. */
 
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { scratchDevice, ScratchPorts } from "../../src/devices/scratch.ts";
 import { monotonicNs } from "../../src/native/clock.ts";
 import { openDataPlane } from "../../src/native/index.ts";
@@ -139,5 +140,18 @@ describe.skipIf(missing !== undefined)("data plane", () => {
     const { end } = await guest([...code, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     expect(end.kind).toBe("crash");
     if (end.kind === "crash") expect(end.reason).toContain("cr0=");
+  });
+
+  test("a handler that throws is told of, and hears of the events after it", async () => {
+    const child = Bun.spawn([process.execPath, join(import.meta.dir, "throws.ts")]);
+    const said = await new Response(child.stdout).text();
+    expect(said.split("\n")).toEqual([
+      "stopped",
+      "stopped",
+      "told: Error: thrown by the handler",
+      "stopped",
+      "",
+    ]);
+    expect(await child.exited).toBe(0);
   });
 });
