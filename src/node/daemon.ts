@@ -78,6 +78,7 @@ export class Daemon {
       dataPlane,
       vcpus: () => this.#machine.vcpus,
       counters: () => this.counters(),
+      waiting: (to) => this.#member.waiting(to),
       send,
     });
     this.#slow = new SlowAccesses({

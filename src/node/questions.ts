@@ -22,6 +22,11 @@ import type { Counters, DataPlane } from "./dataplane.ts";
 const peerPatienceMs = 10_000;
 /** Questions of other nodes that are answered at the same time. */
 const servedMax = 64;
+/**
+ * Frames on the way to a node beyond which it is neither asked nor answered; refusals are sent up
+ * to twice as many. The rest of the queue (protocol/reliable.ts) is for what must not wait.
+ */
+const waitingMax = 1024;
 /** A running vCPU is asked for newer registers; so often and so long is waited for them. */
 const exitTries = 5;
 const exitPauseMs = 10;
@@ -35,6 +40,8 @@ export type QuestionsOptions = {
   /** This node's, by their number in the cluster. */
   readonly vcpus: () => readonly number[];
   readonly counters: () => Counters;
+  /** Frames on the way to a node. */
+  readonly waiting: (to: number) => number;
   readonly send: (to: number, message: ControlMessage) => void;
 };
 
@@ -67,16 +74,28 @@ export class Questions {
 
   /** Another node's question, to be answered by a message. */
   async asked(from: number, id: number, text: string): Promise<void> {
-    const reply = (answer: unknown) => {
-      const json = toJson(answer);
-      const long = json.length > answerBytesMax;
-      const fits = long ? toJson({ error: "the answer is too long" }) : json;
-      this.#o.send(from, { kind: "answer", id, text: fits });
-    };
-    if (this.#served >= servedMax) return reply({ error: "too many questions at once" });
+    if (this.#served >= servedMax) {
+      return this.#reply(from, id, { error: "too many questions at once" });
+    }
     this.#served += 1;
-    reply(await outcomeOf(async () => this.#own(questionOf(parsed(text)))));
+    const outcome = await outcomeOf(async () => this.#own(questionOf(parsed(text))));
     this.#served -= 1;
+    this.#reply(from, id, outcome);
+  }
+
+  #reply(from: number, id: number, outcome: Outcome): void {
+    const waiting = this.#o.waiting(from);
+    // Whoever takes so little hears nothing, and stops waiting for it by itself.
+    if (waiting >= 2 * waitingMax) return;
+    const json = toJson(outcome);
+    const refusal =
+      waiting >= waitingMax
+        ? "too many answers are on their way: ask again later"
+        : json.length > answerBytesMax
+          ? "the answer is too long"
+          : undefined;
+    const fits = refusal === undefined ? json : toJson({ error: refusal });
+    this.#o.send(from, { kind: "answer", id, text: fits });
   }
 
   /** An answer; one that nobody waits for is dropped. */
@@ -95,6 +114,10 @@ export class Questions {
   }
 
   #askPeer(node: number, question: Question): Promise<Outcome> {
+    if (this.#o.waiting(node) >= waitingMax) {
+      const error = "too many questions are on their way to it: ask again later";
+      return Promise.resolve({ error });
+    }
     const id = this.#nextId;
     this.#nextId = (this.#nextId % 0xffff_ffff) + 1;
     const { promise, resolve } = Promise.withResolvers<Outcome>();

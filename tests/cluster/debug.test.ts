@@ -6,6 +6,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { ControlClient } from "../../src/control/client.ts";
 import {
   executable,
   freePorts,
@@ -135,6 +136,18 @@ describe.skipIf(missing !== undefined)("a VM of two nodes is asked", () => {
     // Not "fault of thread": what moves most comes in gangs, often with no fault of its own.
     expect(page).toMatch(/mapped to (read|write)/);
   });
+
+  test("a thousand times at once, which are answered or refused, and it goes on", async () => {
+    const client = await ControlClient.open(vm.controls[0]!);
+    const other = async () => (await client.ask({ ask: "hot" }))[1]!;
+    // Long answers, so that they are more than one way holds.
+    while (JSON.stringify(await other()).length < 10_000) await Bun.sleep(20);
+    const all = await Promise.all(Array.from({ length: 1000 }, other));
+    client.close();
+    expect(all.some((answer) => "error" in answer)).toBe(true);
+    expect(all.some((answer) => "value" in answer)).toBe(true);
+    await ask(1, "counters");
+  }, 60_000);
 
   /** What gdb shows and the server says, gdb being served by node 1. */
   const byGdb = async (commands: readonly string[]) => {
