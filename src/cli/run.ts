@@ -246,22 +246,29 @@ function statusText(daemon: Daemon): string {
 }
 
 function openConsole(daemon: Daemon, consoleNode: number): Terminal {
-  return openTerminal((action) => {
+  const terminal = openTerminal((action) => {
     switch (action.kind) {
       case "bytes":
         return daemon.input(action.bytes);
       case "quit":
-        return daemon.end(exitCode.done, "ended from the console");
+        daemon.end(exitCode.done, "ended from the console");
+        break;
       case "power":
-        return daemon.powerButton();
+        daemon.powerButton();
+        break;
       case "help":
-        return void process.stderr.write(keyHelp);
+        process.stderr.write(keyHelp);
+        break;
       case "status":
-        return void process.stderr.write(statusText(daemon).replaceAll("\n", "\r\n"));
+        process.stderr.write(statusText(daemon).replaceAll("\n", "\r\n"));
+        break;
       default:
-        return action satisfies never;
+        action satisfies never;
     }
+    return true;
   }, daemon.node === consoleNode);
+  daemon.onInputReady = terminal.resume;
+  return terminal;
 }
 
 /**

@@ -69,10 +69,21 @@ Ctrl-A h  this help
 Ctrl-A a  send Ctrl-A
 `.replaceAll("\n", "\r\n");
 
-export type Terminal = { readonly close: () => void };
+export type Terminal = {
+  /** After `onKeys` has said no: reads on. */
+  readonly resume: () => void;
+  readonly close: () => void;
+};
 
-/** Makes the terminal raw and reads it; returns what restores it. */
-export function openTerminal(onKeys: (action: KeyAction) => void, interactive: boolean): Terminal {
+/**
+ * Makes the terminal raw and reads it; returns what restores it.
+ * @param onKeys returns false: no more, please, until `resume`. A terminal is read all the same, as
+ * Ctrl-A x may come.
+ */
+export function openTerminal(
+  onKeys: (action: KeyAction) => boolean,
+  interactive: boolean,
+): Terminal {
   const { stdin } = process;
   const keys = new KeyReader();
   const raw = interactive && stdin.isTTY;
@@ -84,8 +95,8 @@ export function openTerminal(onKeys: (action: KeyAction) => void, interactive: b
     }
   };
   const onData = (bytes: Buffer) => {
-    if (!raw) return onKeys({ kind: "bytes", bytes: new Uint8Array(bytes) });
-    for (const action of keys.read(new Uint8Array(bytes))) onKeys(action);
+    if (raw) for (const action of keys.read(new Uint8Array(bytes))) onKeys(action);
+    else if (!onKeys({ kind: "bytes", bytes: new Uint8Array(bytes) })) stdin.pause();
   };
   if (raw) {
     stdin.setRawMode(true);
@@ -97,6 +108,7 @@ export function openTerminal(onKeys: (action: KeyAction) => void, interactive: b
     stdin.on("error", () => {});
   }
   return {
+    resume: () => void stdin.resume(),
     close: () => {
       restore();
       stdin.off("data", onData);

@@ -31,6 +31,7 @@ function consoleAt(node: number, consoleNode = 1) {
       did.push(`print ${Buffer.from(bytes)}`);
       return state.more;
     },
+    typeOn: () => void did.push("type on"),
     rouse: () => void did.push("rouse"),
     debug: (text) => void did.push(text),
   });
@@ -45,16 +46,78 @@ function told(message: ControlMessage): string {
 
 test("keys typed elsewhere travel to the serial port, those typed there do not", () => {
   const elsewhere = consoleAt(1);
-  elsewhere.console.typed(Buffer.from("k"));
-  expect(elsewhere.done()).toEqual(["to 0: input k"]);
-  const there = consoleAt(0);
-  there.console.typed(Buffer.from("k"));
-  there.console.keep(Buffer.from("l"));
+  expect(elsewhere.console.typed(Buffer.from("k"))).toBe(true);
+  expect(elsewhere.done()).toEqual(["to 0: input k", "rouse"]);
+  const there = consoleAt(0, 0);
+  expect(there.console.typed(Buffer.from("k"))).toBe(true);
+  expect(there.console.typed(Buffer.from("l"))).toBe(true);
   expect(there.done()).toEqual(["in k", "rouse", "in l", "rouse"]);
   expect(there.console.idle).toBe(true);
 });
 
-test("keys wait for a guest that runs and takes them", () => {
+test("keys typed elsewhere leave once the guest runs, the next when it has taken those", () => {
+  const { console: elsewhere, state, done } = consoleAt(1);
+  state.running = false;
+  for (const key of ["k", "l"]) elsewhere.typed(Buffer.from(key));
+  expect(done()).toEqual(["rouse", "rouse"]);
+  expect(elsewhere.idle).toBe(false);
+  state.running = true;
+  elsewhere.tick();
+  elsewhere.tick();
+  expect(done()).toEqual(["to 0: input k"]);
+  expect(elsewhere.idle).toBe(true);
+  elsewhere.taken();
+  elsewhere.taken();
+  expect(done()).toEqual(["to 0: input l"]);
+});
+
+for (const [where, consoleNode] of [
+  ["here", 0],
+  ["elsewhere", 1],
+] as const) {
+  test(`a long input waits where it comes from, and nothing of it is lost: ${where}`, () => {
+    const there = consoleAt(0, consoleNode);
+    const here = consoleNode === 0 ? there : consoleAt(consoleNode);
+    there.state.room = 1000;
+    const text = Array.from({ length: 50_000 }, (_, index) => `${index} `).join("");
+    let [typed, got, welcome, most] = ["", "", true, 0];
+    for (let round = 0; round < 1000 && got.length < text.length; round += 1) {
+      if (welcome && typed.length < text.length) {
+        const next = text.slice(typed.length, typed.length + 50_000);
+        typed += next;
+        welcome = here.console.typed(Buffer.from(next));
+      }
+      for (const { console, done } of [here, there]) {
+        console.tick();
+        for (const did of done()) {
+          const [, keys] = /^in (.*)$/.exec(did) ?? [];
+          const [, passed] = /^to 0: input (.*)$/.exec(did) ?? [];
+          got += keys ?? "";
+          if (passed !== undefined) there.console.keep(Buffer.from(passed));
+          if (did === "to 1: input-taken") here.console.taken();
+          if (did === "type on") welcome = true;
+        }
+      }
+      most = Math.max(most, typed.length - got.length);
+    }
+    expect(got === text).toBe(true);
+    expect(most).toBeGreaterThan(64 * 1024);
+    expect(most).toBeLessThan(64 * 1024 + 50_000 + 16 * 1024);
+  });
+}
+
+test("a terminal that types on all the same loses what is beyond the bound", () => {
+  const { console: here, state, done } = consoleAt(0, 0);
+  state.room = 0;
+  expect(here.typed(new Uint8Array(64 * 1024))).toBe(false);
+  expect(here.typed(Buffer.from("no"))).toBe(false);
+  expect(done()).toEqual(["rouse", "2 bytes of input dropped: the guest takes none"]);
+  state.room = 1;
+  here.tick();
+  expect(done()).toEqual(["in \0", "type on"]);
+});
+
+test("keys wait for a guest that runs and takes them, which is told when it has all", () => {
   const { console: here, state, done } = consoleAt(0);
   state.running = false;
   here.keep(Buffer.from("abc"));
@@ -70,11 +133,11 @@ test("keys wait for a guest that runs and takes them", () => {
   expect(done()).toEqual(["in ab"]);
   expect(here.idle).toBe(false);
   here.tick();
-  expect(done()).toEqual(["in c"]);
+  expect(done()).toEqual(["in c", "to 1: input-taken"]);
   expect(here.idle).toBe(true);
 });
 
-test("keys beyond the bound are dropped, which is said and rouses nobody", () => {
+test("keys from elsewhere beyond the bound are dropped, which is said and rouses nobody", () => {
   const { console: here, state, done } = consoleAt(0);
   state.room = 0;
   here.keep(new Uint8Array(64 * 1024));

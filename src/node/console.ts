@@ -1,7 +1,7 @@
 /**
  * @module The guest's console at this node. Its serial port is on the device node and its terminal
- * on the console node; keys go the one way, what the guest prints goes the other, and who cannot
- * take more holds the guest.
+ * on the console node; keys go the one way, what the guest prints goes the other, who cannot take
+ * more holds the guest, and a guest that takes no more holds who types.
  */
 
 import type { ControlMessage } from "../protocol/messages.ts";
@@ -11,6 +11,8 @@ import { ConsoleOutput } from "./output.ts";
 
 /** While so much is on its way to the console, output waits and gathers. */
 const outputFramesMax = 64;
+/** Of keys on their way to the device node: the next leave when the guest has taken these. */
+const keysBytesMax = 16 * 1024;
 
 export type ConsoleOptions = {
   readonly node: number;
@@ -25,6 +27,8 @@ export type ConsoleOptions = {
   readonly send: (to: number, message: ControlMessage) => void;
   /** The terminal of this node; false: no more, please, until `ready`. */
   readonly print: (bytes: Uint8Array) => boolean;
+  /** `typed` had said no: more keys are welcome again. */
+  readonly typeOn: () => void;
   /** Keys wait now: the guest is to be offered them again soon. */
   readonly rouse: () => void;
   readonly debug: (text: string) => void;
@@ -38,29 +42,39 @@ export class GuestConsole {
   #held = false;
   /** The terminal takes no more: of the console node, as this node or that one says. */
   #full = false;
+  /** Keys are on their way to the device node, or wait for the guest there. */
+  #passed = false;
+  /** The console node waits to hear that the guest has taken its keys. */
+  #owes = false;
+  /** Who types was told to pause. */
+  #pauses = false;
 
   constructor(options: ConsoleOptions) {
     this.#o = options;
   }
 
-  /** No keys wait for the guest. */
+  /** No keys wait that a tick may bring to the guest. */
   get idle(): boolean {
-    return this.#input.empty;
+    return this.#input.empty || this.#passed;
   }
 
-  /** Keys typed at this node. */
-  typed(bytes: Uint8Array): void {
-    if (this.#o.deviceNode === this.#o.node) return this.keep(bytes);
-    this.#o.send(this.#o.deviceNode, { kind: "input", bytes });
+  /** Keys typed at this node. @returns false: no more until `typeOn`, they would be dropped. */
+  typed(bytes: Uint8Array): boolean {
+    this.#push(bytes);
+    this.#pauses = this.#input.full;
+    return !this.#pauses;
   }
 
-  /** Keys for the guest's serial port, which is here. */
+  /** Keys for the guest's serial port, which is here, from the console node. */
   keep(bytes: Uint8Array): void {
-    if (!this.#input.push(bytes)) {
-      return this.#o.debug(`${bytes.length} bytes of input dropped: the guest takes none`);
-    }
+    this.#owes = this.#o.consoleNode !== this.#o.node;
+    this.#push(bytes);
+  }
+
+  /** The guest has taken the keys that went to the device node. */
+  taken(): void {
+    this.#passed = false;
     this.#feed();
-    this.#o.rouse();
   }
 
   tick(): void {
@@ -114,8 +128,34 @@ export class GuestConsole {
     this.hold(this.#held);
   }
 
+  #push(bytes: Uint8Array): void {
+    if (!this.#input.push(bytes)) {
+      return this.#o.debug(`${bytes.length} bytes of input dropped: the guest takes none`);
+    }
+    this.#feed();
+    this.#o.rouse();
+  }
+
   #feed(): void {
     if (!this.#o.running()) return;
-    this.#input.feed((bytes) => this.#o.dataPlane()?.consoleInput(bytes) ?? 0);
+    if (this.#o.deviceNode !== this.#o.node) this.#input.feed((bytes) => this.#pass(bytes));
+    else this.#input.feed((bytes) => this.#o.dataPlane()?.consoleInput(bytes) ?? 0);
+    if (this.#owes && this.#input.empty) {
+      this.#owes = false;
+      this.#o.send(this.#o.consoleNode, { kind: "input-taken" });
+    }
+    if (this.#pauses && !this.#input.full) {
+      this.#pauses = false;
+      this.#o.typeOn();
+    }
+  }
+
+  /** To the device node, unless it still has some. */
+  #pass(bytes: Uint8Array): number {
+    if (this.#passed) return 0;
+    this.#passed = true;
+    const keys = bytes.subarray(0, keysBytesMax);
+    this.#o.send(this.#o.deviceNode, { kind: "input", bytes: keys });
+    return keys.length;
   }
 }

@@ -30,6 +30,8 @@ export class Daemon {
   readonly #pace: Pace;
   readonly #console: GuestConsole;
   readonly #tsc: TscFollower;
+  /** Called after `input` has said no: more is welcome again. */
+  onInputReady: () => void = () => {};
   /** What a debugger may ask. */
   readonly questions: Questions;
   readonly #slow: SlowAccesses;
@@ -61,6 +63,7 @@ export class Daemon {
       waiting: (to) => this.#member.waiting(to),
       send,
       print: options.console,
+      typeOn: () => this.onInputReady(),
       rouse: () => this.#pace.rouse(),
       debug: (text) => log.debug(text),
     });
@@ -107,9 +110,9 @@ export class Daemon {
     this.#flush();
   }
 
-  /** Keys for the guest. */
-  input(bytes: Uint8Array): void {
-    this.#console.typed(bytes);
+  /** Keys for the guest. @returns false: no more, please, until `onInputReady` is called. */
+  input(bytes: Uint8Array): boolean {
+    return this.#console.typed(bytes);
   }
 
   /** The console takes output again. */
@@ -208,8 +211,9 @@ export class Daemon {
       case "console-hold":
         return this.#console.holdThere(effect.hold);
       case "input":
-        this.#console.keep(effect.bytes);
-        return;
+        return this.#console.keep(effect.bytes);
+      case "input-taken":
+        return this.#console.taken();
       case "power":
         return this.powerButton();
       case "ask":

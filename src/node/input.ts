@@ -3,7 +3,7 @@
  * keys wait here, in order and up to a bound.
  */
 
-/** Kept for a guest that takes none. */
+/** Kept for a guest that takes none, and what the last read goes beyond it. */
 const inputBytesMax = 64 * 1024;
 
 export class ConsoleInput {
@@ -13,10 +13,13 @@ export class ConsoleInput {
     return this.#waiting.length === 0;
   }
 
-  /** @returns false where there is no room: nothing of it is kept. */
+  get full(): boolean {
+    return this.#waiting.reduce((sum, each) => sum + each.length, 0) >= inputBytesMax;
+  }
+
+  /** @returns false where it is full: nothing of it is kept. */
   push(bytes: Uint8Array): boolean {
-    const waiting = this.#waiting.reduce((sum, each) => sum + each.length, 0);
-    if (waiting + bytes.length > inputBytesMax) return false;
+    if (this.full) return false;
     this.#waiting.push(bytes);
     return true;
   }

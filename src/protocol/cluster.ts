@@ -88,6 +88,7 @@ export type Effect =
   | { readonly kind: "console"; readonly bytes: Uint8Array }
   | ConsoleHold
   | { readonly kind: "input"; readonly bytes: Uint8Array }
+  | { readonly kind: "input-taken" }
   | { readonly kind: "power" }
   /** Another node asks for this one's part of the VM, or answers. */
   | {
@@ -272,10 +273,9 @@ export class Cluster {
         this.#effects.push({ kind: "console", bytes: message.bytes });
         return;
       case "console-hold":
-        this.#effects.push(message);
-        return;
       case "input":
-        this.#effects.push({ kind: "input", bytes: message.bytes });
+      case "input-taken":
+        this.#effects.push(message);
         return;
       case "power":
         this.#effects.push({ kind: "power" });

@@ -51,6 +51,10 @@ test("what a console says of itself is heard between two epochs, too", () => {
   expect(heard()).toContainEqual({ kind: "restart", epoch: 2 });
   peer.send(0, { kind: "console-hold", hold: false });
   expect(heard()).toEqual([{ kind: "console-hold", hold: false }]);
+  const input = { kind: "input", bytes: Uint8Array.of(1) } as const;
+  peer.send(0, input);
+  peer.send(0, { kind: "input-taken" });
+  expect(heard()).toEqual([input, { kind: "input-taken" }]);
 });
 
 test("a peer that acknowledges nothing holds up a restart for the silence, no longer", () => {

@@ -7,7 +7,13 @@
 import { nameOf } from "./agreement.ts";
 import { type Arrival, Channels, type Counters, type Endpoint } from "./channel.ts";
 import { Cluster, type Effect, type Event, type Options, type Phase } from "./cluster.ts";
-import type { ControlMessage, ForeignHello } from "./messages.ts";
+import type {
+  ConsoleHold,
+  ControlMessage,
+  ForeignHello,
+  InputBytes,
+  InputTaken,
+} from "./messages.ts";
 
 /** Messages of the next epoch kept for a peer, more than it says before this node is there. */
 export const earlyMax = 16;
@@ -137,8 +143,8 @@ export class Member {
     message: ControlMessage | ForeignHello,
     nowNsU64: bigint,
   ): readonly HostEffect[] {
-    // Of the terminal, whatever the epoch: one that was lost would hold the guest for ever.
-    if (this.#between && message.kind === "console-hold") return [message];
+    // Of the terminal, whatever the epoch: one that was lost would hold it or the guest for ever.
+    if (this.#between && ofTerminal(message)) return [message];
     // Between two epochs nobody else listens; an end of the one before still ends the next.
     const next = "epoch" in message && message.epoch > this.#epoch;
     if (next || (this.#between && message.kind === "end")) {
@@ -186,4 +192,10 @@ export class Member {
     this.#restart = undefined;
     return [restart.effect];
   }
+}
+
+function ofTerminal(
+  message: ControlMessage | ForeignHello,
+): message is ConsoleHold | InputBytes | InputTaken {
+  return ["console-hold", "input", "input-taken"].includes(message.kind);
 }

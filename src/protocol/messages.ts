@@ -10,7 +10,7 @@ import type { Wire } from "./cbor.ts";
  * Raised with every change of a message or of its meaning, in either plane. What two versions need
  * to tell each other that they differ is frozen: docs/wire.cddl.
  */
-export const protocolVersion = 3;
+export const protocolVersion = 4;
 
 export type EndCause = "poweroff" | "reset" | "verdict" | "crash" | "signal" | "lost" | "failed";
 export const causes: readonly EndCause[] = [
@@ -82,7 +82,9 @@ export type Ended = { readonly kind: "ended"; readonly epoch: number };
 export type ConsoleBytes = { readonly kind: "console"; readonly bytes: Uint8Array };
 /** The console node's terminal takes no more output, or again. */
 export type ConsoleHold = { readonly kind: "console-hold"; readonly hold: boolean };
+/** Keys for the guest, to the device node; the next when it has answered that they are taken. */
 export type InputBytes = { readonly kind: "input"; readonly bytes: Uint8Array };
+export type InputTaken = { readonly kind: "input-taken" };
 /** Somebody pressed the guest's power button, for the node that has it. */
 export type Power = { readonly kind: "power" };
 /** A question for this node's part of the VM (docs/debugging.md), and its answer; JSON. */
@@ -106,6 +108,7 @@ export type ControlMessage =
   | ConsoleBytes
   | ConsoleHold
   | InputBytes
+  | InputTaken
   | Alive
   | Power
   | Ask
@@ -128,6 +131,7 @@ export const kinds = {
   "tsc-ping": 75,
   "tsc-pong": 76,
   "console-hold": 77,
+  "input-taken": 78,
 } as const;
 
 export function toWire(message: ControlMessage): Wire {
@@ -171,6 +175,7 @@ export function toWire(message: ControlMessage): Wire {
       return [kind, message.hold ? 1 : 0];
     case "alive":
     case "power":
+    case "input-taken":
       return [kind];
     case "ask":
     case "answer":

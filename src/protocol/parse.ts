@@ -149,6 +149,12 @@ function readBytes(kind: Keys["kind"], items: readonly Wire[]): Keys | undefined
   return fields.ok ? { kind, bytes } : undefined;
 }
 
+function readHold(items: readonly Wire[]): ConsoleHold | undefined {
+  const fields = new Fields(items, 1);
+  const hold = fields.u32(1) === 1;
+  return fields.ok ? { kind: "console-hold", hold } : undefined;
+}
+
 function readQuestion(kind: "ask" | "answer", items: readonly Wire[]): Ask | Answer | undefined {
   const fields = new Fields(items, 2);
   const [id, text] = [fields.u32(), fields.text()];
@@ -220,11 +226,8 @@ export function fromWire(value: Wire): ControlMessage | ForeignHello | undefined
         return readBytes("console", items);
       case kinds.input:
         return readBytes("input", items);
-      case kinds["console-hold"]: {
-        const f = new Fields(items, 1);
-        const hold: ConsoleHold = { kind: "console-hold", hold: f.u32(1) === 1 };
-        return f.ok ? hold : undefined;
-      }
+      case kinds["console-hold"]:
+        return readHold(items);
       case kinds.ask:
         return readQuestion("ask", items);
       case kinds.answer:
@@ -233,6 +236,8 @@ export function fromWire(value: Wire): ControlMessage | ForeignHello | undefined
         return items.length === 0 ? { kind: "alive" } : undefined;
       case kinds.power:
         return items.length === 0 ? { kind: "power" } : undefined;
+      case kinds["input-taken"]:
+        return items.length === 0 ? { kind: "input-taken" } : undefined;
       default:
         return undefined;
     }

@@ -51,7 +51,10 @@ export class ReliableLink {
   retransmissions = 0;
   duplicates = 0;
 
-  /** Queues a message. Throws when the peer has taken nothing for thousands of frames. */
+  /**
+   * Queues a message. Throws when the peer has taken nothing for thousands of frames: whoever has
+   * much to send looks at `waiting` first.
+   */
   send(message: Uint8Array): void {
     const count = Math.max(1, Math.ceil(message.length / partBytes));
     if (count > partsMax) throw new Error(`a message of ${message.length} bytes is too long`);

@@ -280,6 +280,7 @@ export class ClusterSim {
         case "console":
         case "console-hold":
         case "input":
+        case "input-taken":
         case "power":
         case "ask":
         case "answer":

@@ -72,6 +72,14 @@ describe.skipIf(missing !== undefined)("the terminal", () => {
     expect(it.child.exitCode).toBe(0);
   });
 
+  test("is read on when the guest takes no keys, so that Ctrl-A x ends the VM", async () => {
+    await using it = onTerminal(node);
+    await it.printed("check start");
+    it.terminal.write(`${"k".repeat(100 * 1024)}\x01x`);
+    await it.child.exited;
+    expect([it.child.exitCode, it.child.signalCode]).toEqual([0, null]);
+  });
+
   test("is as before after the program itself broke", async () => {
     await using it = onTerminal([...node, "--fault", "throw"]);
     await it.printed("internal error: told to fail");

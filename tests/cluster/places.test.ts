@@ -7,7 +7,7 @@ import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ended, loopback, nodeWords, startNodes } from "../nodes.ts";
-import { executable, kvmMissing, start, temporaryFolder } from "../program.ts";
+import { executable, kvmMissing, Log, start, temporaryFolder } from "../program.ts";
 import { onTerminal } from "../terminal.ts";
 import { tinyGuest } from "../tiny-guest.ts";
 
@@ -72,6 +72,36 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
       expect(ends.map(({ stdout }) => stdout)).toEqual(
         ends.map((_, node) => (node === console ? text : "")),
       );
+    }, 60_000);
+  }
+
+  for (const [where, nodes] of [
+    ["here", 1],
+    ["on another node", 2],
+  ] as const) {
+    test(`a long file as standard input waits for the guest: ${where}`, async () => {
+      using folder = temporaryFolder();
+      const kernel = join(folder.path, "guest.elf");
+      writeFileSync(kernel, tinyGuest(echo));
+      const text = `${Array.from({ length: 500 }, (_, index) => index).join(" ")}q`;
+      const file = join(folder.path, "input");
+      writeFileSync(file, text.padEnd(6 << 20, "."));
+      const all = commands(await loopback(nodes), kernel, 0, nodes - 1);
+      const boot = (args: readonly string[]) =>
+        Bun.spawn([executable, ...args], {
+          cwd: folder.path,
+          stdin: Bun.file(file),
+          stderr: "pipe",
+        });
+      // The one that reads is there first.
+      const reader = boot(all.at(-1)!);
+      const log = new Log();
+      const logged = log.read(reader.stderr);
+      if (nodes === 2) await log.contains("no authentication yet");
+      const other = nodes === 2 ? start(all[0]!) : undefined;
+      expect(await new Response(reader.stdout).text()).toBe(text);
+      await logged;
+      expect([await reader.exited, (await other?.finished)?.code ?? 0]).toEqual([0, 0]);
     }, 60_000);
   }
 
