@@ -1,7 +1,7 @@
 /** @module Opens the images of --disk before anything else starts, and says what is wrong. */
 
-import { statSync } from "node:fs";
 import type { DiskConfig } from "../config/disks.ts";
+import { isFolder } from "../config/files.ts";
 import { NativeError } from "../native/errors.ts";
 import { closeImage, type Image, openImage } from "../native/image.ts";
 import type { DiskPlan } from "../node/dataplane.ts";
@@ -40,9 +40,7 @@ function refuse(path: string, why: string): never {
 
 function open(config: DiskConfig): OpenDisk {
   const { path, readOnly } = config;
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
-    refuse(path, "is a folder; name a raw image");
-  }
+  if (isFolder(path)) refuse(path, "is a folder; name a raw image");
   let image: Image;
   try {
     image = openImage(path, readOnly);

@@ -298,7 +298,7 @@ async function runNode(config: RunConfig, log: Log): Promise<number> {
   const output = new ConsoleWriter((bytes, done) => process.stdout.write(bytes, done));
   const { daemon, close } = await start(config, output, log);
   output.onReady = () => daemon.consoleReady();
-  const control = await openControl(config.control, daemon.questions);
+  const control = openControl(config.control, daemon.questions);
   const signal = watch(daemon);
   const terminal = openConsole(daemon, config.consoleNode);
   breakDown(config.fault, () => Number(daemon.counters()["exits"] ?? 0));

@@ -10,42 +10,57 @@ function refuse(file: Named, why: string): never {
   throw new Failure(exitCode.usage, `${file.where} ${file.value}: ${why}`);
 }
 
-function codeOf(error: unknown): string {
+/** The system's name of an error, e.g. "ENOENT". */
+export function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : String(error);
 }
 
-/** The file at `path` may be opened so; the sentence calls it by the name the user gave. */
-function check(file: Named, path: string, mode: number, missing: string): void {
+/**
+ * What `look` finds of a file that is to be read or written.
+ * @param missing what to say where there is nothing.
+ */
+function seen<T>(file: Named, use: "read" | "written", missing: string, look: () => T): T {
   try {
-    accessSync(path, mode);
+    return look();
   } catch (error) {
     const code = codeOf(error);
     if (code === "ENOENT" || code === "ENOTDIR") refuse(file, missing);
-    const verb = mode === constants.R_OK ? "read" : "written";
-    refuse(file, `this user may not have it ${verb} (${code}); change its mode or name another`);
+    if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
+      refuse(file, `this user may not have it ${use} (${code}); change its mode or name another`);
+    }
+    return refuse(file, `cannot be used (${code}); name another`);
   }
 }
 
-function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+/** False, too, for what cannot be looked at: who opens it says why. */
+export function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 /** Refuses what cannot be read as a file. */
 export function readable(file: Named | undefined): string | undefined {
   if (file === undefined) return undefined;
-  check(file, file.value, constants.R_OK, "there is no such file; name one that can be read");
-  if (isFolder(file.value)) refuse(file, "is a folder; name a file");
-  return file.value;
+  const { value: path } = file;
+  const missing = "there is no such file; name one that can be read";
+  seen(file, "read", missing, () => accessSync(path, constants.R_OK));
+  if (isFolder(path)) refuse(file, "is a folder; name a file");
+  return path;
 }
 
 /** Refuses what could not be written at the end: an existing file or a new one in its folder. */
 export function writable(file: Named | undefined): string | undefined {
   if (file === undefined) return undefined;
-  const there = statSync(file.value, { throwIfNoEntry: false });
+  const { value: path } = file;
+  const missing = "there is no such folder; name a file in one that exists";
+  const there = seen(file, "written", missing, () => statSync(path, { throwIfNoEntry: false }));
   if (there?.isDirectory() === true) refuse(file, "is a folder; name a file");
-  const path = there === undefined ? dirname(file.value) : file.value;
-  check(file, path, constants.W_OK, "there is no such folder; name a file in one that exists");
-  return file.value;
+  const changed = there === undefined ? dirname(path) : path;
+  seen(file, "written", missing, () => accessSync(changed, constants.W_OK));
+  return path;
 }
 
 function unreadable(file: Named, error: unknown): never {

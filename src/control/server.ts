@@ -7,6 +7,8 @@
 import { lstatSync, rmSync, unlinkSync } from "node:fs";
 import type { Socket, SocketHandler } from "bun";
 import { exitCode, Failure } from "../cli/failure.ts";
+import { codeOf } from "../config/files.ts";
+import { tryConnect } from "../native/unix.ts";
 import type { Questions } from "../node/questions.ts";
 import { LineReader, Outgoing } from "./lines.ts";
 import { QuestionError, questionMax, questionOf, toJson } from "./question.ts";
@@ -24,27 +26,23 @@ function refuse(path: string, why: string): never {
   throw new Failure(exitCode.usage, `--control ${path}: ${why}`);
 }
 
-/** Whether somebody listens at the path. */
-async function alive(path: string): Promise<boolean> {
-  try {
-    const socket = await Bun.connect({ unix: path, socket: { data() {} } });
-    socket.end();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** A socket that a node left behind gives way; anything else stays. */
-async function makeRoom(path: string): Promise<void> {
+function makeRoom(path: string): void {
   if (Buffer.byteLength(path) > pathBytesMax) {
     refuse(path, `is longer than ${pathBytesMax} bytes; name a shorter path`);
   }
   const there = lstatSync(path, { throwIfNoEntry: false });
   if (there === undefined) return;
   if (!there.isSocket()) refuse(path, "is there and no socket; name another path");
-  if (await alive(path)) refuse(path, "another giantvm listens there; name another path");
-  unlinkSync(path);
+  try {
+    tryConnect(path);
+  } catch (error) {
+    const code = codeOf(error);
+    // Any other: it is of another kind or another user, or too busy to answer.
+    if (code === "ECONNREFUSED") return unlinkSync(path);
+    refuse(path, `may still be in use (${code}); remove it, or name another path`);
+  }
+  refuse(path, "another giantvm listens there; name another path");
 }
 
 /** What a line asks for, answered in one line. Never rejects. */
@@ -81,13 +79,7 @@ function handlers(questions: Questions): SocketHandler<Connection> {
   };
 }
 
-/** Listens at the path; undefined without one. Throws Failure for a path that cannot be used. */
-export async function openControl(
-  path: string | undefined,
-  questions: Questions,
-): Promise<ControlServer | undefined> {
-  if (path === undefined) return undefined;
-  await makeRoom(path);
+function listen(path: string, questions: Questions): ControlServer {
   const before = process.umask(privateMask);
   try {
     const server = Bun.listen<Connection>({ unix: path, socket: handlers(questions) });
@@ -97,10 +89,23 @@ export async function openControl(
         rmSync(path, { force: true });
       },
     };
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    return refuse(path, `cannot be made (${code}); name a path in a folder this user may write`);
   } finally {
     process.umask(before);
+  }
+}
+
+/** Listens at the path; undefined without one. Throws Failure for a path that cannot be used. */
+export function openControl(
+  path: string | undefined,
+  questions: Questions,
+): ControlServer | undefined {
+  if (path === undefined) return undefined;
+  try {
+    makeRoom(path);
+    return listen(path, questions);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    const why = `cannot be made (${codeOf(error)})`;
+    return refuse(path, `${why}; name a path in a folder this user may write`);
   }
 }

@@ -1,7 +1,7 @@
 /** @module Bad input: one sentence on stderr, the exit code of the table, nothing on stdout. */
 
 import { describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { kvmMissing, run, start, temporaryFolder } from "../program.ts";
 import { tinyGuest } from "../tiny-guest.ts";
@@ -66,6 +66,13 @@ const cases: readonly {
   { args: ["run", "--disk", "path=/dev/null"], code: 2, says: "neither a file nor a block device" },
   { args: ["run", "--report", "/etc"], code: 2, says: "--report /etc: is a folder" },
   { args: ["run", "--report", "/no/such/x"], code: 2, says: "there is no such folder" },
+  { args: ["run", "--report", "/etc/passwd/x"], code: 2, says: "there is no such folder" },
+  { args: ["run", "--report", "x".repeat(256)], code: 2, says: "cannot be used (ENAMETOOLONG)" },
+  {
+    args: ["run", "--disk", "path=/etc/passwd/x"],
+    code: 2,
+    says: "--disk /etc/passwd/x: there is no such file",
+  },
   { args: ["run", "--hide-cpu", "avx9"], code: 2, says: /--hide-cpu "avx9": no CPU.*one of avx/ },
   { args: ["run", "--hide-cpu", "toString"], code: 2, says: "no CPU feature known here" },
   { args: ["run", "--guard-off", "luck"], code: 2, says: "there is no guard of that name" },
@@ -114,11 +121,19 @@ describe("bad input", () => {
     using folder = temporaryFolder();
     const secret = join(folder.path, "secret.toml");
     writeFileSync(secret, "", { mode: 0o000 });
+    const closed = join(folder.path, "closed");
+    mkdirSync(closed, { mode: 0o000 });
+    const inside = join(closed, "x");
     const under = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
-    for (const option of ["--config", "--kernel", "--report"]) {
-      const end = await run(["run", option, secret], { under });
-      expect(end.stderr).toContain(`${option} ${secret}: this user may not have it`);
-      expect(end.stderr).toContain("EACCES");
+    const refused = [
+      ...["--config", "--kernel", "--report"].map((option) => [option, secret]),
+      ["--report", inside],
+      ["--disk", `path=${inside}`],
+    ];
+    for (const [option = "", file = ""] of refused) {
+      const end = await run(["run", option, file], { under });
+      const [, path = file] = file.split("=");
+      expect(end.stderr).toMatch(`${option} ${path}: this user may not `);
       expect({ code: end.code, stdout: end.stdout }).toEqual({ code: 2, stdout: "" });
     }
   });

@@ -175,6 +175,7 @@ test "bytes come back from where they were put, and there are none behind the en
     try testing.expectError(error.WrongKind, open("/", true));
     try testing.expectError(error.WrongKind, open("/dev/null", false));
     try testing.expectError(error.NotFound, open("/nonexistent/image", false));
+    try testing.expectError(error.NotFound, open("/dev/null/image", false));
 }
 
 /// Moves one byte a call.

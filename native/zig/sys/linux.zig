@@ -38,7 +38,7 @@ pub fn check(rc: usize) Error!usize {
         .ADDRINUSE => error.AddressInUse,
         .ADDRNOTAVAIL => error.AddressNotAvailable,
         .NODEV, .NXIO => error.NoDevice,
-        .NOENT => error.NotFound,
+        .NOENT, .NOTDIR => error.NotFound,
         // NOBUFS: the queue of a network device is full.
         .AGAIN, .NOBUFS => error.Again,
         .EXIST => error.Exists,
