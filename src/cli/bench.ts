@@ -8,6 +8,7 @@ import { count } from "../config/values.ts";
 import { type BenchPorts, NativeBench } from "../native/bench.ts";
 import { selfCommand } from "./children.ts";
 import { exitCode, Failure, hostFailure } from "./failure.ts";
+import type { Flags } from "./flags.ts";
 
 const roundsDefault = 2000;
 const roundsMax = 20_000;
@@ -155,21 +156,17 @@ function histogramText(name: string, r: Row): string {
   return `  ${name}: ${cells.join(" ")}`;
 }
 
-export async function bench(
-  what: string | undefined,
-  flags: Readonly<Record<string, unknown>>,
-): Promise<number> {
+export async function bench(what: string | undefined, flags: Flags): Promise<number> {
   if (what !== "dsm") {
     throw new Failure(exitCode.usage, `bench ${what ?? ""}: give what to measure: dsm`);
   }
   const given = flags["rounds"];
-  const rounds =
-    given === undefined ? roundsDefault : count("--rounds", String(given), 10, roundsMax);
+  const rounds = given === undefined ? roundsDefault : count("--rounds", given, 10, roundsMax);
   const { rows, placement } = await measure(rounds);
   const ratio = (rows.remote_read_us.p50 - rows.local_fault_us.p50) / rows.udp_rtt_us.p50;
   const readRatio = rows.remote_read_us.p50 / rows.walk_read_us.p50;
   const writeRatio = rows.remote_write_us.p50 / rows.walk_write_us.p50;
-  if (flags["json"] === true) {
+  if (flags["json"] === "true") {
     process.stdout.write(
       `${JSON.stringify({ placement, rounds, ...rows, ratio, readRatio, writeRatio })}\n`,
     );

@@ -3,17 +3,20 @@
 import { expect, test } from "bun:test";
 import { parseAddress, parseDebug } from "./debug-options.ts";
 import { Failure } from "./failure.ts";
+import type { Flags } from "./flags.ts";
 
-test("options may stand anywhere, the flag goes before the environment", () => {
-  const given = parseDebug(["--top=5", "memory", "0x1000", "--control", "a", "64"], "b");
-  expect(given).toMatchObject({ verb: "memory", words: ["0x1000", "64"], control: "a", top: 5 });
-  expect(parseDebug(["counters"], "b")).toMatchObject({
+test("the flag goes before the environment", () => {
+  const words = ["memory", "0x1000", "64"];
+  const given = parseDebug({ flags: { control: "a" }, words }, "b");
+  expect(given).toMatchObject({ verb: "memory", words: ["0x1000", "64"], control: "a" });
+  expect(parseDebug({ flags: {}, words: ["counters"] }, "b")).toMatchObject({
     control: "b",
     symbols: undefined,
     top: 20,
     listen: { host: "127.0.0.1", port: 1234 },
   });
-  expect(parseDebug(["gdb", "--listen", "127.0.0.2:0"], "b").listen).toEqual({
+  expect(parseDebug({ flags: { top: "5" }, words: ["hot"] }, "b").top).toBe(5);
+  expect(parseDebug({ flags: { listen: "127.0.0.2:0" }, words: ["gdb"] }, "b").listen).toEqual({
     host: "127.0.0.2",
     port: 0,
   });
@@ -25,21 +28,22 @@ test("addresses are hexadecimal behind 0x only", () => {
 });
 
 test("what is not understood is refused with what to do", () => {
-  const cases: readonly (readonly [readonly string[], string])[] = [
-    [[], "say what: registers, "],
-    [["counters", "--colour"], "no such option"],
-    [["counters", "1"], "1 words given, 0 wanted"],
-    [["page"], "0 words given, 1 wanted"],
-    [["memory", "0x0", "1", "2"], "3 words given, 1 or 2 wanted"],
-    [["hot", "--top"], "--top: give a value"],
-    [["hot", "--top", "many"], "give a number up to"],
-    [["gdb", "--listen", "0.0.0.0:1234"], "an address of the loopback"],
-    [["gdb", "--listen", "70000"], "give a number up to 65535"],
+  const cases: readonly (readonly [readonly string[], Flags, string])[] = [
+    [[], {}, 'debug "": give one of registers, '],
+    [["constructor"], {}, 'debug "constructor": give one of registers, '],
+    [["counters", "1"], {}, "1 words given, 0 wanted"],
+    [["page"], {}, "0 words given, 1 wanted"],
+    [["memory", "0x0", "1", "2"], {}, "3 words given, 1 or 2 wanted"],
+    [["page", "0x0"], { symbols: "s" }, "debug page takes no --symbols"],
+    [["hot"], { top: "many" }, "give a number up to"],
+    [["gdb"], { listen: "0.0.0.0:1234" }, "an address of the loopback"],
+    [["gdb"], { listen: "70000" }, "give a number up to 65535"],
   ];
-  for (const [words, sentence] of cases) {
-    expect(() => parseDebug(words, "c")).toThrow(Failure);
-    expect(() => parseDebug(words, "c")).toThrow(sentence);
+  for (const [words, flags, sentence] of cases) {
+    expect(() => parseDebug({ flags, words }, "c")).toThrow(Failure);
+    expect(() => parseDebug({ flags, words }, "c")).toThrow(sentence);
   }
-  expect(() => parseDebug(["counters"], undefined)).toThrow("name the socket of a node");
+  const nowhere = { flags: {}, words: ["counters"] };
+  expect(() => parseDebug(nowhere, undefined)).toThrow("name the socket of a node");
   expect(() => parseAddress("page", "1000h")).toThrow("give an address like 0x100000");
 });

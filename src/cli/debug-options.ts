@@ -1,9 +1,23 @@
-/** @module The words of `giantvm debug`: read here, since cac would make numbers of addresses. */
+/** @module What `giantvm debug` and `giantvm hot` take. */
 
 import { exitCode, Failure } from "./failure.ts";
+import type { Arguments } from "./flags.ts";
+
+/** How many words each verb takes, and which options beside --control. */
+const verbs = {
+  registers: { least: 0, most: 1, options: ["symbols"] },
+  backtrace: { least: 0, most: 1, options: ["symbols"] },
+  page: { least: 1, most: 1, options: [] },
+  memory: { least: 1, most: 2, options: [] },
+  counters: { least: 0, most: 0, options: [] },
+  hot: { least: 0, most: 0, options: ["symbols", "top"] },
+  gdb: { least: 0, most: 0, options: ["listen"] },
+} as const;
+
+export type Verb = keyof typeof verbs;
 
 export type DebugArguments = {
-  readonly verb: string;
+  readonly verb: Verb;
   readonly words: readonly string[];
   readonly control: string;
   readonly symbols: string | undefined;
@@ -12,17 +26,6 @@ export type DebugArguments = {
   readonly listen: { readonly host: string; readonly port: number };
 };
 
-const valued = new Set(["--control", "--symbols", "--top", "--listen"]);
-/** How many words each verb takes. */
-const wordsOf: Readonly<Record<string, readonly [number, number]>> = {
-  registers: [0, 1],
-  backtrace: [0, 1],
-  page: [1, 1],
-  memory: [1, 2],
-  counters: [0, 0],
-  hot: [0, 0],
-  gdb: [0, 0],
-};
 const topDefault = 20;
 const topMax = 10_000;
 const gdbPort = 1234;
@@ -55,36 +58,33 @@ function parseListen(word: string | undefined): DebugArguments["listen"] {
   return { host, port: parseCount("--listen", port, 65535) };
 }
 
+function isVerb(word: string): word is Verb {
+  return Object.hasOwn(verbs, word);
+}
+
 /** @param control where the socket is, by the environment. Throws Failure. */
-export function parseDebug(argv: readonly string[], control: string | undefined): DebugArguments {
-  const options = new Map<string, string>();
-  const words: string[] = [];
-  for (let index = 0; index < argv.length; index += 1) {
-    const word = argv[index] ?? "";
-    const [name = "", value] = word.split(/=(.*)/s);
-    if (!word.startsWith("-")) words.push(word);
-    else if (!valued.has(name)) fail(`debug ${word}: no such option; see giantvm help debug`);
-    else {
-      if (value === undefined) index += 1;
-      options.set(name, value ?? argv[index] ?? fail(`${name}: give a value`));
-    }
-  }
-  const [verb = "", ...rest] = words;
-  const [least, most] = wordsOf[verb] ?? [0, Number.POSITIVE_INFINITY];
-  if (verb === "") fail(`debug: say what: ${Object.keys(wordsOf).join(", ")}`);
-  if (rest.length > most || rest.length < least) {
+export function parseDebug(
+  { flags, words: [verb = "", ...words] }: Arguments,
+  control: string | undefined,
+): DebugArguments {
+  if (!isVerb(verb)) return fail(`debug "${verb}": give one of ${Object.keys(verbs).join(", ")}`);
+  const { least, most, options } = verbs[verb];
+  if (words.length > most || words.length < least) {
     const wanted = least === most ? least : `${least} or ${most}`;
-    fail(`debug ${verb}: ${rest.length} words given, ${wanted} wanted; see giantvm help debug`);
+    fail(`debug ${verb}: ${words.length} words given, ${wanted} wanted; see giantvm help debug`);
   }
+  const known = new Set<string>(["control", ...options]);
+  const idle = Object.keys(flags).find((name) => !known.has(name));
+  if (idle !== undefined) fail(`debug ${verb} takes no --${idle}; see giantvm help debug`);
   return {
     verb,
-    words: rest,
+    words,
     control:
-      options.get("--control") ??
+      flags["control"] ??
       control ??
       fail("debug: name the socket of a node: --control PATH, as giantvm run --control was given"),
-    symbols: options.get("--symbols"),
-    top: parseCount("--top", options.get("--top") ?? String(topDefault), topMax),
-    listen: parseListen(options.get("--listen")),
+    symbols: flags["symbols"],
+    top: parseCount("--top", flags["top"] ?? String(topDefault), topMax),
+    listen: parseListen(flags["listen"]),
   };
 }

@@ -22,8 +22,15 @@ import {
   pageLines,
   registerLines,
 } from "../debug/text.ts";
-import { type DebugArguments, parseAddress, parseCount, parseDebug } from "./debug-options.ts";
+import {
+  type DebugArguments,
+  parseAddress,
+  parseCount,
+  parseDebug,
+  type Verb,
+} from "./debug-options.ts";
 import { exitCode, Failure } from "./failure.ts";
+import type { Arguments } from "./flags.ts";
 
 /** Pages of tables read at most for one address space. */
 const tablesMax = 4096;
@@ -177,7 +184,7 @@ async function hotPages(context: Context): Promise<number> {
   return settle(failed);
 }
 
-const verbs: Readonly<Record<string, (context: Context) => Promise<number>>> = {
+const verbs: Readonly<Record<Verb, (context: Context) => Promise<number>>> = {
   registers,
   backtrace: backtraces,
   page,
@@ -187,21 +194,16 @@ const verbs: Readonly<Record<string, (context: Context) => Promise<number>>> = {
   gdb: ({ control, arguments: given }) => serveGdb(control, given.listen),
 };
 
-/** @param argv words behind `giantvm debug`; `giantvm hot` is its verb hot. */
-export async function debug(argv: readonly string[]): Promise<number> {
-  const given = parseDebug(argv, process.env[variableOf("control")]);
-  const run = verbs[given.verb];
-  if (run === undefined) {
-    const known = Object.keys(verbs).join(", ");
-    throw new Failure(exitCode.usage, `debug "${given.verb}": use ${known}`);
-  }
+/** Returns the exit code. Throws Failure. */
+export async function debug(asked: Arguments): Promise<number> {
+  const given = parseDebug(asked, process.env[variableOf("control")]);
   const control = await ControlClient.open(given.control);
   let text = "";
   const print = (lines: readonly string[]) => {
     text += lines.map((line) => `${line}\n`).join("");
   };
   try {
-    return await run({ print, control, guest: new Guest(control), arguments: given });
+    return await verbs[given.verb]({ print, control, guest: new Guest(control), arguments: given });
   } finally {
     // Whole, before the process ends: a pipe takes long output in pieces.
     await new Promise<void>((done) => void process.stdout.write(text, () => done()));

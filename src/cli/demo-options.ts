@@ -2,6 +2,7 @@
 
 import { count, size } from "../config/values.ts";
 import { exitCode, Failure } from "./failure.ts";
+import type { Flags } from "./flags.ts";
 
 export type DemoOptions = {
   readonly nodes: number;
@@ -11,16 +12,16 @@ export type DemoOptions = {
   readonly guardOff: string;
 };
 
-export type Flags = Readonly<Record<string, unknown>>;
-
 const nodesMax = 64;
 const vcpusMax = 255;
 const memoryMibDefault = 64;
 const memoryMibMin = 16;
 
 export function readDemoOptions(flags: Flags): DemoOptions {
-  const number = (name: string, otherwise: number, most: number) =>
-    flags[name] === undefined ? otherwise : count(`--${name}`, String(flags[name]), 1, most);
+  const number = (name: string, otherwise: number, most: number) => {
+    const given = flags[name];
+    return given === undefined ? otherwise : count(`--${name}`, given, 1, most);
+  };
   const nodes = number("nodes", 2, nodesMax);
   const cpus = number("cpus", 2, vcpusMax);
   if (nodes * cpus > vcpusMax) {
@@ -30,20 +31,19 @@ export function readDemoOptions(flags: Flags): DemoOptions {
     );
   }
   const { memory } = flags;
-  const total = memory === undefined ? undefined : size("--memory", String(memory)) / 2 ** 20;
+  const total = memory === undefined ? undefined : size("--memory", memory) / 2 ** 20;
   const memoryMibPerNode = total === undefined ? memoryMibDefault : Math.floor(total / nodes);
   if (memoryMibPerNode < memoryMibMin) {
     throw new Failure(
       exitCode.usage,
-      `--memory ${String(memory)}: ${nodes} nodes need ${nodes * memoryMibMin}M or more`,
+      `--memory ${memory}: ${nodes} nodes need ${nodes * memoryMibMin}M or more`,
     );
   }
-  const { guardOff } = flags;
   return {
     nodes,
     cpus,
     memoryMibPerNode,
-    json: flags["json"] === true,
-    guardOff: guardOff === undefined ? "" : String(guardOff),
+    json: flags["json"] === "true",
+    guardOff: flags["guard-off"] ?? "",
   };
 }

@@ -27,8 +27,9 @@ import {
   stopAll,
   within,
 } from "./children.ts";
-import { type DemoOptions, type Flags, readDemoOptions } from "./demo-options.ts";
+import { type DemoOptions, readDemoOptions } from "./demo-options.ts";
 import { exitCode, Failure } from "./failure.ts";
+import type { Flags } from "./flags.ts";
 import { guestQuietMs } from "./guest-wait.ts";
 import { onSignals } from "./signals.ts";
 

@@ -3,6 +3,7 @@
 import { parsePeers } from "../config/peers.ts";
 import { examine, findingText } from "../observe/doctor/index.ts";
 import { type Probe, realHost, type SocketProbe } from "../observe/doctor/source.ts";
+import type { Flags } from "./flags.ts";
 import { buildId } from "./version.ts";
 
 const exits = { fine: 0, lacking: 3 } as const;
@@ -13,15 +14,15 @@ const exits = { fine: 0, lacking: 3 } as const;
  * @returns the exit code: 3 when something needed is missing
  */
 export async function doctor(
-  flags: Readonly<Record<string, unknown>>,
+  flags: Flags,
   probe: () => Probe | undefined,
   sockets: SocketProbe,
 ): Promise<number> {
   const given = flags["peers"];
-  const peers = given === undefined ? [] : parsePeers(String(given));
+  const peers = given === undefined ? [] : parsePeers(given);
   const findings = await examine(realHost(probe, sockets), peers, buildId);
   const failed = findings.filter((finding) => finding.level === "fail");
-  if (flags["json"] === true) {
+  if (flags["json"] === "true") {
     process.stdout.write(`${JSON.stringify({ ok: failed.length === 0, findings })}\n`);
   } else {
     const warned = findings.filter((finding) => finding.level === "warn").length;

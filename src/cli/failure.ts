@@ -38,9 +38,6 @@ const tooOld = new Failure(
 export function failureOf(error: unknown): Failure {
   if (error instanceof Failure) return error;
   const text = error instanceof Error ? error.message : String(error);
-  if (error instanceof Error && error.name === "CACError") {
-    return new Failure(exitCode.usage, `${text}; see giantvm help`, { cause: error });
-  }
   // Where in the program: the one thing a report of it needs.
   const stack = error instanceof Error ? (error.stack ?? "") : "";
   const place = /([\w./$-]+:\d+:\d+)\)?$/m.exec(stack)?.[1];

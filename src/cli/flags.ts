@@ -1,36 +1,76 @@
-/** @module Values of `run` as text: cac turns 007 into 7 and loses digits, so argv is read here. */
+/**
+ * @module The words of a command line as text: cac, which prints the help, would make 7 of 007 and
+ * take what it does not know. One rule for every command: an option is one of its own, written
+ * whole, and given once unless its values are a list.
+ */
 
-import { type RunOption, runOptions } from "../config/options.ts";
+import type { Option } from "../config/options.ts";
+import { yesNo } from "../config/values.ts";
 import { exitCode, Failure } from "./failure.ts";
 
-function named(word: string): { readonly option: RunOption; readonly value?: string } | undefined {
-  const match = /^--([a-z-]+)(?:=(.*))?$|^-([a-z])$/s.exec(word);
-  const option = runOptions.find(
-    ({ name, short }) => name === match?.[1] || (short !== undefined && short === match?.[3]),
-  );
-  if (option === undefined) return undefined;
-  return match?.[2] === undefined ? { option } : { option, value: match[2] };
+/** Values by option name; a switch that is given is "true" or "false". */
+export type Flags = Readonly<Record<string, string>>;
+export type Arguments = { readonly flags: Flags; readonly words: readonly string[] };
+
+function fail(sentence: string): never {
+  throw new Failure(exitCode.usage, sentence);
 }
 
-export function textFlags(argv: readonly string[]): Record<string, string> {
-  const flags: Record<string, string> = {};
-  for (let index = 0; index < argv.length; index += 1) {
-    const found = named(argv[index] ?? "");
-    if (found === undefined) continue;
-    const { option } = found;
-    let { value } = found;
-    if (option.value === undefined) value ??= "true";
-    else if (value === undefined) {
-      index += 1;
-      value = argv[index];
-    }
-    if (value === undefined || (found.value === undefined && /^--[a-z]/.test(value))) {
-      throw new Failure(exitCode.usage, `--${option.name}: give a value (${option.value})`);
-    }
-    const before = option.several === true ? flags[option.name] : undefined;
-    flags[option.name] = before === undefined ? value : `${before},${value}`;
+/** --localCpu and --local_cpu are --local-cpu, misspelt. */
+function letters(name: string): string {
+  return name.toLowerCase().replaceAll(/[-_]/g, "");
+}
+
+function optionOf(given: string, options: readonly Option[], help: string): Option {
+  const found = options.find(
+    ({ name, short }) => given === `--${name}` || (short !== undefined && given === `-${short}`),
+  );
+  if (found !== undefined) return found;
+  const meant = options.find(
+    (each) => each.hidden !== true && letters(each.name) === letters(given),
+  );
+  return fail(`${given}: no such option; ${meant ? `write --${meant.name}` : `see ${help}`}`);
+}
+
+/** @param next takes the word behind the option. */
+function valueOf(option: Option, inline: string | undefined, next: () => string | undefined) {
+  const name = `--${option.name}`;
+  if (option.value === undefined) return String(yesNo(name, inline ?? "true"));
+  const value = inline ?? next();
+  if (value === undefined) return fail(`${name}: give a value (${option.value})`);
+  if (inline === undefined && value.startsWith("-")) {
+    fail(`${name}: give a value (${option.value}); ${name}=${value} if that is one`);
   }
-  return flags;
+  return value;
+}
+
+/**
+ * @param help where the options are listed, for who gave none of them.
+ * @throws Failure
+ */
+export function readArguments(
+  argv: readonly string[],
+  options: readonly Option[],
+  help: string,
+): Arguments {
+  const flags: Record<string, string> = {};
+  const words: string[] = [];
+  const rest = [...argv];
+  for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
+    if (!word.startsWith("-")) {
+      words.push(word);
+      continue;
+    }
+    const [given = "", inline] = word.split(/=(.*)/s);
+    const option = optionOf(given, options, help);
+    const value = valueOf(option, inline, () => rest.shift());
+    const before = flags[option.name];
+    if (before !== undefined && option.several === undefined) {
+      fail(`--${option.name} is given twice; give it once`);
+    }
+    flags[option.name] = before === undefined ? value : before + option.several + value;
+  }
+  return { flags, words };
 }
 
 /** How to say what goes wrong before the options are read. */

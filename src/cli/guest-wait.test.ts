@@ -26,7 +26,7 @@ test("whoever watches waits longer than the guest, whatever the silence", () => 
 
 test("the demo listens longer than the guests of the nodes it starts may be silent", () => {
   for (const guardOff of ["", "version_check"]) {
-    const options = readDemoOptions({ guardOff });
+    const options = readDemoOptions({ "guard-off": guardOff });
     const command = nodeCommand(options, ["127.0.0.1:1", "127.0.0.1:2"], 0, "/report");
     const silenceMs = Number(command[command.indexOf("--silence") + 1]);
     expect(quietMs(options)).toBe(guestQuietMs({ silenceMs, guardOff }));

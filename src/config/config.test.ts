@@ -57,11 +57,13 @@ test("flag before environment before file, TOML and JSON", () => {
   const folder = mkdtempSync(join(tmpdir(), "giantvm-config-"));
   try {
     const toml = join(folder, "vm.toml");
-    writeFileSync(toml, 'local-cpu = 3\nsilence = 500\npeers = ["a", "b"]\nspin = 7\n');
+    const lists = 'peers = ["a", "b"]\nappend = ["one=1", "two"]\n';
+    writeFileSync(toml, `local-cpu = 3\nsilence = 500\nspin = 7\n${lists}`);
     const environment = { GIANTVM_CONFIG: toml, GIANTVM_LOCAL_CPU: "4", GIANTVM_SILENCE: "600" };
     const config = readRunConfig({ "local-cpu": "5" }, environment);
     expect([config.cpus, config.silenceMs, config.spinUs]).toEqual([5, 600, 7]);
     expect(config.peers.map((peer) => peer.host)).toEqual(["a", "b"]);
+    expect(config.append).toBe("one=1 two");
     const json = join(folder, "vm.json");
     writeFileSync(json, '{"local-cpu": 9}');
     expect(readRunConfig({ config: json }, {}).cpus).toBe(9);

@@ -56,7 +56,9 @@ export function writable(file: Named | undefined): string | undefined {
   if (file === undefined) return undefined;
   const { value: path } = file;
   const missing = "there is no such folder; name a file in one that exists";
-  const there = seen(file, "written", missing, () => statSync(path, { throwIfNoEntry: false }));
+  // An empty name is its folder's.
+  const at = path || ".";
+  const there = seen(file, "written", missing, () => statSync(at, { throwIfNoEntry: false }));
   if (there?.isDirectory() === true) refuse(file, "is a folder; name a file");
   const changed = there === undefined ? dirname(path) : path;
   seen(file, "written", missing, () => accessSync(changed, constants.W_OK));

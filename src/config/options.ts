@@ -1,33 +1,43 @@
 /** @module The options of `giantvm run` as one table; help text and parsers are made from it. */
 
-export type RunOption = {
+export type Option = {
   readonly name: string;
   /** What the value is; a switch has none. */
   readonly value?: string;
   readonly short?: string;
   readonly help: string;
-  /** May be given several times; the values are joined by commas. */
-  readonly several?: boolean;
-  /** For tests: taken as a flag only, so that no file or variable weakens a real run. */
+  /** May be given several times; what the values are joined with. */
+  readonly several?: "," | " ";
+  /** For tests, not in the help: taken as a flag only, so that no file weakens a real run. */
   readonly hidden?: boolean;
 };
 
-export const runOptions: readonly RunOption[] = [
+export const runOptions: readonly Option[] = [
   { name: "local-cpu", value: "N", help: "vCPUs of this node (1)" },
   { name: "local-memory", value: "SIZE", help: "memory this node gives, e.g. 10G (512M)" },
   { name: "memory", value: "TOTAL", help: "memory of the VM in equal shares, instead" },
-  { name: "peers", value: "LIST", help: "all nodes in order, this one included: host[:port],..." },
+  {
+    name: "peers",
+    value: "LIST",
+    several: ",",
+    help: "all nodes in order, this one included: host[:port],...",
+  },
   { name: "self", value: "HOST[:PORT]", help: "which of --peers this node is, if not clear" },
   {
     name: "disk",
     value: "path=FILE",
-    several: true,
+    several: ",",
     help: "raw image as a virtio disk, path=FILE[,ro][,node=K]; once for each disk",
   },
   { name: "kernel", value: "FILE", help: "Linux, PVH or multiboot kernel; only node 0 reads it" },
   { name: "initrd", value: "FILE", help: "initial RAM disk or first module; only node 0 reads it" },
-  { name: "modules", value: "LIST", help: "multiboot, PVH: more modules, FILE[ TEXT],..." },
-  { name: "append", value: "TEXT", help: "added to the kernel's tuned command line" },
+  {
+    name: "modules",
+    value: "LIST",
+    several: ",",
+    help: "multiboot, PVH: more modules, FILE[ TEXT],...",
+  },
+  { name: "append", value: "TEXT", several: " ", help: "added to the kernel's tuned command line" },
   { name: "command-line", value: "TEXT", help: "kernel command line instead of the tuned one" },
   { name: "builtin", help: "run the built-in guest (the default without --kernel)" },
   { name: "device-node", value: "K", help: "node that has the VM's devices, by place (0)" },
@@ -35,7 +45,12 @@ export const runOptions: readonly RunOption[] = [
   { name: "silence", value: "MS", help: "a node silent for so long is lost (2000)" },
   { name: "join-timeout", value: "S", help: "how long to wait for the peers at start (60)" },
   { name: "spin", value: "US", help: "how long the engine polls before it sleeps (0)" },
-  { name: "hide-cpu", value: "NAMES", help: "processor features to hide, e.g. xsave" },
+  {
+    name: "hide-cpu",
+    value: "NAMES",
+    several: ",",
+    help: "processor features to hide, e.g. xsave",
+  },
   { name: "control", value: "PATH", help: "a socket for giantvm debug and giantvm hot" },
   { name: "report", value: "FILE", help: "write counters and the outcome as JSON at the end" },
   { name: "config", value: "FILE", help: "options from a TOML or JSON file" },

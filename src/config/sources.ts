@@ -36,7 +36,7 @@ function fromFile(file: Named, values: Values): void {
         `${file.where} ${path}: unknown option "${name}"; giantvm run --help lists them`,
       );
     }
-    const text = Array.isArray(value) ? value.join(",") : String(value);
+    const text = Array.isArray(value) ? value.join(option.several ?? ",") : String(value);
     values.set(name, { value: text, where: `${name} in ${path}` });
   }
 }

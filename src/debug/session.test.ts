@@ -111,6 +111,7 @@ test("a hardware breakpoint is on every vCPU, and the one that stops is the thre
   expect(await session.packet("Z1,1234,1")).toBe("OK");
   expect(await session.packet("Z2,8000,8")).toBe("OK");
   expect(await session.packet("Z3,8000,8")).toBe("");
+  expect(await session.packet("ZtoString,8000,8")).toBe("");
   expect(await session.packet("z2,8000,8")).toBe("OK");
   for (const at of [1, 2, 3]) expect(await session.packet(`Z1,${at},1`)).toBe("OK");
   expect(await session.packet("Z1,4,1")).toBe("E01");

@@ -45,7 +45,11 @@ const failed = "E01";
  * Z packets by their digit: kinds of DR7 (Intel SDM vol. 3B 18.2.4). Z0 is an int3; Z3, reads
  * alone, is none.
  */
-const kinds: Readonly<Record<string, number>> = { 1: 0, 2: 1, 4: 3 };
+const kinds: ReadonlyMap<string, number> = new Map([
+  ["1", 0],
+  ["2", 1],
+  ["4", 3],
+]);
 /** Reasons of a stop by kind, with the address where gdb wants it. */
 const reasons: Readonly<Record<number, (address: string) => string>> = {
   0: () => "hwbreak:;",
@@ -230,7 +234,7 @@ export class Session {
 
   async #breakpoint(text: string): Promise<string> {
     const [type = "", digits = "", size = ""] = text.slice(1).split(",");
-    const kind = kinds[type];
+    const kind = kinds.get(type);
     if (kind === undefined && type !== "0") return unknown;
     if (!isAddress(digits)) return failed;
     const addressU64 = BigInt(`0x${digits}`);

@@ -28,7 +28,7 @@ const busy = ["--scale", "10000"];
 
 describe.skipIf(missing !== undefined)("the end", () => {
   test("a node that stands still is lost to every survivor", async () => {
-    const nodes = await cluster(3, () => ["--silence", "8000", ...busy]);
+    const nodes = startNodes(await loopback(3), ["-v", "--silence", "8000", ...busy]);
     await Promise.all(nodes.map((node) => node.logged("the VM runs")));
     nodes[1]!.process.kill("SIGSTOP");
     const [first, last] = await Promise.all([nodes[0]!.finished, nodes[2]!.finished]);
