@@ -2,10 +2,13 @@
 
 import type { Socket } from "bun";
 import { exitCode, Failure } from "../cli/failure.ts";
+import { codeOf } from "../config/files.ts";
 import { LineReader, Outgoing } from "./lines.ts";
 import { type NodeAnswer, type Question, toJson, wireQuestion } from "./question.ts";
 
 const answerMax = 16 * 1024 * 1024;
+/** A node waits half as long for the others (node/questions.ts), and less for a page. */
+const patienceMs = 20_000;
 
 type Reply = { readonly id: number } & (
   { readonly answers: readonly NodeAnswer[] } | { readonly error: string }
@@ -16,16 +19,21 @@ export class ControlClient {
   readonly #lines = new LineReader(answerMax);
   readonly #waiting = new Map<number, PromiseWithResolvers<readonly NodeAnswer[]>>();
   readonly #path: string;
+  readonly #patienceMs: number;
   #socket: Socket | undefined;
   #nextId = 1;
 
-  private constructor(path: string) {
+  private constructor(path: string, patience: number) {
     this.#path = path;
+    this.#patienceMs = patience;
   }
 
-  /** Throws Failure when nobody listens there. */
-  static async open(path: string): Promise<ControlClient> {
-    const client = new ControlClient(path);
+  /**
+   * Throws Failure when nobody listens there.
+   * @param patience for each answer, in milliseconds.
+   */
+  static async open(path: string, patience = patienceMs): Promise<ControlClient> {
+    const client = new ControlClient(path, patience);
     try {
       client.#socket = await Bun.connect({
         unix: path,
@@ -36,17 +44,20 @@ export class ControlClient {
           error: () => client.#ended(),
         },
       });
-    } catch {
-      throw new Failure(
-        exitCode.usage,
-        `--control ${path}: no node listens there; name the path that giantvm run --control was ` +
-          "given",
-      );
+    } catch (error) {
+      const why =
+        codeOf(error) === "EACCES"
+          ? "this user may not ask there; be the user that runs the node"
+          : "no node listens there; name the path that giantvm run --control was given";
+      throw new Failure(exitCode.usage, `--control ${path}: ${why}`);
     }
     return client;
   }
 
-  /** Answers of all nodes the question is for. Rejects when it is refused or the node ends. */
+  /**
+   * Answers of all nodes the question is for. Rejects when it is refused, the node ends or says
+   * nothing for too long.
+   */
   ask(question: Question): Promise<readonly NodeAnswer[]> {
     const socket = this.#socket;
     if (socket === undefined) return Promise.reject(this.#gone());
@@ -55,7 +66,8 @@ export class ControlClient {
     const waiting = Promise.withResolvers<readonly NodeAnswer[]>();
     this.#waiting.set(id, waiting);
     this.#out.push(socket, `${toJson({ id, ...wireQuestion(question) })}\n`);
-    return waiting.promise;
+    const timer = setTimeout(() => this.#late(id), this.#patienceMs);
+    return waiting.promise.finally(() => clearTimeout(timer));
   }
 
   close(): void {
@@ -70,6 +82,13 @@ export class ControlClient {
       if ("answers" in reply) waiting?.resolve(reply.answers);
       else waiting?.reject(new Failure(exitCode.usage, reply.error));
     }
+  }
+
+  #late(id: number): void {
+    const why = `has not answered within ${this.#patienceMs / 1000} s`;
+    const sentence = `the node behind ${this.#path} ${why}: it is stopped, or its host is too busy`;
+    this.#waiting.get(id)?.reject(new Failure(exitCode.peers, sentence));
+    this.#waiting.delete(id);
   }
 
   #ended(): void {

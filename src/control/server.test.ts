@@ -79,12 +79,15 @@ describe("a control socket", () => {
     chmodSync(path, 0);
     const closed = join(folder.path, "closed");
     mkdirSync(closed, { mode: 0 });
+    const serve = '(await import("./server.ts")).openControl';
+    const ask = 'await (await import("./client.ts")).ControlClient.open';
     const refused = [
-      [path, "may still be in use (EACCES)"],
-      [join(closed, "x"), "cannot be made (EACCES)"],
+      [serve, path, "may still be in use (EACCES)"],
+      [serve, join(closed, "x"), "cannot be made (EACCES)"],
+      [ask, path, "this user may not ask there"],
     ] as const;
-    for (const [at, why] of refused) {
-      const script = `(await import("./server.ts")).openControl(${JSON.stringify(at)}, {})`;
+    for (const [use, at, why] of refused) {
+      const script = `${use}(${JSON.stringify(at)}, {})`;
       const under = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
       const end = Bun.spawnSync([...under, process.execPath, "-e", script], {
         cwd: import.meta.dir,

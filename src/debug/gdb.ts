@@ -60,6 +60,7 @@ class Connection {
   #work: Promise<void> = Promise.resolve();
   /** The VM has ended. */
   #gone = false;
+  #polling = false;
 
   constructor(
     readonly socket: Socket,
@@ -82,7 +83,10 @@ class Connection {
 
   /** While the guest runs: whether a vCPU has stopped. */
   poll(): void {
-    if (this.#session.running) this.#queue(() => this.#session.poll());
+    // One at a time: a node that stands still would leave a queue of them.
+    if (!this.#session.running || this.#polling) return;
+    this.#polling = true;
+    this.#queue(() => this.#session.poll().finally(() => (this.#polling = false)));
   }
 
   /** gdb has gone, with or without a word. */

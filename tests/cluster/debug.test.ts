@@ -260,6 +260,7 @@ describe.skipIf(missing !== undefined)("a control socket", () => {
     try {
       other!.process.kill("SIGSTOP");
       const control = ["--control", vm.controls[0]!];
+      const stopped = run(["debug", "counters", "--control", vm.controls[1]!]);
       const memory = await run(["debug", "memory", remote, "16", ...control]);
       expect(memory.code).toBe(4);
       expect(memory.stderr).toContain(`the page at ${remote} did not come within 5 s`);
@@ -267,6 +268,8 @@ describe.skipIf(missing !== undefined)("a control socket", () => {
       expect(page.code).toBe(4);
       expect(page.stdout).toContain("asked for to read since ");
       expect(page.stderr).toMatch(/node 1 \(.*\): it has not answered within 10 s/);
+      const said = `the node behind ${vm.controls[1]} has not answered within 20 s: it is stopped`;
+      expect(await stopped).toMatchObject({ code: 4, stderr: expect.stringContaining(said) });
     } finally {
       other!.process.kill("SIGCONT");
       await stopVm(vm);
