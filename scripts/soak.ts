@@ -7,6 +7,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { onSignals } from "../src/cli/signals.ts";
 
 const root = join(import.meta.dir, "..");
 const usage = "usage: npm run soak -- --demos N | --linux N\n";
@@ -19,18 +20,20 @@ type Kind = {
   readonly wanted: RegExp;
 };
 
-const kinds: Readonly<Record<string, Kind>> = {
-  "--demos": {
-    name: "demo",
-    command: [join(root, "dist/giantvm"), "demo", "--json"],
-    wanted: /^\{"verdict":"pass"/m,
-  },
-  "--linux": {
-    name: "demo:linux",
-    command: [process.execPath, join(root, "scripts/lab/demo-linux.ts")],
-    wanted: /: passed$/m,
-  },
+const demos: Kind = {
+  name: "demo",
+  command: [join(root, "dist/giantvm"), "demo", "--json"],
+  wanted: /^\{"verdict":"pass"/m,
 };
+const linux: Kind = {
+  name: "demo:linux",
+  command: [process.execPath, join(root, "scripts/lab/demo-linux.ts")],
+  wanted: /: passed$/m,
+};
+const kinds: ReadonlyMap<string, Kind> = new Map([
+  ["--demos", demos],
+  ["--linux", linux],
+]);
 
 type Result = { readonly seconds: number; readonly wrong: string; readonly emulation: number };
 
@@ -108,20 +111,15 @@ async function soak(kind: Kind, runs: number): Promise<number> {
   return failed === 0 ? 0 : 1;
 }
 
-function onSignal(signal: "SIGINT" | "SIGTERM", code: number): void {
-  process.on(signal, () => {
-    for (const child of running) child.kill("SIGTERM");
-    void Promise.all([...running].map((child) => child.exited)).then(() => process.exit(code));
-  });
-}
-
 const [word = "", number = ""] = process.argv.slice(2);
-const kind = kinds[word];
+const kind = kinds.get(word);
 if (kind === undefined || !/^[1-9]\d{0,4}$/.test(number) || process.argv.length !== 4) {
   process.stderr.write(usage);
   process.exitCode = 2;
 } else {
-  onSignal("SIGINT", 130);
-  onSignal("SIGTERM", 143);
+  onSignals((code) => {
+    for (const child of running) child.kill("SIGTERM");
+    void Promise.all([...running].map((child) => child.exited)).then(() => process.exit(code));
+  });
   process.exitCode = await soak(kind, Number(number));
 }

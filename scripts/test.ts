@@ -7,12 +7,19 @@
  */
 
 import { join } from "node:path";
+import { onSignals } from "../src/cli/signals.ts";
 import { root, zig, zigEnv } from "./zig.ts";
 
 type Counts = { passed: number; failed: number; skipped: number };
 
 const oxlint = join(root, "node_modules/.bin/oxlint");
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+
+const running = new Set<Bun.Subprocess>();
+onSignals((code, name) => {
+  for (const child of running) child.kill(name);
+  process.exit(code);
+});
 
 type Write = (text: string) => void;
 
@@ -27,6 +34,7 @@ async function stream(name: string, command: readonly string[], cwd = root, writ
     stderr: "pipe",
     env: zigEnv,
   });
+  running.add(child);
   let text = "";
   const copy = async (from: ReadableStream<Uint8Array>) => {
     const decoder = new TextDecoder();
@@ -37,7 +45,9 @@ async function stream(name: string, command: readonly string[], cwd = root, writ
     }
   };
   await Promise.all([copy(child.stdout), copy(child.stderr)]);
-  return { code: await child.exited, text };
+  const code = await child.exited;
+  running.delete(child);
+  return { code, text };
 }
 
 async function single(name: string, command: readonly string[]): Promise<void> {

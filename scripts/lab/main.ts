@@ -3,10 +3,11 @@
  * a shell on this terminal.
  */
 
+import { Failure } from "../../src/cli/failure.ts";
 import { onSignals } from "../../src/cli/signals.ts";
 import { HostLogs } from "./host-logs.ts";
 import { makeLab } from "./lab.ts";
-import { Misused, machineOf, readRequest, type Request, usage } from "./options.ts";
+import { machineOf, readRequest, type Request, usage } from "./options.ts";
 import { LabMissing } from "./packages.ts";
 import { type Lab, type Outcome, play, type Progress } from "./play.ts";
 import { excusedOf, summaryOf, sumsOf, transcriptOf } from "./report.ts";
@@ -94,9 +95,9 @@ export async function main(args: readonly string[]): Promise<number> {
         return 2;
     }
   } catch (error) {
-    if (!(error instanceof LabMissing || error instanceof Misused)) throw error;
+    if (!(error instanceof LabMissing || error instanceof Failure)) throw error;
     process.stderr.write(`lab: ${error.message}\n`);
-    return error instanceof Misused ? 2 : 3;
+    return error instanceof Failure ? error.code : 3;
   }
 }
 

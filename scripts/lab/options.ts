@@ -1,12 +1,12 @@
 /** @module What `npm run lab` was asked for. A bad word gets one sentence: what would do. */
 
 import { resolve } from "node:path";
+import { exitCode, Failure } from "../../src/cli/failure.ts";
+import { type Flags, readArguments } from "../../src/cli/flags.ts";
+import type { Option } from "../../src/config/options.ts";
 import { defaultKernel, kernelFault, kernelNames } from "./kernels.ts";
 import { linuxNodes, linuxScenario, linuxSeconds } from "./scenarios/linux.ts";
 import { type Scenario, scenarios } from "./scenarios.ts";
-
-/** One sentence for the user. */
-export class Misused extends Error {}
 
 export type Request =
   | { readonly kind: "help" | "list" }
@@ -36,61 +36,33 @@ giantvm on each. Without a scenario Debian's kernel boots over them to a shell o
 const hostsMax = 8;
 const cpusMax = 64;
 const valued = ["hosts", "cpus", "host-cpus", "kernel", "reboots", "runs", "patience"] as const;
-const switches = ["logs", "list", "help"] as const;
+const options: readonly Option[] = [
+  ...valued.map((name) => ({ name, value: name === "kernel" ? "NAME" : "N", help: "" })),
+  { name: "logs", help: "" },
+  { name: "list", help: "" },
+  { name: "help", short: "h", help: "" },
+];
 type Valued = (typeof valued)[number];
-type Switch = (typeof switches)[number];
 
-type Words = {
-  readonly values: ReadonlyMap<Valued, string>;
-  readonly switches: ReadonlySet<Switch>;
-  readonly name: string | undefined;
-};
-
-function readWords(args: readonly string[]): Words {
-  const values = new Map<Valued, string>();
-  const found = new Set<Switch>();
-  let name: string | undefined;
-  const rest = args.flatMap((arg) => {
-    const [, option, value] = /^(--[\w-]+)=(.*)$/.exec(arg) ?? [];
-    return option === undefined || value === undefined ? [arg] : [option, value];
-  });
-  for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
-    const option = valued.find((each) => word === `--${each}`);
-    const flag = word === "-h" ? "help" : switches.find((each) => word === `--${each}`);
-    if (option !== undefined) {
-      const value = rest.shift();
-      if (value === undefined) throw new Misused(`--${option} needs a value; see --help`);
-      values.set(option, value);
-    } else if (flag !== undefined) {
-      found.add(flag);
-    } else if (word.startsWith("-")) {
-      throw new Misused(`${word}: no such option; see --help`);
-    } else if (name !== undefined) {
-      throw new Misused(`two scenarios, "${name}" and "${word}": name one`);
-    } else {
-      name = word;
-    }
-  }
-  return { values, switches: found, name };
+function misused(sentence: string): never {
+  throw new Failure(exitCode.usage, sentence);
 }
 
 function count(option: Valued, text: string | undefined, least: number, most: number) {
   if (text === undefined) return undefined;
   const value = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= least && value <= most) return value;
-  throw new Misused(`--${option} "${text}": give a whole number from ${least} to ${most}`);
+  return misused(`--${option} "${text}": give a whole number from ${least} to ${most}`);
 }
 
 /** vCPUs of each node; undefined where the scenario's own stay. */
-function readNodes({ values }: Words, scenario: Scenario): readonly number[] | undefined {
-  const hosts = count("hosts", values.get("hosts"), 1, hostsMax);
-  const words = values.get("cpus")?.split(",") ?? [];
+function readNodes(flags: Flags, scenario: Scenario): readonly number[] | undefined {
+  const hosts = count("hosts", flags["hosts"], 1, hostsMax);
+  const words = flags["cpus"]?.split(",") ?? [];
   const cpus = words.map((word) => count("cpus", word, 1, cpusMax) ?? 1);
-  if (cpus.length > hostsMax) throw new Misused(`--cpus names more than ${hostsMax} hosts`);
+  if (cpus.length > hostsMax) return misused(`--cpus names more than ${hostsMax} hosts`);
   if (cpus.length > 1 && hosts !== undefined && hosts !== cpus.length) {
-    throw new Misused(
-      `--cpus ${words.join(",")} is for ${cpus.length} hosts, --hosts says ${hosts}`,
-    );
+    return misused(`--cpus ${words.join(",")} is for ${cpus.length} hosts, --hosts says ${hosts}`);
   }
   if (cpus.length > 1) return cpus;
   if (hosts === undefined && cpus.length === 0) return undefined;
@@ -113,23 +85,22 @@ function kernelOf(name: string, folder: string): string {
   const path = resolve(folder, name);
   const fault = kernelFault(path);
   if (fault === undefined) return path;
-  throw new Misused(`--kernel "${name}": give ${kernelNames.join(", ")} or a kernel; ${fault}`);
+  return misused(`--kernel "${name}": give ${kernelNames.join(", ")} or a kernel; ${fault}`);
 }
 
-function changed(words: Words, scenario: Scenario, folder: string): Scenario {
-  const { values } = words;
-  const linuxOnly = (["kernel", "reboots"] as const).find((each) => values.has(each));
+function changed(flags: Flags, scenario: Scenario, folder: string): Scenario {
+  const linuxOnly = (["kernel", "reboots"] as const).find((each) => flags[each] !== undefined);
   if (scenario.guest !== "linux" && linuxOnly !== undefined) {
-    throw new Misused(`--${linuxOnly} is for a Linux guest, and ${scenario.name} has none`);
+    return misused(`--${linuxOnly} is for a Linux guest, and ${scenario.name} has none`);
   }
-  if (typeof scenario.guest === "object" && values.has("cpus")) {
-    throw new Misused(`--cpus is for a guest, and ${scenario.name} has none`);
+  if (typeof scenario.guest === "object" && flags["cpus"] !== undefined) {
+    return misused(`--cpus is for a guest, and ${scenario.name} has none`);
   }
-  const nodeCpus = readNodes(words, scenario);
-  const hostCpus = count("host-cpus", values.get("host-cpus"), 1, cpusMax);
-  const reboots = count("reboots", values.get("reboots"), 0, 1000);
-  const patience = count("patience", values.get("patience"), 1, 100);
-  const kernel = values.get("kernel");
+  const nodeCpus = readNodes(flags, scenario);
+  const hostCpus = count("host-cpus", flags["host-cpus"], 1, cpusMax);
+  const reboots = count("reboots", flags["reboots"], 0, 1000);
+  const patience = count("patience", flags["patience"], 1, 100);
+  const kernel = flags["kernel"];
   return {
     ...(nodeCpus === undefined ? scenario : onNodes(scenario, nodeCpus)),
     ...(hostCpus === undefined ? {} : { hostCpus }),
@@ -149,26 +120,27 @@ const shell: Scenario = {
 
 /**
  * @param folder Where a kernel's relative path starts.
- * @throws Misused
+ * @throws Failure
  */
 export function readRequest(args: readonly string[], folder: string): Request {
-  const words = readWords(args);
-  if (words.switches.has("help")) return { kind: "help" };
-  if (words.switches.has("list")) return { kind: "list" };
-  const { name, values } = words;
+  const { flags, words } = readArguments(args, options, "--help");
+  if (flags["help"] === "true") return { kind: "help" };
+  if (flags["list"] === "true") return { kind: "list" };
+  const [name, other] = words;
+  if (other !== undefined) return misused(`two scenarios, "${name}" and "${other}": name one`);
   const scenario = name === undefined ? shell : scenarios.get(name);
   if (scenario === undefined) {
-    throw new Misused(`"${name}": no such scenario; --list names them`);
+    return misused(`"${name}": no such scenario; --list names them`);
   }
-  const alone = (["reboots", "runs"] as const).find((each) => values.has(each));
+  const alone = (["reboots", "runs"] as const).find((each) => flags[each] !== undefined);
   if (name === undefined && alone !== undefined) {
-    throw new Misused(`--${alone} is for a scenario; --list names them`);
+    return misused(`--${alone} is for a scenario; --list names them`);
   }
   return {
     kind: name === undefined ? "interactive" : "play",
-    scenario: changed(words, scenario, folder),
-    logs: words.switches.has("logs"),
-    runs: count("runs", values.get("runs"), 1, 10_000) ?? 1,
+    scenario: changed(flags, scenario, folder),
+    logs: flags["logs"] === "true",
+    runs: count("runs", flags["runs"], 1, 10_000) ?? 1,
   };
 }
 

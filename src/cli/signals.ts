@@ -17,7 +17,7 @@ function hangUpIgnored(): boolean {
 }
 
 /** @returns what takes the handlers away again. */
-export function onSignals(end: (code: number, name: string) => void): () => void {
+export function onSignals(end: (code: number, name: NodeJS.Signals) => void): () => void {
   const installed = endings
     .filter(([name]) => name !== "SIGHUP" || !hangUpIgnored())
     .map(([name, code]) => {

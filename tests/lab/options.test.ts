@@ -2,7 +2,8 @@
 
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { machineOf, Misused, readRequest } from "../../scripts/lab/options.ts";
+import { Failure } from "../../src/cli/failure.ts";
+import { machineOf, readRequest } from "../../scripts/lab/options.ts";
 import { questionsOf, type Scenario } from "../../scripts/lab/scenarios.ts";
 
 const folder = import.meta.dir;
@@ -51,7 +52,9 @@ test("what is not understood gets one sentence", () => {
     [["--host", "2"], "--host: no such option; see --help"],
     [["nothing"], '"nothing": no such scenario; --list names them'],
     [["pair", "trio"], 'two scenarios, "pair" and "trio": name one'],
-    [["--hosts"], "--hosts needs a value; see --help"],
+    [["--hosts"], "--hosts: give a value (N)"],
+    [["--hosts", "2", "--hosts", "3"], "--hosts is given twice; give it once"],
+    [["--hostCpus", "2"], "--hostCpus: no such option; write --host-cpus"],
     [["--hosts", "0"], '--hosts "0": give a whole number from 1 to 8'],
     [["--cpus", "2,"], '--cpus "": give a whole number from 1 to 64'],
     [["--hosts", "3", "--cpus", "1,2"], "--cpus 1,2 is for 2 hosts, --hosts says 3"],
@@ -61,7 +64,7 @@ test("what is not understood gets one sentence", () => {
     [["--runs", "2"], "--runs is for a scenario; --list names them"],
   ];
   for (const [args, sentence] of refused) {
-    expect(() => readRequest(args, folder)).toThrow(new Misused(sentence));
+    expect(() => readRequest(args, folder)).toThrow(new Failure(2, sentence));
   }
 });
 
