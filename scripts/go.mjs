@@ -75,7 +75,7 @@ const built = async (command, args) => {
   await must(command, [...args, ...rest]);
 };
 /** Whatever ends Bun ends what it has started. */
-const bound = (name) => ["--no-orphans", `scripts/${name}.ts`];
+const bound = "--no-orphans";
 const verbs = {
   build: () => build(rest),
   demo: () => built(executable, ["demo"]),
@@ -87,12 +87,12 @@ const verbs = {
     return built(bun, ["test", "--timeout", "120000", "tests/lab"]);
   },
   soak: () => built(bun, ["scripts/soak.ts"]),
-  sim: () => must(bun, [...bound("sim"), ...rest]),
-  faults: () => built(bun, bound("faults")),
-  mutants: () => must(bun, [...bound("mutants"), ...rest]),
-  fuzz: () => must(bun, [...bound("fuzz"), ...rest]),
-  litmus: () => built(bun, bound("litmus")),
-  explore: () => must(bun, [...bound("explore"), ...rest]),
+  sim: () => must(bun, [bound, "scripts/sim.ts", ...rest]),
+  faults: () => built(bun, [bound, "scripts/faults.ts"]),
+  mutants: () => must(bun, [bound, "scripts/mutants.ts", ...rest]),
+  fuzz: () => must(bun, [bound, "scripts/fuzz.ts", ...rest]),
+  litmus: () => built(bun, [bound, "scripts/litmus.ts"]),
+  explore: () => must(bun, [bound, "scripts/explore.ts", ...rest]),
   check: async () => {
     await must(bun, ["check", "--no-script"]);
     await must(bun, ["fmt", "--check", "src", "tests", "scripts", "build.ts"]);
