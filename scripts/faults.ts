@@ -5,11 +5,13 @@
  * shows what the nodes said.
  */
 
+import { count } from "../src/config/values.ts";
 import { runEngines } from "../tests/dsm/processes.ts";
 import { type Drawn, draw } from "../tests/net/draw.ts";
 import { guestProblems, Guests } from "../tests/net/guests.ts";
 import { Network, networkMissing } from "../tests/net/network.ts";
 import { kvmMissing } from "../tests/program.ts";
+import { scriptOptions } from "./options.ts";
 
 type Result = {
   readonly problems: readonly string[];
@@ -17,27 +19,6 @@ type Result = {
   readonly work: string;
   readonly said: readonly string[];
 };
-
-function usage(text: string): never {
-  process.stderr.write(`faults: ${text}\nusage: npm run faults -- [--minutes N] [--seed S]\n`);
-  process.exit(2);
-}
-
-function readOptions(words: readonly string[]) {
-  const options = new Map([
-    ["--minutes", 0],
-    ["--seed", 1],
-  ]);
-  for (let i = 0; i < words.length; i += 2) {
-    const [name = "", text = ""] = words.slice(i, i + 2);
-    const least = name === "--seed" ? 0 : 1;
-    if (!options.has(name)) usage(`${name}: no such option`);
-    if (!/^\d+$/.test(text) || Number(text) < least)
-      usage(`${name} "${text}": give a whole number`);
-    options.set(name, Number(text));
-  }
-  return { minutes: options.get("--minutes") ?? 0, seed: options.get("--seed") ?? 1 };
-}
 
 /** Cuts overlap and nodes share the processors here: only what lasts is a loss. */
 const silenceSeconds = 10;
@@ -87,7 +68,14 @@ async function play(seed: number, { kind, nodes, network: options }: Drawn): Pro
   return false;
 }
 
-const options = readOptions(process.argv.slice(2));
+const known = [
+  { name: "minutes", value: "N" },
+  { name: "seed", value: "S" },
+] as const;
+const options = scriptOptions("faults", known, ({ minutes = "", seed = "1" }) => ({
+  minutes: minutes === "" ? 0 : count("--minutes", minutes, 1, 1_000_000),
+  seed: count("--seed", seed, 0, 999_999_999),
+}));
 const missing = networkMissing() ?? kvmMissing();
 if (missing !== undefined) {
   process.stderr.write(`faults: cannot run here: ${missing}\n`);

@@ -12,6 +12,7 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "nod
 import { join } from "node:path";
 import { Random } from "../src/sim/random.ts";
 import { targets as control } from "../tests/fuzz/targets.ts";
+import { scriptOptions } from "./options.ts";
 import { buildProgram, root, runProgram, zig, zigEnv } from "./zig.ts";
 
 const zigRoot = join(root, "native/zig");
@@ -27,16 +28,24 @@ const firstRuns = 2000;
 
 type Result = { readonly runs: number; readonly seconds: number; readonly finding?: string };
 
-function usage(text: string): never {
-  const names = [...native, ...control.map(({ name }) => name)].join(" ");
-  const replays = "--target NAME --seed S [--runs N], --target NAME --hex BYTES";
-  process.stderr.write(`fuzz: ${text}: use --minutes N, --target NAME, ${replays} (${names})\n`);
-  process.exit(2);
-}
+const names = [...native, ...control.map(({ name }) => name)];
+const flags = scriptOptions(
+  "fuzz",
+  [
+    { name: "minutes", value: "N" },
+    { name: "target", value: "NAME" },
+    { name: "seed", value: "S" },
+    { name: "runs", value: "N" },
+    { name: "hex", value: "BYTES" },
+  ],
+  (given) => given,
+);
 
-function value(option: string): string | undefined {
-  const at = process.argv.indexOf(option);
-  return at < 0 ? undefined : (process.argv[at + 1] ?? usage(option));
+function usage(text: string): never {
+  const replays = "--target NAME --seed S [--runs N], --target NAME --hex BYTES";
+  const targets = names.join(" ");
+  process.stderr.write(`fuzz: ${text}: use --minutes N, --target NAME, ${replays} (${targets})\n`);
+  process.exit(2);
 }
 
 /** Keeps an input as a line of the target's corpus. */
@@ -130,26 +139,25 @@ function controlTarget(name: string, seconds: number): Result {
 /** Inputs that are named instead of searched for; the exit code. */
 function replay(name: string): number {
   if (native.includes(name)) {
-    const input = ["--hex", "--seed", "--runs"].flatMap((option) => {
-      const given = value(option);
-      return given === undefined ? [] : [option, given];
+    const input = ["hex", "seed", "runs"].flatMap((option) => {
+      const given = flags[option];
+      return given === undefined ? [] : [`--${option}`, given];
     });
     return runProgram(buildProgram("fuzz"), [name, ...input]);
   }
-  const seed = Number(value("--seed") ?? Number.NaN);
+  const seed = Number(flags["seed"] ?? Number.NaN);
   if (!Number.isInteger(seed)) usage(`--target ${name} takes a seed`);
   const broken = controlSeed(name, seed);
   process.stderr.write(`${name} seed ${seed}: ${broken ?? "nothing found"}\n`);
   return broken === undefined ? 0 : 1;
 }
 
-const minutes = Number(value("--minutes") ?? 10);
+const minutes = Number(flags["minutes"] ?? 10);
 if (!(minutes > 0)) usage("--minutes");
-const only = value("--target");
-const names = [...native, ...control.map(({ name }) => name)];
+const only = flags["target"];
 if (only !== undefined && !names.includes(only)) usage(`--target ${only}`);
-if (value("--seed") !== undefined || value("--hex") !== undefined) {
-  process.exit(replay(only ?? usage("--seed and --hex take a --target")));
+if (["hex", "seed", "runs"].some((option) => flags[option] !== undefined)) {
+  process.exit(replay(only ?? usage("--seed, --runs and --hex take a --target")));
 }
 const chosen = only === undefined ? names : [only];
 const share = (minutes * 60) / chosen.length;

@@ -4,8 +4,10 @@
  * SB within one node, where its relaxed outcome must show. docs/litmus.md.
  */
 
+import { count, oneOf } from "../src/config/values.ts";
 import { type Sum, sumOf } from "./litmus/results.ts";
 import { type Place, type Request, runLitmus } from "./litmus/run.ts";
+import { scriptOptions } from "./options.ts";
 import { buildProgram } from "./zig.ts";
 
 const catalogue = ["SB", "MP", "LB", "S", "R", "2+2W", "IRIW"];
@@ -18,24 +20,23 @@ const runsMax = 5;
 const relaxedIterations = 200_000;
 const relaxedRunsMax = 20;
 
-function option(name: string): string | undefined {
-  const at = process.argv.indexOf(`--${name}`);
-  return at < 0 ? undefined : process.argv[at + 1];
+/** Some of them, or all where none is named. */
+function listOf<T extends string>(where: string, text: string | undefined, all: readonly T[]) {
+  return text?.split(",").map((word) => oneOf(where, word, all)) ?? all;
 }
 
 const started = performance.now();
 const seconds = () => Math.round((performance.now() - started) / 1000);
-const iterations = Number(option("iterations") ?? 1_000_000);
-const shapes = option("shapes")?.split(",") ?? catalogue;
-const wantedPlaces = places.filter((place) => (option("places") ?? place).includes(place));
-if (!Number.isInteger(iterations) || iterations < 1) {
-  process.stderr.write("litmus: --iterations takes a number, 1 or more\n");
-  process.exit(2);
-}
-if (shapes.some((shape) => !catalogue.includes(shape)) || wantedPlaces.length === 0) {
-  process.stderr.write(`litmus: shapes are ${catalogue.join(",")}, places guest,native\n`);
-  process.exit(2);
-}
+const known = [
+  { name: "iterations", value: "N" },
+  { name: "shapes", value: "LIST", several: "," },
+  { name: "places", value: "LIST", several: "," },
+] as const;
+const { iterations, shapes, wantedPlaces } = scriptOptions("litmus", known, (flags) => ({
+  iterations: count("--iterations", flags["iterations"] ?? "1000000", 1, 999_999_999),
+  shapes: listOf("--shapes", flags["shapes"], catalogue),
+  wantedPlaces: listOf("--places", flags["places"], places),
+}));
 
 const problems: string[] = [];
 const native = buildProgram("litmus");

@@ -44,7 +44,7 @@ async function main(argv: readonly string[]): Promise<number> {
     matched.outputHelp();
     return exitCode.usage;
   }
-  const given = readArguments(words, command.options, `giantvm help ${command.name}`);
+  const given = readArguments(words, command.options, `see giantvm help ${command.name}`);
   const [, ...behind] = given.words;
   if (behind.length > matched.args.length && !matched.args.some(({ variadic }) => variadic)) {
     throw new Failure(exitCode.usage, `"${behind.join(" ")}": not understood; see giantvm help`);

@@ -123,7 +123,7 @@ const shell: Scenario = {
  * @throws Failure
  */
 export function readRequest(args: readonly string[], folder: string): Request {
-  const { flags, words } = readArguments(args, options, "--help");
+  const { flags, words } = readArguments(args, options, "see --help");
   if (flags["help"] === "true") return { kind: "help" };
   if (flags["list"] === "true") return { kind: "list" };
   const [name, other] = words;

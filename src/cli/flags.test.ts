@@ -14,7 +14,7 @@ const options: readonly Option[] = [
 ];
 
 function read(...argv: readonly string[]) {
-  return readArguments(argv, options, "giantvm help run");
+  return readArguments(argv, options, "see giantvm help run");
 }
 
 test("options stand anywhere, their values are text", () => {

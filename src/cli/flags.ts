@@ -21,7 +21,7 @@ function letters(name: string): string {
   return name.toLowerCase().replaceAll(/[-_]/g, "");
 }
 
-function optionOf(given: string, options: readonly Option[], help: string): Option {
+function optionOf(given: string, options: readonly Option[], hint: string): Option {
   const found = options.find(
     ({ name, short }) => given === `--${name}` || (short !== undefined && given === `-${short}`),
   );
@@ -29,7 +29,7 @@ function optionOf(given: string, options: readonly Option[], help: string): Opti
   const meant = options.find(
     (each) => each.hidden !== true && letters(each.name) === letters(given),
   );
-  return fail(`${given}: no such option; ${meant ? `write --${meant.name}` : `see ${help}`}`);
+  return fail(`${given}: no such option; ${meant ? `write --${meant.name}` : hint}`);
 }
 
 /** @param next takes the word behind the option. */
@@ -45,13 +45,13 @@ function valueOf(option: Option, inline: string | undefined, next: () => string 
 }
 
 /**
- * @param help where the options are listed, for who gave none of them.
+ * @param hint what to do who gave none of them, such as "see --help".
  * @throws Failure
  */
 export function readArguments(
   argv: readonly string[],
   options: readonly Option[],
-  help: string,
+  hint: string,
 ): Arguments {
   const flags: Record<string, string> = {};
   const words: string[] = [];
@@ -62,7 +62,7 @@ export function readArguments(
       continue;
     }
     const [given = "", inline] = word.split(/=(.*)/s);
-    const option = optionOf(given, options, help);
+    const option = optionOf(given, options, hint);
     const value = valueOf(option, inline, () => rest.shift());
     const before = flags[option.name];
     if (before !== undefined && option.several === undefined) {
