@@ -6,5 +6,4 @@
 import { exitOnSignals, main } from "./main.ts";
 
 exitOnSignals();
-const args = process.argv.slice(2);
-process.exitCode = await main(args.some((arg) => !arg.startsWith("--")) ? args : [...args, "pair"]);
+process.exitCode = await main(process.argv.slice(2), "pair");

@@ -74,11 +74,14 @@ export async function plays(lab: Lab, request: Playing): Promise<number> {
   return code;
 }
 
-/** @returns exit code: 0 passed, 1 failed, 2 usage, 3 the lab cannot be built here. */
-export async function main(args: readonly string[]): Promise<number> {
+/**
+ * @param usual The scenario where `args` name none; without one it is a shell.
+ * @returns exit code: 0 passed, 1 failed, 2 usage, 3 the lab cannot be built here.
+ */
+export async function main(args: readonly string[], usual?: string): Promise<number> {
   try {
     // npm starts us in the package's folder.
-    const request = readRequest(args, process.env["INIT_CWD"] ?? process.cwd());
+    const request = readRequest(args, process.env["INIT_CWD"] ?? process.cwd(), usual);
     switch (request.kind) {
       case "help":
         process.stdout.write(usage);

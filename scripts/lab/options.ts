@@ -120,13 +120,14 @@ const shell: Scenario = {
 
 /**
  * @param folder Where a kernel's relative path starts.
+ * @param usual The scenario where none is named; without one it is a shell.
  * @throws Failure
  */
-export function readRequest(args: readonly string[], folder: string): Request {
+export function readRequest(args: readonly string[], folder: string, usual?: string): Request {
   const { flags, words } = readArguments(args, options, "see --help");
   if (flags["help"] === "true") return { kind: "help" };
   if (flags["list"] === "true") return { kind: "list" };
-  const [name, other] = words;
+  const [name = usual, other] = words;
   if (other !== undefined) return misused(`two scenarios, "${name}" and "${other}": name one`);
   const scenario = name === undefined ? shell : scenarios.get(name);
   if (scenario === undefined) {

@@ -67,7 +67,7 @@ function daemonOf(...guests: readonly Guest[]) {
     }),
     cpuidOf: () => [],
     planOf: () => ({}) as NodePlan,
-    images: () => ({ segments: [], boot: {} as BootState, commandLine: "" }),
+    images: async () => ({ segments: [], boot: {} as BootState, commandLine: "" }),
     explain: (error) => ({ code: 7, message: String(error) }),
     nowNs: () => BigInt(Math.round(performance.now() * 1e6)),
     send: () => {},

@@ -16,6 +16,8 @@ function scenarioOf(...args: readonly string[]): Scenario {
 
 test("without a scenario a shell over two hosts, on the machine that is asked for", () => {
   expect(readRequest([], folder)).toMatchObject({ kind: "interactive", logs: false, runs: 1 });
+  const usual = readRequest(["--hosts", "3"], folder, "pair");
+  expect(usual).toMatchObject({ kind: "play", scenario: { name: "pair" } });
   expect(machineOf(scenarioOf())).toBe("2 hosts, vCPUs 1+1, cloud-6.12");
   const other = scenarioOf("--hosts", "3", "--cpus=2", "--kernel", "cloud-6.1", "--host-cpus", "2");
   expect(machineOf(other)).toBe("3 hosts, vCPUs 2+2+2, cloud-6.1");
