@@ -58,8 +58,9 @@ test.skipIf(found === undefined)(
       const up = await transcript.wait(/GUEST-UP .*\n/);
       if (!up) throw new Error(`the guest did not boot:\n${transcript.text.slice(-3000)}`);
       expect(up[0]).toContain("cpus 2");
-      // The kernel may say something behind it.
       await transcript.wait(/guest# /);
+      // The last that the kernel says by itself: it would stand in the middle of the answer.
+      expect(await transcript.wait(/Switched to clocksource tsc\n/)).toBeDefined();
       child.stdin.write("ls -d /sys/devices/system/node/node*; echo END-$?\n");
       const answer = await transcript.wait(/node0\s.*node1\nEND-0/);
       expect(answer).toBeDefined();
