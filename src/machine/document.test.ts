@@ -131,6 +131,7 @@ test("its interrupts are those of map.ts and the MADT's overrides", () => {
   expect(told).toEqual([
     [`${map.pitGsi}`, "active high, edge"],
     [`${map.uartIrq}`, "active high, edge"],
+    [`${map.rtcIrq}`, "active high, edge"],
     [`${map.sciIrq}`, "active high, level"],
     [`${map.pciFirstGsi}-${last}`, "active low, level"],
   ]);

@@ -13,6 +13,7 @@ export const resetValue = 6;
 export const s5SleepType = 5;
 export const uartPort = 0x3f8;
 export const uartIrq = 4;
+export const rtcIrq = 8;
 export const sciIrq = 9;
 /** ISA interrupt 0 arrives here, as on every PC with an I/O APIC. */
 export const pitGsi = 2;

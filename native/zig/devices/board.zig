@@ -92,6 +92,7 @@ pub const Board = struct {
     /// After whatever may have changed a device's line, an access included.
     pub fn updateLines(self: *Board, effects: *Effects) void {
         self.io_apic.line(map.uart_irq, self.uart.line(), &effects.interrupts);
+        self.io_apic.line(map.rtc_irq, self.cmos.line(), &effects.interrupts);
         self.io_apic.line(map.sci_irq, self.pm.line(), &effects.interrupts);
         const levels = self.pci.lines();
         for (0..map.pci_gsis) |i| {
@@ -100,10 +101,11 @@ pub const Board = struct {
         }
     }
 
-    /// What has come due: the serial port's interrupt and the interval timer's.
+    /// What has come due: interrupts of the serial port, the clock and the interval timer.
     pub fn tick(self: *Board, now_ns: u64, effects: *Effects) void {
         self.uart.tick(now_ns);
-        self.io_apic.line(map.uart_irq, self.uart.line(), &effects.interrupts);
+        self.cmos.tick(now_ns);
+        self.updateLines(effects);
         if (!self.pit.tick(now_ns)) return;
         self.io_apic.line(map.pit_gsi, true, &effects.interrupts);
         self.io_apic.line(map.pit_gsi, false, &effects.interrupts);
@@ -111,8 +113,12 @@ pub const Board = struct {
 
     /// When tick has to be called next.
     pub fn deadline(self: *const Board) ?u64 {
-        const uart = self.uart.deadline() orelse return self.pitDeadline();
-        return @min(uart, self.pitDeadline() orelse uart);
+        var first_ns: ?u64 = null;
+        for ([_]?u64{ self.uart.deadline(), self.cmos.deadline(), self.pitDeadline() }) |due| {
+            const due_ns = due orelse continue;
+            first_ns = @min(first_ns orelse due_ns, due_ns);
+        }
+        return first_ns;
     }
 
     /// Never while the timer's pin is masked: Linux leaves the timer running when it has found a
@@ -225,7 +231,7 @@ pub const Board = struct {
             0x40...0x43 => self.pit.write(@intCast(number - 0x40), value, now_ns),
             0x61 => self.pit.writeControl(value, now_ns),
             0x70 => self.cmos.select(value),
-            0x71 => self.cmos.write(value),
+            0x71 => self.cmos.write(value, now_ns),
             0x20, 0x21 => self.pic.write(0, @truncate(number), value),
             0xa0, 0xa1 => self.pic.write(1, @truncate(number), value),
             0x4d0, 0x4d1 => self.pic.writeTrigger(@truncate(number), value),

@@ -42,18 +42,18 @@ test "both printers wait for room, and go on when output was taken" {
     out(&board, map.uart_port + 1, 2, 0, &effects);
     const idle = 0x60;
     var printed: u8 = 0;
-    while (in(&board, map.uart_port + 5, &effects) & idle == idle) : (printed += 1) {
+    while (in(&board, map.uart_port + 5, 0, &effects) & idle == idle) : (printed += 1) {
         try testing.expect(mayPrint(&board, &effects));
         out(&board, map.uart_port, printed, 0, &effects);
     }
     try testing.expect(!mayPrint(&board, &effects));
-    try testing.expectEqual(1, in(&board, map.uart_port + 2, &effects) & 0xf);
+    try testing.expectEqual(1, in(&board, map.uart_port + 2, 0, &effects) & 0xf);
     effects = .{};
     var taken: [wire.len]u8 = undefined;
     try testing.expectEqual(printed, board.takeOutput(&taken, &effects));
     for (taken[0..printed], 0..) |byte, i| try testing.expectEqual(i, byte);
     try testing.expectEqual(1, effects.requests().len);
-    try testing.expectEqual(idle, in(&board, map.uart_port + 5, &effects) & idle);
+    try testing.expectEqual(idle, in(&board, map.uart_port + 5, 0, &effects) & idle);
     try testing.expect(mayPrint(&board, &effects));
     // Who does not listen loses what has no room at all.
     effects = .{};
@@ -69,7 +69,7 @@ test "who prints by interrupts pauses, and the ticker is told of it once" {
     var effects: Effects = .{};
     out(&board, map.uart_port + 4, 8, 0, &effects);
     out(&board, map.uart_port + 1, 2, 0, &effects);
-    try testing.expectEqual(2, in(&board, map.uart_port + 2, &effects) & 0xf);
+    try testing.expectEqual(2, in(&board, map.uart_port + 2, 0, &effects) & 0xf);
     effects = .{};
     const pause_ns = uart.pause_ns;
     const from_ns = 9 * pause_ns;
@@ -117,6 +117,34 @@ test "the timer interrupts through its pin, and only while that is open" {
     board.tick(board.deadline().?, &effects);
     try testing.expectEqual(2, effects.requests().len);
     try testing.expectEqual(0x30, effects.requests()[0].vector);
+}
+
+test "the clock interrupts through pin 8 once for each time that register C was read" {
+    var board: Board = .init(0, 0, &wire);
+    var effects: Effects = .{};
+    openPin(&board, map.rtc_irq, 0x38, 0, &effects);
+    try testing.expectEqual(null, board.deadline());
+    // Every second: register B, with updates that interrupt.
+    out(&board, 0x70, 0x0b, 0, &effects);
+    out(&board, 0x71, 0x12, 0, &effects);
+    try testing.expect(effects.rearm);
+    for (1..4) |second| {
+        effects = .{};
+        const due_ns = board.deadline().?;
+        try testing.expectEqual(second * std.time.ns_per_s, due_ns);
+        board.tick(due_ns - 1, &effects);
+        try testing.expectEqual(0, effects.requests().len);
+        board.tick(due_ns, &effects);
+        board.tick(due_ns + 1, &effects);
+        try testing.expectEqual(1, effects.requests().len);
+        try testing.expectEqual(0x38, effects.requests()[0].vector);
+        try testing.expect(!effects.requests()[0].level);
+        // Nobody is woken while the handler is not there.
+        try testing.expectEqual(null, board.deadline());
+        out(&board, 0x70, 0x0c, due_ns + 2, &effects);
+        try testing.expectEqual(0x90, in(&board, 0x71, due_ns + 2, &effects) & 0xb0);
+        try testing.expect(effects.rearm);
+    }
 }
 
 test "the power button is an interrupt of level 9 until its status is cleared" {
@@ -173,12 +201,12 @@ test "the interval timer's read-back and the clock's date come through their por
     // Status and count of channel 0; the command's port reads as nothing.
     out(&board, 0x43, 0xc2, 0, &effects);
     for ([_]u8{ 0xb4, 0x34, 0x12 }) |expected| {
-        try testing.expectEqual(expected, in(&board, 0x40, &effects));
+        try testing.expectEqual(expected, in(&board, 0x40, 0, &effects));
     }
-    try testing.expectEqual(0xff, in(&board, 0x43, &effects));
+    try testing.expectEqual(0xff, in(&board, 0x43, 0, &effects));
     for ([_][2]u8{ .{ 0x07, 0x09 }, .{ 0x08, 0x03 }, .{ 0x09, 0x98 }, .{ 0x32, 0x19 } }) |pair| {
         out(&board, 0x70, pair[0], 0, &effects);
-        try testing.expectEqual(pair[1], in(&board, 0x71, &effects));
+        try testing.expectEqual(pair[1], in(&board, 0x71, 0, &effects));
     }
 }
 
@@ -213,9 +241,9 @@ fn out(board: *Board, port: u16, value: u8, now_ns: u64, effects: *Effects) void
     board.access(.port, port, true, &byte, now_ns, effects);
 }
 
-fn in(board: *Board, port: u16, effects: *Effects) u8 {
+fn in(board: *Board, port: u16, now_ns: u64, effects: *Effects) u8 {
     var byte: [1]u8 = undefined;
-    board.access(.port, port, false, &byte, 0, effects);
+    board.access(.port, port, false, &byte, now_ns, effects);
     return byte[0];
 }
 

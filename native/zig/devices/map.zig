@@ -9,6 +9,7 @@ pub const pm_timer = 0x608;
 pub const reset_port = 0xcf9;
 pub const reset_value = 6;
 pub const s5_sleep_type = 5;
+pub const rtc_irq = 8;
 pub const sci_irq = 9;
 pub const pit_gsi = 2;
 pub const io_apic_gpa = 0xfec0_0000;

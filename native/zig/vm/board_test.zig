@@ -1,5 +1,5 @@
-//! Devices of the board as guest bytes reach them by the bus: the interval timer, the power button,
-//! the cursor, the keyboard controller's reset.
+//! Devices of the board as guest bytes reach them by the bus: the interval timer, the clock, the
+//! power button, the cursor, the keyboard controller's reset.
 
 const std = @import("std");
 const rig_room = @import("rig.zig");
@@ -48,6 +48,35 @@ test "the interval timer wakes HLT three times through pin 2" {
     rig.put(0x9000, &.{3});
     try rig.goLong();
     try rig.expectExit(0x33);
+    try rig.stop();
+}
+
+test "the clock's periodic interrupt wakes HLT three times through pin 8" {
+    var rig = try Rig.init(1);
+    defer rig.deinit();
+    rig.put(rig_room.start, &(prologue(8, 0x42) ++ [_]u8{
+        0xb0, 0x0a, 0xe6, 0x70, //               register A: 8,192 Hz
+        0xb0, 0x23, 0xe6, 0x71,
+        0xb0, 0x0b, 0xe6, 0x70, //               register B: 24 hours, periodic
+        0xb0, 0x42, 0xe6, 0x71,
+        0xfb, //                         0:      sti
+        0xf4, //                                 hlt
+        0xeb, 0xfc, //                           jmp    0
+    }));
+    rig.put(0x7000, &.{
+        0xb0, 0x0c, 0xe6, 0x70, //                               register C
+        0xe4, 0x71, //                                           in   al,0x71
+        0xc7, 0x87, 0xb0, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, // EOI
+        0xfe, 0x0c, 0x25, 0x00, 0x90, 0x00, 0x00, //             dec  byte [0x9000]
+        0x75, 0x04, //                                           jne  1
+        0x24, 0xc0, //                                           and  al,0xc0
+        0xe6, 0xf4, //                                           out  0xf4,al
+        0x48, 0xcf, //                                   1:      iretq
+    });
+    gate(&rig, 0x42, 0x7000);
+    rig.put(0x9000, &.{3});
+    try rig.goLong();
+    try rig.expectExit(0xc0);
     try rig.stop();
 }
 

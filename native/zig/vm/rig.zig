@@ -76,6 +76,7 @@ pub const Rig = struct {
                 port(0xf4, 0xf4, false),
                 port(0x40, 0x43, false),
                 port(0x60, 0x64, false),
+                port(0x70, 0x71, false),
                 port(0x600, 0x60b, false),
                 port(map.crtc_port, map.crtc_port + 1, false),
                 port(map.pci_address_port, map.pci_data_port + 3, false),
