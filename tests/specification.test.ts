@@ -32,6 +32,10 @@ test("every promise names tests that exist", () => {
   expect(citations.length).toBeGreaterThan(25);
 });
 
+test("no table is cut in two: what follows an empty line is a head", () => {
+  expect(text.match(/\n\n\|.*\n(?!\|---)/g)).toBeNull();
+});
+
 /** The last column of every row of promises and limits. */
 const cells = text
   .split("\n")

@@ -33,17 +33,19 @@ export function hex(text: string): Uint8Array {
 
 /**
  * A guest whose boot processor starts the one with APIC id 1 on real-mode code of at most 127 bytes
- * at 0x8000 and halts: what then happens is done by a vCPU of the second node.
+ * at 0x8000 and halts: what then happens is done by a vCPU of the second node. `first` is 64-bit
+ * code that the boot processor runs before.
  *
  *     lea rsi,[rip+code]; mov edi,0x8000; mov ecx,length; rep movsb
  *     mov ebx,0xfee00000; mov dword [rbx+0x310],0x01000000
  *     mov dword [rbx+0x300],0x4500 (INIT); mov dword [rbx+0x300],0x4608 (SIPI, vector 8)
  *     hlt; jmp $-1
  */
-export function secondProcessor(code: Uint8Array): Uint8Array {
+export function secondProcessor(code: Uint8Array, first?: Uint8Array): Uint8Array {
   const before =
     `bf00800000 b9${code.length.toString(16).padStart(2, "0")}000000 f3a4 bb0000e0fe ` +
     "c7831003000000000001 c7830003000000450000 c7830003000008460000 f4 ebfd";
   const rest = hex(before);
-  return tinyGuest(Buffer.concat([hex("488d35"), Uint8Array.of(rest.length, 0, 0, 0), rest, code]));
+  const loaded = [hex("488d35"), Uint8Array.of(rest.length, 0, 0, 0), rest, code];
+  return tinyGuest(Buffer.concat([first ?? hex(""), ...loaded]));
 }

@@ -1,6 +1,7 @@
 /**
  * @module Devices and console on nodes of their own: keys typed at the console node reach the UART
- * of the device node, its output comes back, and the power button crosses, too.
+ * of the device node, its output comes back, and the power button crosses, too. So does the end of
+ * an interrupt.
  */
 
 import { describe, expect, test } from "bun:test";
@@ -9,7 +10,7 @@ import { join } from "node:path";
 import { ended, loopback, nodeWords, startNodes } from "../nodes.ts";
 import { executable, kvmMissing, Log, start, temporaryFolder } from "../program.ts";
 import { onTerminal } from "../terminal.ts";
-import { tinyGuest } from "../tiny-guest.ts";
+import { secondProcessor, tinyGuest } from "../tiny-guest.ts";
 
 const missing = kvmMissing();
 if (missing !== undefined) console.warn(`SKIPPED: devices and console elsewhere: ${missing}`);
@@ -38,6 +39,28 @@ const waitForPower = bytes("66baf803 b03e ee 66ba0006 66ed f6c401 74f9 31c0 e6f4
 const findBridge = bytes(
   "66baf80c b800000080 ef 66bafc0c ed 2d8680570d 89c1 bb000000e0 8b03 2d8680570d 09c8 0f95c0 " +
     "e6f4 f4",
+);
+
+/**
+ * The boot processor sends pin 9, the power button, to APIC id 1 as a level with vector 0x41:
+ * mov edi,0xfec00000; mov [rdi],0x23; mov [rdi+16],0x01000000; mov [rdi],0x22; mov [rdi+16],0x8041
+ */
+const powerToSecond = bytes("bf0000c0fe c70723000000 c7471000000001 c70722000000 c7471041800000");
+
+/**
+ * mov sp,0x8000; x2APIC on by APIC_BASE (or ah,0xc) and SVR (0x1ff); mov [0x104],handler;
+ * mov [0x106],0x800; mov dx,0x602; mov ax,0x100; out dx,ax (enable the button); print '>';
+ * l: sti; hlt; jmp l
+ *
+ * handler: mov dx,0x600; in ax,dx; out dx,ax (clear what is set); add bl,ah (1: the button);
+ * mov ecx,0x80b; xor eax,eax; xor edx,edx; wrmsr (EOI); print '0' + bl; cmp bl,2; jne e;
+ * xor ax,ax; out 0xf4,al; e: iret
+ */
+const takePower = bytes(
+  "bc0080 66b91b000000 0f32 80cc0c 0f30 66b90f080000 66b8ff010000 6631d2 0f30 c70604013e00 " +
+    "c70606010008 ba0206 b80001 ef b03e baf803 ee fb f4 ebfc " +
+    "ba0006 ed ef 00e3 66b90b080000 6631c0 6631d2 0f30 baf803 88d8 0430 ee 80fb02 7504 31c0 " +
+    "e6f4 cf",
 );
 
 function commands(peers: readonly string[], kernel: string, devices: number, console: number) {
@@ -152,6 +175,23 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
     typed.terminal.write("\x01p");
     await typed.child.exited;
     expect([typed.child.exitCode, typed.child.signalCode]).toEqual([0, null]);
+    expect((await other.finished).code).toBe(0);
+  }, 60_000);
+
+  test("a level interrupt that a vCPU of another node ends comes again", async () => {
+    using folder = temporaryFolder();
+    const kernel = join(folder.path, "guest.elf");
+    writeFileSync(kernel, secondProcessor(takePower, powerToSecond));
+    const [first, second] = commands(await loopback(2), kernel, 0, 0);
+    const other = start(second!);
+    await using typed = onTerminal([executable, ...first!]);
+    for (const seen of [">", ">1"]) {
+      await typed.printed(seen);
+      typed.terminal.write("\x01p");
+    }
+    await typed.child.exited;
+    expect([typed.child.exitCode, typed.child.signalCode]).toEqual([0, null]);
+    expect(typed.text()).toContain(">12");
     expect((await other.finished).code).toBe(0);
   }, 60_000);
 });
