@@ -7,8 +7,8 @@ import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Namespace of pids, pid, start of the process; mkdtemp's own six characters. */
-const pattern = /^gvm-lab-(\d+)-(\d+)-(\d+)-\w{6}$/;
+/** Where pids are given, pid, start of the process; mkdtemp's own six characters. */
+const pattern = /^gvm-([\da-f]{8})-(\d+)-(\d+)-\w{6}$/;
 
 /**
  * When a process started, in clock ticks since this machine did: a pid is given anew, a pid with
@@ -25,9 +25,11 @@ function startOf(pid: string): string | undefined {
   }
 }
 
-/** Pids of another container say nothing here. */
+/** Pids of another container, or of another machine with the same folder, say nothing here. */
 function namespace(): string {
-  return /\d+/.exec(readlinkSync("/proc/self/ns/pid"))?.[0] ?? "0";
+  const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8");
+  const hash = Bun.hash.crc32(boot + readlinkSync("/proc/self/ns/pid"));
+  return hash.toString(16).padStart(8, "0");
 }
 
 /** Whether it is a folder of this user's lab that has ended. */
@@ -48,5 +50,5 @@ export function scratchFolder(): string {
     }
   }
   const owner = `${namespace()}-${process.pid}-${startOf("self") ?? 0}`;
-  return mkdtempSync(join(tmpdir(), `gvm-lab-${owner}-`));
+  return mkdtempSync(join(tmpdir(), `gvm-${owner}-`));
 }

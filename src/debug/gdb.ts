@@ -86,7 +86,7 @@ class Connection {
     // One at a time: a node that stands still would leave a queue of them.
     if (!this.#session.running || this.#polling) return;
     this.#polling = true;
-    this.#queue(() => this.#session.poll().finally(() => (this.#polling = false)));
+    this.#queue(() => this.#session.poll().finally(() => (this.#polling = false)), true);
   }
 
   /** gdb has gone, with or without a word. */
@@ -100,7 +100,8 @@ class Connection {
     this.socket.end();
   }
 
-  #queue(action: () => Promise<string | undefined | void>): void {
+  /** @param unasked gdb waits for the guest to stop, and takes whatever it hears for that. */
+  #queue(action: () => Promise<string | undefined | void>, unasked = false): void {
     this.#work = this.#work.then(async () => {
       if (this.#gone) return;
       try {
@@ -110,7 +111,7 @@ class Connection {
         say(error instanceof Error ? error.message : String(error));
         const gone = error instanceof Failure && error.code === exitCode.lost;
         // W: the process has exited.
-        this.socket.write(packetOf(gone ? "W00" : "E01"));
+        if (gone || !unasked) this.socket.write(packetOf(gone ? "W00" : "E01"));
         if (gone) this.#over();
       }
     });

@@ -254,7 +254,8 @@ export class Daemon {
       if (this.#o.node === 0) await this.#machine.load();
       this.#step({ kind: "loaded" });
     } catch (error) {
-      this.#failed(error);
+      // When the VM ends meanwhile, nothing more is taken into its memory.
+      if (this.#member.phase === "loading") this.#failed(error);
     }
   }
 

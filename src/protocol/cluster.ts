@@ -320,7 +320,8 @@ export class Cluster {
       "start giantvm on all nodes again";
     const end = { kind: "end", epoch: epochAny, cause: "failed", code: 4, reason } as const;
     this.#effects.push({ kind: "send", to: from, message: end });
-    this.#loseNode(from, "its giantvm was started again", nowNsU64);
+    // Also one that has stopped for a reset: it will not come back.
+    this.#lose(from, "its giantvm was started again", nowNsU64);
   }
 
   /** What prevents these nodes from ever being one machine; of no meaning once they are. */
@@ -382,7 +383,11 @@ export class Cluster {
   }
 
   #loseNode(node: number, how: string, nowNsU64: bigint): void {
-    if (this.#lost.has(node) || this.#ending.hasEnded(node)) return;
+    if (!this.#ending.hasEnded(node)) this.#lose(node, how, nowNsU64);
+  }
+
+  #lose(node: number, how: string, nowNsU64: bigint): void {
+    if (this.#lost.has(node)) return;
     const reason = `${this.#name(node)} was lost: ${how}; its memory is gone, so the VM ends`;
     const end = { kind: "end", epoch: this.#epoch, cause: "lost", code: 5, reason } as const;
     // Told to the lost node as well: it may hear without being heard, and would run on.
@@ -393,7 +398,7 @@ export class Cluster {
   /** @param whose told by another node, found out here, or here and only to be understood so. */
   #finish(end: End, whose: "told" | "own" | "named", nowNsU64: bigint): void {
     if (this.phase === "over") return;
-    const begun = this.#ending.begin(end, nowNsU64);
+    const begun = this.#ending.begin(end, whose !== "told", nowNsU64);
     if (begun === "late") return;
     const prefix = `${this.#name(this.#options.node)}: `;
     const alone = whose === "named" && (end.cause === "failed" || end.cause === "signal");

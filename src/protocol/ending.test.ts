@@ -15,23 +15,28 @@ function end(cause: EndCause, code = 0): End {
 
 function begun(cause: EndCause): Ending {
   const ending = new Ending({ node: 0, names, silenceMs: 2000 });
-  expect(ending.begin(end(cause), 0n)).toBe("first");
+  expect(ending.begin(end(cause), true, 0n)).toBe("first");
   return ending;
 }
 
 test("the first end stands but for a weightier one, and a reset gives way to all", () => {
   const off = begun("poweroff");
-  expect(off.begin(end("poweroff"), 1n)).toBe("late");
-  expect(off.begin(end("signal", 130), 1n)).toBe("instead");
-  expect(off.begin(end("signal", 143), 1n)).toBe("instead");
-  expect(off.begin(end("verdict", 1), 1n)).toBe("late");
-  expect(off.begin(end("failed", 7), 1n)).toBe("instead");
-  expect(off.begin(end("lost", 5), 1n)).toBe("late");
-  expect(off.begin(end("crash", 6), 1n)).toBe("instead");
+  expect(off.begin(end("poweroff"), true, 1n)).toBe("late");
+  expect(off.begin(end("signal", 130), true, 1n)).toBe("instead");
+  expect(off.begin(end("signal", 143), true, 1n)).toBe("instead");
+  expect(off.begin(end("verdict", 1), true, 1n)).toBe("late");
+  expect(off.begin(end("lost", 5), true, 1n)).toBe("late");
+  expect(off.begin(end("failed", 7), true, 1n)).toBe("instead");
+  expect(off.begin(end("crash", 6), true, 1n)).toBe("instead");
   expect(off.end?.cause).toBe("crash");
+  // Who has stopped, and said so, may be taken for over.
+  const stopped = begun("poweroff");
+  stopped.stopped();
+  expect(stopped.begin(end("signal", 143), true, 1n)).toBe("late");
+  expect(stopped.begin(end("signal", 143), false, 1n)).toBe("instead");
   const reset = begun("reset");
-  expect(reset.begin(end("reset"), 1n)).toBe("late");
-  expect(reset.begin(end("lost", 5), 1n)).toBe("instead");
+  expect(reset.begin(end("reset"), true, 1n)).toBe("late");
+  expect(reset.begin(end("lost", 5), true, 1n)).toBe("instead");
   expect(reset.end?.cause).toBe("lost");
 });
 

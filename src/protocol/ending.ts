@@ -16,24 +16,23 @@ const msU64 = 1_000_000n;
 
 /**
  * Of ends at the same moment the one further behind stands on all nodes: what went wrong is told
- * rather than what was wanted. A reset gives way to all.
+ * rather than what was wanted. A reset gives way to all of them; that a node is lost is no news to
+ * any other end.
  */
 const weight: Readonly<Record<EndCause, number>> = {
   reset: 0,
-  poweroff: 1,
-  verdict: 2,
-  signal: 3,
-  lost: 4,
+  lost: 1,
+  poweroff: 2,
+  verdict: 3,
+  signal: 4,
   failed: 5,
   crash: 6,
 };
 
 /** Of one cause the higher code. */
 function outweighs(end: End, other: End): boolean {
-  return (
-    weight[end.cause] - weight[other.cause] > 0 ||
-    (end.cause === other.cause && end.code > other.code)
-  );
+  if (end.cause === other.cause) return end.code > other.code;
+  return weight[end.cause] > weight[other.cause];
 }
 
 export type EndingOptions = {
@@ -58,10 +57,15 @@ export class Ending {
     return this.#end;
   }
 
-  /** "late": another end stands, of the same weight or more. */
-  begin(end: End, nowNsU64: bigint): "first" | "instead" | "late" {
+  /**
+   * "late": another end stands, of the same weight or more; or the others know already that this
+   * node has stopped, and may be over without hearing of its end.
+   * @param own found out here, not told by another node.
+   */
+  begin(end: End, own: boolean, nowNsU64: bigint): "first" | "instead" | "late" {
     const before = this.#end;
     if (before !== undefined && !outweighs(end, before)) return "late";
+    if (before !== undefined && before.cause !== "reset" && own && this.#stopped) return "late";
     this.#end = end;
     this.#sinceNsU64 = nowNsU64;
     return before === undefined ? "first" : "instead";

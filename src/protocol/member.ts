@@ -41,6 +41,8 @@ export class Member {
   /** An end that came between two epochs, for the next one. */
   #held: Extract<Event, { readonly kind: "end" }> | undefined;
   #between = false;
+  /** Peers that are another process now than when this epoch was over. */
+  readonly #returned = new Set<number>();
   /** Of the epoch that is over, once the others know that it is. */
   #restart: { readonly effect: HostEffect; readonly limitNsU64: bigint } | undefined;
 
@@ -71,15 +73,13 @@ export class Member {
   }
 
   step(event: Event, nowNsU64: bigint): readonly HostEffect[] {
-    if (this.#between && event.kind === "end") this.#held ??= event;
+    // What the guest that is over does no longer counts.
+    const counts = event.kind === "end" && (event.cause === "signal" || event.cause === "failed");
+    if (this.#between && counts) this.#held ??= event;
     const own = this.#carryOut(this.#cluster.step(event, nowNsU64), nowNsU64);
     const effects = [...own, ...this.#maybeRestart(nowNsU64)];
     if (event.kind !== "opened") return effects;
-    const early = this.#early.splice(0);
-    return [
-      ...effects,
-      ...early.flatMap(({ from, message }) => this.#message(from, message, nowNsU64)),
-    ];
+    return [...effects, ...this.#hearEarly(nowNsU64)];
   }
 
   /** After a `restart`: forgets the epoch before; greets once `opened` comes. */
@@ -89,7 +89,18 @@ export class Member {
     this.#cluster = new Cluster({ ...this.#options, epoch }, nowNsU64);
     const held = this.#held;
     this.#held = undefined;
-    return held === undefined ? [] : this.step(held, nowNsU64);
+    const returned = [...this.#returned];
+    this.#returned.clear();
+    const events: Event[] = returned.map((from) => ({ kind: "restarted", from }));
+    if (held !== undefined) events.push(held);
+    const effects = events.flatMap((event) => this.step(event, nowNsU64));
+    // An epoch that ends before it begins is never opened.
+    return this.phase === "ending" ? [...effects, ...this.#hearEarly(nowNsU64)] : effects;
+  }
+
+  #hearEarly(nowNsU64: bigint): readonly HostEffect[] {
+    const early = this.#early.splice(0);
+    return early.flatMap(({ from, message }) => this.#message(from, message, nowNsU64));
   }
 
   receive(datagram: Uint8Array, from: Endpoint, nowNsU64: bigint): readonly HostEffect[] {
@@ -133,6 +144,7 @@ export class Member {
 
   #heard(arrival: Extract<Arrival, { kind: "heard" }>, nowNsU64: bigint): readonly HostEffect[] {
     const { from, restarted, messages } = arrival;
+    if (restarted && this.#between) this.#returned.add(from);
     if (restarted) this.#early = this.#early.filter((entry) => entry.from !== from);
     const heard = this.step({ kind: restarted ? "restarted" : "heard", from }, nowNsU64);
     return [...heard, ...messages.flatMap((message) => this.#message(from, message, nowNsU64))];

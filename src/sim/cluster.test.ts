@@ -174,6 +174,12 @@ describe("resets", () => {
   seeds("wait for slow nodes", { ...slow, ending: "reset" }, together(2, 0, /^off$/), 12);
   seeds("end when a node dies on the way", { ...slow, ending: "reset-kill" }, lost, 12);
   seeds("end when a node does not come back", { ending: "reset-lost" }, lost);
+  seeds("end when a node comes back as another process", { ending: "reset-again" }, (plan) => {
+    for (const { ran, finished } of lived(plan).living) {
+      // The new process is refused, or hears of the loss of the one before.
+      expect(ran === 0 ? [4, 5] : [5]).toContain(finished!.code);
+    }
+  });
   seeds(
     "end with a sentence when a node hangs",
     { ending: "reset-hang" },

@@ -165,6 +165,7 @@ export class ClusterSim {
       case "reset-kill":
       case "reset-signal":
       case "reset-lost":
+      case "reset-again":
         return this.#reset(node);
       case "twice":
         this.#powerOff(node);
@@ -189,7 +190,7 @@ export class ClusterSim {
     const other = this.nodes[this.#random.below(this.nodes.length)] ?? node;
     // One that hangs or dies does so before it has stopped.
     other.stopping = ending === "reset-kill" || ending === "reset-hang";
-    other.dying = ending === "reset-lost";
+    other.dying = ending === "reset-lost" || ending === "reset-again";
     this.#event(node, { kind: "end", cause: "reset", code: 0, reason: "again" });
     if (ending === "reset-kill") this.#within(stopMs, () => (other.alive = false));
     if (ending === "reset-signal" && seed % 3 === 0)
@@ -274,7 +275,7 @@ export class ClusterSim {
           this.#closed(node);
           this.#busy(node, () => {
             this.#execute(node, node.member.restart(effect.epoch, this.#nowNsU64));
-            this.#open(node, effect.epoch);
+            if (node.member.phase === "greeting") this.#open(node, effect.epoch);
           });
           break;
         case "console":
@@ -296,7 +297,9 @@ export class ClusterSim {
   /** The data plane of an epoch is gone: engines that still run there find its port closed. */
   #closed(node: Process): void {
     const { restarts } = node.log;
-    if (node.dying) this.#within(40, () => (node.alive = false));
+    const again = this.#plan.ending === "reset-again";
+    const die = () => (again ? this.#start(node.place) : (node.alive = false));
+    if (node.dying) this.#within(40, die);
     for (const other of this.nodes) {
       if (other === undefined || other === node) continue;
       const lost = { kind: "lost", how: "its port is closed" } as const;

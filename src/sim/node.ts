@@ -39,6 +39,8 @@ export type Plan = {
     | "reset-signal"
     /** A node dies when it has stopped, or is about to come back. */
     | "reset-lost"
+    /** The same, and it is started again. */
+    | "reset-again"
     /** Two nodes end the VM at the same time, for two reasons. */
     | "twice"
     | "kill"

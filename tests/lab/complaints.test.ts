@@ -56,6 +56,9 @@ test("the guest shows its first complaint with the backtrace behind it, of many 
   const traced = `${lockup}[  3.1]  inet_init+0x1\n`;
   expect(shown(`[  1.0] x\n${traced}`).stdout.toString()).toBe(traced);
   expect(shown(traced.repeat(100)).stdout.toString()).toBe(traced.repeat(30));
+  const known = "[  4.0] WARNING: CPU: 0 PID: 0 at kernel/time/hrtimer.c:1 hrtimer_forward+0x9\n";
+  expect(shown(known).stdout.toString()).toBe(known);
+  expect(shown(known, findComplaints(false)).stdout.toString()).toBe("");
 });
 
 test("where lateness is let pass, the guest's log is asked for all else", () => {

@@ -80,12 +80,12 @@ test("only what belongs to a dead lab of this user is removed", () => {
   process.env["TMPDIR"] = temporary;
   try {
     const own = basename(scratchFolder());
-    const parts = /^(gvm-lab-\d+-)(\d+)-(\d+)-\w{6}$/.exec(own)!;
+    const parts = /^(gvm-[\da-f]{8}-)(\d+)-(\d+)-\w{6}$/.exec(own)!;
     const [, space = "", pid = "", start = ""] = parts;
     expect(pid).toBe(`${process.pid}`);
     // Larger than any pid; the same pid, given to an earlier process.
     const dead = [`${space}4194305-${start}-abcdef`, `${space}${pid}-1-abcdef`];
-    const others = [`gvm-lab-1-4194305-${start}-abcdef`, "gvm-abcdef", `${space}4194305-abcdef`];
+    const others = [`gvm-00000000-4194305-${start}-abcdef`, "gvm-abcdef", `${space}4194305-abcdef`];
     for (const name of [...dead, ...others])
       mkdirSync(join(temporary, name, "inside"), { recursive: true });
     const foreign = `${space}4194305-${start}-foreig`;

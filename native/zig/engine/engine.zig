@@ -410,6 +410,8 @@ pub const Engine = struct {
         inspect.expire(self);
         self.takeErrors();
         self.watch.look(self.links, self.now_ns, self.events);
+        // Who is told of it may itself wait for room on the way to that peer.
+        if (self.watch.reported != 0 or self.ended) self.fabric.end();
         self.publish();
     }
 

@@ -34,7 +34,7 @@ pub const Fabric = struct {
     taken: std.atomic.Value(u32) = .init(0),
     /// Senders that wait so.
     waiting: u32 = 0,
-    /// The guest is over: nobody waits for room any more.
+    /// The VM ends: nobody waits for room any more.
     ended: bool = false,
     /// Wakes the engine.
     event: i32,
@@ -83,7 +83,7 @@ pub const Fabric = struct {
         _ = kernel.call(.write, .{ self.event, &one, 8 });
     }
 
-    /// The vCPUs shall stop: what finds no room is dropped, as no guest is left to miss it.
+    /// The VM ends: what finds no room is dropped, as no guest is left to miss it.
     pub fn end(self: *Fabric) void {
         self.lock.lock();
         self.ended = true;

@@ -162,4 +162,9 @@ test "interrupts that a peer does not acknowledge wait and leave room for cohere
     rig.turn();
     try testing.expectEqual(limits.fabric_messages + 1, sent.*);
     try testing.expectEqual(0, rig.events.length);
+    // It is lost, and nobody waits for it any more.
+    rig.engine.now_ns += 2 * std.time.ns_per_hour;
+    rig.turn();
+    fabric.send(2, .{ .eoi = .{ .vector = 7 } });
+    try testing.expectEqual(fabric.items.len, fabric.length);
 }

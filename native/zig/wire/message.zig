@@ -148,8 +148,8 @@ pub const Message = union(Kind) {
 
     /// Messages of one key keep their order between a pair of nodes, across classes. Coherence: the
     /// page. Interrupts: one key per sending node, because INIT must stay before SIPI and an EOI
-    /// before the next edge; answers to accesses are behind them, because who reads a device back
-    /// has all interrupts it sent before (PCI Local Bus 3.0, 3.2.5). Accesses: the vCPU.
+    /// before the next edge; an answer to an access does not overtake an interrupt that left
+    /// before it, as on a bus (PCI Local Bus 3.0, 3.2.5). Accesses: the vCPU.
     pub fn orderKey(self: *const Message) u64 {
         const page_key: u64 = 1 << 32;
         const interrupt_key: u64 = 2 << 32;
