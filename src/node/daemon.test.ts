@@ -23,12 +23,24 @@ const hello: Hello = {
 /** What the guest of one epoch does. */
 type Guest = (say: (event: DataEvent) => void) => unknown;
 
+type Moments = {
+  /** Until node 0 has read what the guest starts with. */
+  readonly read: Promise<void>;
+  /** Until the vCPUs have stopped. */
+  readonly stopped: Promise<void>;
+};
+const atOnce: Moments = { read: Promise.resolve(), stopped: Promise.resolve() };
+
 /** As the library, which refuses what comes after a stop. `did` is what it was told. */
-function dataPlaneOf(did: string[], guest: Guest): DataPlane {
+function dataPlaneOf(did: string[], guest: Guest, stopped: Promise<void>): DataPlane {
   let handler: ((event: DataEvent) => void) | undefined;
   let stopping = false;
   return {
     configure: () => {},
+    load: async () => {
+      did.push(stopping ? "load refused" : "load");
+      if (stopping) throw new Error("gvm_load: EALREADY");
+    },
     boot: () => {},
     run: () => queueMicrotask(() => void guest((event) => handler?.(event))),
     tsc: () => ({ countU64: 0n, advancedU64: 0n }),
@@ -42,6 +54,7 @@ function dataPlaneOf(did: string[], guest: Guest): DataPlane {
     stop: async () => {
       stopping = true;
       did.push("stop");
+      await stopped;
     },
     onEvent: (wanted: (event: DataEvent) => void) => {
       handler = wanted;
@@ -50,7 +63,7 @@ function dataPlaneOf(did: string[], guest: Guest): DataPlane {
   } as Partial<DataPlane> as DataPlane;
 }
 
-function daemonOf(...guests: readonly Guest[]) {
+function daemonOf(guests: readonly Guest[], { read, stopped } = atOnce) {
   const did: string[] = [];
   const daemon = new Daemon({
     node: 0,
@@ -62,12 +75,16 @@ function daemonOf(...guests: readonly Guest[]) {
     consoleNode: 0,
     devices: [],
     open: (epoch) => ({
-      dataPlane: dataPlaneOf(did, guests[epoch - 1] ?? (() => {})),
+      dataPlane: dataPlaneOf(did, guests[epoch - 1] ?? (() => {}), stopped),
       hello: { ...hello, epoch },
     }),
     cpuidOf: () => [],
     planOf: () => ({}) as NodePlan,
-    images: async () => ({ segments: [], boot: {} as BootState, commandLine: "" }),
+    images: async () => {
+      await read;
+      const segments = [{ gpaU64: 0n, bytes: Uint8Array.of(1) }];
+      return { segments, boot: {} as BootState, commandLine: "" };
+    },
     explain: (error) => ({ code: 7, message: String(error) }),
     nowNs: () => BigInt(Math.round(performance.now() * 1e6)),
     send: () => {},
@@ -84,13 +101,16 @@ function daemonOf(...guests: readonly Guest[]) {
 const debugStop: DataEvent = { kind: "debug-stop", vcpu: 0, ripU64: 1n, dr6U64: 0x4000n };
 
 test("a vCPU that stops for a debugger holds the others of its node", async () => {
-  const { daemon, did, stops } = daemonOf(async (say) => {
-    say(debugStop);
-    await stops();
-    say({ kind: "poweroff" });
-  });
+  const { daemon, did, stops } = daemonOf([
+    async (say) => {
+      say(debugStop);
+      await stops();
+      say({ kind: "poweroff" });
+    },
+  ]);
   await daemon.run();
   expect(did).toEqual([
+    "load",
     "pause true",
     '{"node":0,"name":"node 0 (a)","value":{"stops":[{"vcpu":0,"rip":"0x1","dr6":"0x4000"}]}}',
     "stop",
@@ -98,7 +118,7 @@ test("a vCPU that stops for a debugger holds the others of its node", async () =
 });
 
 test("a stop for a debugger that comes with a reset or the end is dropped", async () => {
-  const { daemon, did, stops } = daemonOf(
+  const { daemon, did, stops } = daemonOf([
     (say) => {
       say({ kind: "reset" });
       say(debugStop);
@@ -108,8 +128,21 @@ test("a stop for a debugger that comes with a reset or the end is dropped", asyn
       say({ kind: "poweroff" });
       say(debugStop);
     },
-  );
+  ]);
   const { code, cause, clean } = await daemon.run();
   expect({ code, cause, clean }).toEqual({ code: 0, cause: "poweroff", clean: true });
-  expect(did).toEqual(["stop", '{"node":0,"name":"node 0 (a)","value":{"stops":[]}}', "stop"]);
+  const none = '{"node":0,"name":"node 0 (a)","value":{"stops":[]}}';
+  expect(did).toEqual(["load", "stop", "load", none, "stop"]);
+});
+
+test("an end while the guest is loaded stands, though the rest is taken no more", async () => {
+  const [read, stopped] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const moments = { read: read.promise, stopped: stopped.promise };
+  const { daemon, did } = daemonOf([], moments);
+  const outcome = daemon.run();
+  daemon.end(143, "SIGTERM");
+  read.resolve();
+  while (!did.includes("load refused")) await Bun.sleep(1);
+  stopped.resolve();
+  expect(await outcome).toMatchObject({ code: 143, cause: "signal", clean: true });
 });

@@ -133,11 +133,16 @@ const stackBegins =
   "cpu_startup_entry|ret_from_fork|entry_SYSCALL_64_after_hwframe|__irq_exit_rcu|" +
   "(?:asm_)?(?:sysvec|exc)_\\w+";
 
+/** @returns the question where there are several nodes. */
+function ofSeveral(question: Question): Asked {
+  return (nodes) => (nodes.length > 1 ? question : undefined);
+}
+
 /**
- * What the boot has cost, from the first host: counters of all nodes, the hottest pages, and where
- * the vCPUs are. The hosts' kernel is the guest's.
+ * What the boot has cost, from the first host: counters of all nodes and, of several, the hottest
+ * pages and where the vCPUs are. The hosts' kernel is the guest's.
  */
-export const costs: readonly Question[] = [
+export const costs: readonly Asked[] = [
   {
     host: 0,
     command: "giantvm debug counters",
@@ -145,7 +150,7 @@ export const costs: readonly Question[] = [
     meaning: "counters of the boot",
     shown: true,
   },
-  {
+  ofSeveral({
     host: 0,
     command: "giantvm hot --top 20 --symbols /proc/kallsyms",
     answer: new RegExp(
@@ -155,8 +160,8 @@ export const costs: readonly Question[] = [
     ),
     meaning: "pages that moved most",
     shown: true,
-  },
-  {
+  }),
+  ofSeveral({
     host: 0,
     command: "giantvm debug backtrace --symbols /proc/kallsyms",
     answer: new RegExp(
@@ -165,7 +170,7 @@ export const costs: readonly Question[] = [
     ),
     meaning: "where the vCPUs of both nodes are",
     shown: true,
-  },
+  }),
 ];
 
 /** CPUs of the guest, neighbours in the list on different hosts as long as there are any. */
