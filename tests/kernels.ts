@@ -64,6 +64,28 @@ const pvhCode = hex(
     `31c0 e6f4 f4 b001 e6f4 f4 ${printing}`,
 );
 
+/**
+ * BIOS calls 0x10 to 0x1f from real mode: "y" for each that is refused and changes nothing else.
+ *
+ *     mov esp,0x105000; mov esi,low; mov edi,0x8000; mov ecx,102; rep movsb
+ *     lgdt [gdtr]; jmp 8:0x8000
+ *     gdtr: dw 23; dd gdt; gdt: dq 0, 0x00009b000000ffff, 0x000093000000ffff
+ *     low: mov ax,16; mov ss,ax; mov ds,ax; mov eax,cr0; and al,0xfe; mov cr0,eax; jmp 0:real
+ *     real: xor ax,ax; mov ds,ax; mov ss,ax; mov sp,0x7000; lidt [idtr]; mov dx,0x3f8; mov bx,16
+ *     next: mov [call+1],bl; jmp 1f; 1: mov ax,0xe801; mov bp,0x1234; clc
+ *     call: int 0x15; setc al; cmp ax,0x8601; jne bad; cmp sp,0x7000; jne bad
+ *     cmp bp,0x1234; jne bad; mov al,'y'; jmp 2f; bad: mov al,'n'; 2: out dx,al
+ *     inc bx; cmp bl,32; jne next; mov al,10; out dx,al; xor ax,ax; out 0xf4,al; hlt
+ *     idtr: dw 0x3ff; dd 0
+ */
+const biosCode = hex(
+  "bc00501000 be82001000 bf00800000 b966000000 f3a4 0f011564001000 ea008000000800 " +
+    "1700 6a001000 0000000000000000 ffff0000009b0000 ffff000000930000 " +
+    "b81000 8ed0 8ed8 0f20c0 24fe 0f22c0 ea14800000 31c0 8ed8 8ed0 bc0070 0f011e6080 baf803 " +
+    "bb1000 881e3680 eb00 b801e8 bd3412 f8 cd15 0f92c0 3d0186 7510 81fc0070 750a 81fd3412 7504 " +
+    "b079 eb02 b06e ee 43 80fb20 75d0 b00a ee 31c0 e6f4 f4 ff0300000000",
+);
+
 type Part = {
   readonly gpa: number;
   readonly virtual?: number;
@@ -139,6 +161,13 @@ export function multibootElf(bits: 32 | 64, flags = 3, virtual = base): Uint8Arr
   const bytes = imageOf(multibootHeaderOf(flags), multibootCode);
   const entry = virtual + headBytes;
   return elfFile({ bits, entry, segments: [{ gpa: base, virtual, bytes, memoryBytes }] });
+}
+
+/** A multiboot kernel that calls the BIOS. */
+export function biosElf(): Uint8Array<ArrayBuffer> {
+  const bytes = imageOf(multibootHeaderOf(3), biosCode);
+  const segments = [{ gpa: base, bytes, memoryBytes }];
+  return elfFile({ bits: 32, entry: base + headBytes, segments });
 }
 
 /** Fields of the header that says itself how to load. */

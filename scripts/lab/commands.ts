@@ -19,11 +19,12 @@ export function hostCommand(scenario: Scenario, node: number): string {
   const { guest } = scenario;
   if (typeof guest === "object") return threadsCommand(scenario, guest, node, silenceMs);
   const line = shellQuoted(scenario.watched?.commandLine ?? "");
+  const initrd = "--initrd /images/guest.cpio";
   const files = {
-    linux: "--kernel /images/vmlinuz --initrd /images/guest.cpio",
+    linux: `--kernel /images/vmlinuz ${initrd}`,
     // Short checks: a fault costs ten times what it does on a real host.
     builtin: "--scale 5",
-    watched: `--kernel /images/vmlinuz --command-line ${line}`,
+    watched: `--kernel /images/vmlinuz ${initrd} --command-line ${line}`,
   };
   const words = [
     `giantvm run -v --local-cpu ${share.cpus} --local-memory ${share.memory}`,

@@ -118,6 +118,19 @@ test("the BIOS data area says where base memory ends", () => {
   }
 });
 
+test("every interrupt vector of real mode points at what refuses BIOS calls", () => {
+  for (const bytes of [multibootElf(32), pvhElf(64), bzImageOf(content)]) {
+    const { segments } = images(bytes);
+    const vectors = segments.find(({ gpaU64 }) => gpaU64 === 0n)!.bytes;
+    expect(vectors.length).toBe(1024);
+    const view = viewOf(vectors);
+    for (let i = 0; i < 256; i += 1) {
+      const linear = view.getUint16(4 * i + 2, true) * 16 + view.getUint16(4 * i, true);
+      expect(segments.filter(({ gpaU64 }) => Number(gpaU64) === linear)).toHaveLength(1);
+    }
+  }
+});
+
 test("modules lie page by page behind all the kernel uses", () => {
   const initrd = moduleOf("i", 5000);
   const modules = [moduleOf("a", 1), moduleOf("b", 4096)];

@@ -47,6 +47,7 @@ export const highRamStart = 0x1_0000_0000;
 
 /** Where the boot data lies; Linux copies what it needs before it uses low memory. */
 export const boot = {
+  interruptVectors: 0,
   biosData: 0x400,
   gdt: 0x1000,
   stackTop: 0x7000,
@@ -60,6 +61,8 @@ export const boot = {
   acpiTables: 0xe0000,
   /** Where kernels without ACPI search (MP specification 1.4, chapter 4). */
   mpTables: 0xf0000,
+  /** What the interrupt vectors of real mode point at. */
+  biosCall: 0xff000,
   extendedStart: 0x100000,
 } as const;
 

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { viewOf } from "../../src/machine/bytes.ts";
 import { e820, e820Type } from "../../src/machine/e820.ts";
 import { boot } from "../../src/machine/map.ts";
-import { elfFile, multibootElf, multibootFlat, pvhElf } from "../kernels.ts";
+import { biosElf, elfFile, multibootElf, multibootFlat, pvhElf } from "../kernels.ts";
 import { freePorts, kvmMissing, start, temporaryFolder } from "../program.ts";
 import { hex } from "../tiny-guest.ts";
 
@@ -97,6 +97,10 @@ describe.skipIf(missing !== undefined)("multiboot 1", () => {
     const screen = words(info.subarray(88, 108));
     expect(screen).toEqual([0xb8000, 0, 160, 80, 25]);
     expect([...info.subarray(108, 110)]).toEqual([16, 2]);
+  }, 60_000);
+
+  test("a kernel that calls the BIOS is refused, and nothing of its memory is changed", async () => {
+    expect((await told(biosElf(), 1)).lines).toEqual(["y".repeat(16), ""]);
   }, 60_000);
 });
 

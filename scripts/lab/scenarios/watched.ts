@@ -18,13 +18,14 @@ const memtest: Watched = {
   ],
 };
 
-/** A multiboot kernel, which ends for want of a kernel of its own to start. */
+/** A multiboot kernel, which ends as what it gets for its first guest's kernel is none. */
 const xen: Watched = {
   commandLine: "console=com1 com1=115200,8n1 noreboot",
-  shows: (): readonly Shown[] => [
+  shows: (cpus): readonly Shown[] => [
     { pattern: /\(XEN\) Xen version [\d.]+/, meaning: "Xen has found its way" },
     { pattern: /Bootloader: GiantVM/, meaning: "it knows who has loaded it" },
-    { pattern: /dom0 kernel not specified/, meaning: "it misses the kernel it should start" },
+    { pattern: new RegExp(`Brought up ${cpus} CPUs`), meaning: `it has started ${cpus} CPUs` },
+    { pattern: /Could not construct domain 0/, meaning: "it looks at the module it was given" },
   ],
 };
 
@@ -32,6 +33,7 @@ function watchedOn(
   name: string,
   title: string,
   what: Pick<Scenario, "kernel" | "watched">,
+  memory: string,
   nodeCpus: readonly number[],
 ): Scenario {
   return {
@@ -40,7 +42,7 @@ function watchedOn(
     guest: "watched",
     ...what,
     network: undefined,
-    nodes: nodeCpus.map((cpus) => ({ cpus, memory: "64M" })),
+    nodes: nodeCpus.map((cpus) => ({ cpus, memory })),
     append: undefined,
     questions: [],
     bootSeconds: 240 * nodeCpus.length,
@@ -51,7 +53,7 @@ function watchedOn(
 const memtestKernel = { kernel: "memtest86+", watched: memtest };
 
 export const watched: readonly Scenario[] = [
-  watchedOn("memtest-single", "memtest86+ on one host, 2 vCPUs", memtestKernel, [2]),
-  watchedOn("memtest", "memtest86+ over two hosts, 1 vCPU each", memtestKernel, [1, 1]),
-  watchedOn("xen", "Xen by multiboot on one host", { kernel: "xen", watched: xen }, [2]),
+  watchedOn("memtest-single", "memtest86+ on one host, 2 vCPUs", memtestKernel, "64M", [2]),
+  watchedOn("memtest", "memtest86+ over two hosts, 1 vCPU each", memtestKernel, "64M", [1, 1]),
+  watchedOn("xen", "Xen by multiboot on one host", { kernel: "xen", watched: xen }, "128M", [2]),
 ];
