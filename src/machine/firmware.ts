@@ -1,4 +1,4 @@
-/** @module What every guest finds below 1 MiB, however it is booted: tables, BIOS data and calls. */
+/** @module What every guest finds below 1 MiB, however it is booted: tables, and of a BIOS little. */
 
 import { acpiTables } from "./acpi/index.ts";
 import { Fields } from "./bytes.ts";

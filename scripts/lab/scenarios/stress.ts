@@ -103,7 +103,7 @@ function stress(
       cpus,
       numa,
       clock,
-      cross(brief ? 1000 : 5000),
+      cross(1000),
       stressNg(seconds.ng),
       stressAppTest(seconds.copies),
       ...(brief ? [] : [memTester(2, 60)]),
