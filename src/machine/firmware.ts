@@ -1,4 +1,4 @@
-/** @module What every guest finds below 1 MiB, however it is booted: tables, and of a BIOS little. */
+/** @module What every guest finds below 1 MiB, however it is booted: tables, a little of a BIOS. */
 
 import { acpiTables } from "./acpi/index.ts";
 import { Fields } from "./bytes.ts";
