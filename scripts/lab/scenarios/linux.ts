@@ -4,6 +4,7 @@ import {
   bridge,
   busy,
   clock,
+  clockChip,
   costs,
   cpus,
   cross,
@@ -55,7 +56,7 @@ const single2 = linuxScenario("single2", "Debian's kernel on one host, 2 vCPUs",
 
 export const linux: readonly Scenario[] = [
   linuxScenario("single1", "Debian's kernel on one host, 1 vCPU", [1]),
-  { ...single2, questions: [date, x2apic, ...single2.questions] },
+  { ...single2, questions: [date, clockChip, x2apic, ...single2.questions] },
   linuxScenario("pair", "Debian's kernel over two hosts, 1 vCPU each", [1, 1]),
   linuxScenario("pair22", "Debian's kernel over two hosts, 2 vCPUs each", [2, 2]),
   linuxScenario("pair21", "Debian's kernel over two hosts, 2 vCPUs and 1", [2, 1]),

@@ -98,6 +98,19 @@ export function date(): Question {
   };
 }
 
+const rtc = "/sys/class/rtc/rtc0";
+
+/** By its own driver: the clock chip is set, and its alarm comes as an interrupt. */
+export const clockChip: Question = {
+  command:
+    `hwclock -u -w && hwclock -u >/dev/null && echo +2 >${rtc}/wakealarm && ` +
+    `n=0; while [ -n "$(cat ${rtc}/wakealarm)" ] && [ $n -lt 60 ]; do sleep 1; n=$((n+1)); done; ` +
+    `echo $(($(cat ${rtc}/since_epoch) - $(date +%s))); ` +
+    "awk '/rtc0/ { print $2 + $3 }' /proc/interrupts",
+  answer: /^-?\d\n[1-9]\d*$/,
+  meaning: "it sets its clock chip, whose alarm interrupts",
+};
+
 /** Of giantvm, which knows the mode of each local APIC. */
 export const x2apic: Asked = (nodes) => ({
   host: 0,
