@@ -118,7 +118,8 @@ test("a guest without a shell is watched, then ended from the console", async ()
   const shown = ["one", "two"].map((word) => ({ pattern: RegExp(word), meaning: word }));
   const watched = { commandLine: "quiet", shows: () => shown };
   const scenario: Scenario = { ...short, guest: "watched", watched, questions: [] };
-  expect(hostCommand(scenario, 0)).toContain("--kernel /images/vmlinuz --command-line 'quiet'");
+  const files = "--kernel /images/vmlinuz --initrd /images/guest.cpio";
+  expect(hostCommand(scenario, 0)).toContain(`${files} --command-line 'quiet'`);
   expect((await withFake("watched", scenario)).outcome).toMatchObject({ ok: true, reason: "" });
   const { outcome } = await withFake("watched-in-part", scenario);
   expect(outcome.reason).toBe("the console does not show that two within 2 s");
