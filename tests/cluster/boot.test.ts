@@ -99,7 +99,7 @@ describe.skipIf(missing !== undefined)("multiboot 1", () => {
     expect([...info.subarray(108, 110)]).toEqual([16, 2]);
   }, 60_000);
 
-  test("a kernel that calls the BIOS is refused, and its memory is untouched", async () => {
+  test("each BIOS call of a kernel is refused, and comes back as it went", async () => {
     expect((await told(biosElf(), 1)).lines).toEqual(["y".repeat(16), ""]);
   }, 60_000);
 });
