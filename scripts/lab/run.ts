@@ -317,7 +317,7 @@ export class Run {
       const who = host === undefined ? "the guest" : `host ${host}`;
       throw new Failed(`${who} answered "${excerpt(text)}" to "${question.command}"`);
     }
-    const answer = question.shown ? `:\n${text}` : "";
+    const answer = question.shown && text !== "" ? `:\n${text}` : "";
     this.#progress.say(`${question.meaning} (${seconds.toFixed(1)} s)${answer}`);
   }
 
