@@ -15,9 +15,16 @@ type Counts = { passed: number; failed: number; skipped: number };
 const oxlint = join(root, "node_modules/.bin/oxlint");
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 
-const running = new Set<Bun.Subprocess>();
+/** Processes to signal, and their groups as negative numbers. */
+const running = new Set<number>();
 onSignals((code, name) => {
-  for (const child of running) child.kill(name);
+  for (const each of running) {
+    try {
+      process.kill(each, name);
+    } catch {
+      // It has ended by itself.
+    }
+  }
   process.exit(code);
 });
 
@@ -25,16 +32,23 @@ type Write = (text: string) => void;
 
 const print: Write = (text) => void process.stdout.write(text);
 
-async function stream(name: string, command: readonly string[], cwd = root, write = print) {
+/** @param detached in a group of its own, for a program that leaves behind what it started. */
+async function stream(
+  name: string,
+  command: readonly string[],
+  { cwd = root, write = print, detached = false } = {},
+) {
   write(`\n# ${name}\n`);
   const child = Bun.spawn([...command], {
     cwd,
+    detached,
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
     env: zigEnv,
   });
-  running.add(child);
+  const signalled = detached ? -child.pid : child.pid;
+  running.add(signalled);
   let text = "";
   const copy = async (from: ReadableStream<Uint8Array>) => {
     const decoder = new TextDecoder();
@@ -46,7 +60,7 @@ async function stream(name: string, command: readonly string[], cwd = root, writ
   };
   await Promise.all([copy(child.stdout), copy(child.stderr)]);
   const code = await child.exited;
-  running.delete(child);
+  running.delete(signalled);
   return { code, text };
 }
 
@@ -75,8 +89,8 @@ async function zigTests(write: Write): Promise<void> {
   const { code, text } = await stream(
     "zig build test",
     [zig, "build", "test", "--summary", "all"],
-    join(root, "native/zig"),
-    write,
+    // Its build runner, a process of its own, would go on.
+    { cwd: join(root, "native/zig"), write, detached: true },
   );
   const plain = Bun.stripANSI(text);
   const summary = plain.match(/Build Summary:.*/)?.[0] ?? "";
