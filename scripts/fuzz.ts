@@ -42,7 +42,7 @@ const flags = scriptOptions(
 );
 
 function usage(text: string): never {
-  const replays = "--target NAME --seed S [--runs N], --target NAME --hex BYTES";
+  const replays = "--target NAME --hex BYTES, --target NAME --seed S (of Zig's with --runs N)";
   const targets = names.join(" ");
   process.stderr.write(`fuzz: ${text}: use --minutes N, --target NAME, ${replays} (${targets})\n`);
   process.exit(2);
@@ -146,7 +146,7 @@ function replay(name: string): number {
     return runProgram(buildProgram("fuzz"), [name, ...input]);
   }
   const seed = Number(flags["seed"] ?? Number.NaN);
-  if (!Number.isInteger(seed)) usage(`--target ${name} takes a seed`);
+  if (!Number.isInteger(seed)) usage(`--seed ${flags["seed"]}`);
   const broken = controlSeed(name, seed);
   process.stderr.write(`${name} seed ${seed}: ${broken ?? "nothing found"}\n`);
   return broken === undefined ? 0 : 1;
@@ -156,8 +156,13 @@ const minutes = Number(flags["minutes"] ?? 10);
 if (!(minutes > 0)) usage("--minutes");
 const only = flags["target"];
 if (only !== undefined && !names.includes(only)) usage(`--target ${only}`);
-if (["hex", "seed", "runs"].some((option) => flags[option] !== undefined)) {
-  process.exit(replay(only ?? usage("--seed, --runs and --hex take a --target")));
+const given = ["minutes", "hex", "seed", "runs"].filter((option) => flags[option] !== undefined);
+if (given.some((option) => option !== "minutes")) {
+  if (only === undefined) usage("--seed, --runs and --hex take a --target");
+  const replays = native.includes(only) ? ["hex", "seed runs"] : ["seed"];
+  const together = given.map((option) => `--${option}`).join(" ");
+  if (!replays.includes(given.join(" "))) usage(`--target ${only} ${together}`);
+  process.exit(replay(only));
 }
 const chosen = only === undefined ? names : [only];
 const share = (minutes * 60) / chosen.length;
