@@ -53,7 +53,7 @@ function shown(log: string, find = findComplaints()) {
   return Bun.spawnSync(["sh", "-c", command], { env: { ...process.env, LOG: log } });
 }
 
-test("the guest shows its first complaint with the backtrace behind it, of many only that", () => {
+test("the guest shows its complaints with the backtraces behind them, of many the first", () => {
   const quiet = shown("[  1.0] Linux version\n[  2.0] Run /init\n");
   expect([quiet.stdout.toString(), quiet.exitCode]).toEqual(["", 0]);
   const lockup = "[  3.0] watchdog: BUG: soft lockup - CPU#2 stuck for 22s!\n";
@@ -88,8 +88,8 @@ test("the kernel's own warning of a late deadline timer is let pass, and nothing
     lateTimer.replace("hrtimer_forward", "hrtimer_start"),
     lateTimer.replace("dl_task_timer", "tick_nohz_handler"),
     lateTimer + lateTimer.replace("dl_task_timer", "tick_nohz_handler"),
-    // More than the guest shows.
-    lateTimer.repeat(50),
+    // More than the guest shows, cut where nothing is missing of the last that it shows.
+    `${lateTimer}[   17.8] z\n`.repeat(50),
   ];
   const late = [lockup, `${lateTimer}${lockup}`, amid(lockup), amid("[  17.8] Call Trace:\n")];
   for (const lateCounts of [true, false]) {
@@ -106,7 +106,7 @@ test("the kernel's own warning of a late deadline timer is let pass, and nothing
 
 test("where lateness is let pass, the guest's log is asked for all else", () => {
   const asked = questionsOf(lenient(scenarios.get("pair-brief")!)).at(-1)!;
-  expect(asked).toMatchObject({ answer: noComplaints(false), again: true });
+  expect([asked.answer.source, asked.again]).toEqual([noComplaints(false).source, true]);
   const late = "[  3.0] watchdog: BUG: soft lockup - CPU#2 stuck for 22s!\n";
   const unstable = "[  4.0] clocksource: Marking clocksource 'tsc' as unstable\n";
   const warning = "[  5.0] WARNING: CPU: 0 PID: 1 at kernel/smp.c:1\n";
