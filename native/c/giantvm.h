@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0xfaedad44279a58e9)
+#define GVM_ABI UINT64_C(0xbb5f3e18f51c7a1a)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);
@@ -43,6 +43,8 @@ int32_t gvm_console_input(uint64_t, const uint8_t *, uint64_t);
 int32_t gvm_io_reply(uint64_t, uint64_t, const uint8_t *, uint64_t);
 /* Presses the power button of the board; the guest may shut down. */
 int32_t gvm_power_button(uint64_t);
+/* What the clock chip keeps over a restart; returns bytes, none before a plan. */
+int32_t gvm_cmos(uint64_t, uint8_t *, uint64_t);
 /* Copies up to n u64 counters out; returns how many exist. */
 int32_t gvm_counters(uint64_t, uint8_t *, uint32_t);
 /* Text of a local vCPU's registers, or why it cannot answer; returns bytes. */

@@ -176,6 +176,8 @@ pub const Plan = struct {
     spin_us: u32,
     /// Unix time at start, seconds: the guest's real-time clock.
     unix_seconds: u64,
+    /// Instead of that time, what gvm_cmos gave before a restart of the guest; or nothing.
+    cmos: []const u8 = &.{},
     guard_off: []const u8,
     /// Only on the device node.
     disks: []const PlanDisk = &.{},
@@ -426,6 +428,11 @@ pub const functions = [_]Function{
         .name = "gvm_power_button",
         .type = fn (Handle) callconv(.c) i32,
         .doc = "Presses the power button of the board; the guest may shut down.",
+    },
+    .{
+        .name = "gvm_cmos",
+        .type = fn (Handle, Out, u64) callconv(.c) i32,
+        .doc = "What the clock chip keeps over a restart; returns bytes, none before a plan.",
     },
     .{
         .name = "gvm_counters",

@@ -145,6 +145,10 @@ const exports = struct {
         return result(node(handle).powerButton());
     }
 
+    fn gvm_cmos(handle: abi.Handle, out: abi.Out, length: u64) callconv(.c) i32 {
+        return count(node(handle).cmos(out[0..length]));
+    }
+
     fn gvm_counters(handle: abi.Handle, out: abi.Out, max: u32) callconv(.c) i32 {
         const values: [*]align(1) u64 = @ptrCast(out);
         return count(node(handle).counters(values[0..max]));

@@ -115,6 +115,7 @@ pub const Node = struct {
             &self.events,
             &self.count,
         );
+        try devices.restoreCmos(self.machine.?, plan.cmos);
         try self.engine.?.start(.{ .context = self.machine.?, .message = Machine.message });
     }
 
@@ -172,6 +173,11 @@ pub const Node = struct {
         devices.pressPower(machine);
     }
 
+    pub fn cmos(self: *Node, out: []u8) anyerror!usize {
+        const machine = self.machine orelse return 0;
+        return devices.keepCmos(machine, out);
+    }
+
     pub fn counters(self: *Node, out: []align(1) u64) anyerror!usize {
         return self.count.read(out);
     }
@@ -186,36 +192,17 @@ pub const Node = struct {
         const kind = std.enums.fromInt(desk.What, what) orelse return error.OutOfRange;
         if (kind == .write) return error.OutOfRange;
         const engine = self.engine orelse return error.BadState;
-        try engine.ask(try question(engine, id, kind, gpa, length));
+        try engine.ask(try desk.Question.about(engine.memory.ram_bytes, id, kind, gpa, length));
     }
 
     /// Stores bytes within one page; the answer is an event.
     pub fn write(self: *Node, id: u64, gpa: u64, bytes: []const u8) anyerror!void {
         if (bytes.len > limits.write_bytes_max) return error.OutOfRange;
         const engine = self.engine orelse return error.BadState;
-        var wanted = try question(engine, id, .write, gpa, @intCast(bytes.len));
+        const length: u32 = @intCast(bytes.len);
+        var wanted = try desk.Question.about(engine.memory.ram_bytes, id, .write, gpa, length);
         @memcpy(wanted.data[0..bytes.len], bytes);
         try engine.ask(wanted);
-    }
-
-    fn question(
-        engine: *const Engine,
-        id: u64,
-        what: desk.What,
-        gpa: u64,
-        length: u32,
-    ) error{OutOfRange}!desk.Question {
-        const at = memory.offsetOf(gpa, engine.memory.ram_bytes) orelse return error.OutOfRange;
-        const within = at % memory.page_size;
-        if (length > memory.page_size - within) return error.OutOfRange;
-        return .{
-            .id = id,
-            .what = what,
-            .page = @intCast(at / memory.page_size),
-            .offset = @intCast(within),
-            .length = @intCast(length),
-            .until_ns = linux.nowNs() + limits.question_patience_ns,
-        };
     }
 
     pub fn hot(self: *Node, out: []u8) anyerror!usize {

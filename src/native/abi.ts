@@ -4,7 +4,7 @@ import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 import { Fields, u64Of } from "./fields.ts";
 
-export const abiHashU64 = 0xfaedad44279a58e9n;
+export const abiHashU64 = 0xbb5f3e18f51c7a1an;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -51,6 +51,8 @@ export const symbols = {
   },
   /** Presses the power button of the board; the guest may shut down. */
   gvm_power_button: { args: [FFIType.u64], returns: FFIType.i32 },
+  /** What the clock chip keeps over a restart; returns bytes, none before a plan. */
+  gvm_cmos: { args: [FFIType.u64, FFIType.ptr, FFIType.u64], returns: FFIType.i32 },
   /** Copies up to n u64 counters out; returns how many exist. */
   gvm_counters: { args: [FFIType.u64, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
   /** Text of a local vCPU's registers, or why it cannot answer; returns bytes. */
@@ -245,6 +247,7 @@ export type Plan = {
   readonly silenceMs: number;
   readonly spinUs: number;
   readonly unixSecondsU64: bigint;
+  readonly cmos: Uint8Array;
   readonly guardOff: Uint8Array;
   readonly disks: readonly PlanDisk[];
 };
@@ -262,6 +265,7 @@ export function wirePlan(value: Plan): Wire {
     value.silenceMs,
     value.spinUs,
     value.unixSecondsU64,
+    value.cmos,
     value.guardOff,
     value.disks.map(wirePlanDisk),
   ];

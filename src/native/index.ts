@@ -32,6 +32,7 @@ const consoleBytesPerRead = 64 * 1024;
 const factsBytesMax = 64 * 1024;
 const registersBytesMax = 4096;
 const vcpuBytesMax = 4096;
+const cmosBytesMax = 256;
 const hotBytesMax = 64 * 1024;
 /** After these the guest's last words are wanted, however slow the console is. */
 const ends: ReadonlySet<DataEvent["kind"]> = new Set([
@@ -61,12 +62,13 @@ function wireRoute(range: PortRange): abi.Route {
   };
 }
 
-function wirePlan(plan: NodePlan): Wire {
+function wirePlan(plan: NodePlan, cmos: Uint8Array): Wire {
   return abi.wirePlan({
     ...plan,
     nodes: plan.nodes.map((node) => ({ ...node, address: bytesOf(node.address) })),
     routes: plan.routes.map(wireRoute),
     unixSecondsU64: BigInt(Math.floor(Date.now() / 1000)),
+    cmos,
     guardOff: bytesOf(plan.guardOff),
   });
 }
@@ -111,11 +113,11 @@ class NativeDataPlane implements DataPlane {
     return readFacts(decode(out.subarray(0, length)));
   }
 
-  configure(plan: NodePlan): void {
+  configure(plan: NodePlan, cmos: Uint8Array): void {
     this.#call(
       "gvm_configure",
       (bytes, length) => this.#library.gvm_configure(this.#handle, bytes, length),
-      wirePlan(plan),
+      wirePlan(plan, cmos),
     );
   }
 
@@ -196,6 +198,15 @@ class NativeDataPlane implements DataPlane {
 
   powerButton(): void {
     check("gvm_power_button", this.#library.gvm_power_button(this.#handle));
+  }
+
+  cmos(): Uint8Array {
+    const out = new Uint8Array(cmosBytesMax);
+    const length = check(
+      "gvm_cmos",
+      this.#library.gvm_cmos(this.#handle, ptr(out), BigInt(out.length)),
+    );
+    return out.subarray(0, length);
   }
 
   counters(): Counters {

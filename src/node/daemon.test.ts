@@ -47,6 +47,7 @@ function dataPlaneOf(did: string[], guest: Guest, stopped: Promise<void>): DataP
     counters: () => ({}),
     registers: () => "",
     holdConsole: () => {},
+    cmos: () => new Uint8Array(),
     pause: (hold: boolean) => {
       if (stopping) throw new Error("gvm_pause: EALREADY");
       did.push(`pause ${hold}`);

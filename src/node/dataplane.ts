@@ -132,8 +132,11 @@ export interface DataPlane {
   /** UDP port of the engine's socket, bound to the address given at open. */
   readonly dataPort: number;
   facts(): HostFacts;
-  /** Creates memory, engine, links and the virtual machine. Once. */
-  configure(plan: NodePlan): void;
+  /**
+   * Creates memory, engine, links and the virtual machine. Once.
+   * @param cmos what cmos() gave before a restart of the guest; empty for a new clock chip
+   */
+  configure(plan: NodePlan, cmos: Uint8Array): void;
   /** Copies bytes into guest memory at gpa as a vCPU would; resolves when all are in. */
   load(gpaU64: bigint, bytes: Uint8Array): Promise<void>;
   /** Sets the start of the boot processor; only on the node that holds vCPU 0. */
@@ -164,6 +167,8 @@ export interface DataPlane {
   ioReply(id: number, data: Uint8Array): void;
   /** Presses the power button; only on the device node. */
   powerButton(): void;
+  /** What the battery of the clock chip keeps over a restart; empty before configure(). */
+  cmos(): Uint8Array;
   counters(): Counters;
   /** Human-readable registers of a local vCPU, or why it cannot answer. */
   registers(vcpu: number): string;

@@ -36,13 +36,18 @@ const guest: GuestImages = {
   commandLine: "quiet",
 };
 
-/** What is loaded is in once `loaded` is called, and a close ends with `closed`. */
-function machineOf(node: number) {
+/**
+ * What is loaded is in, and a close over, with a `done` each.
+ * @param kept by the clock chip at each close
+ */
+function machineOf(node: number, kept: number[][] = []) {
   const did: string[] = [];
   const waiting: (() => void)[] = [];
   const later = () => new Promise<void>((resolve) => waiting.push(resolve));
   const dataPlane = {
-    configure: (plan: NodePlan) => void did.push(`configure ${plan.node}`),
+    configure: ({ node: own }: NodePlan, cmos: Uint8Array) =>
+      void did.push(["configure", own, ...cmos].join(" ")),
+    cmos: () => Uint8Array.from(kept.shift() ?? []),
     load: (gpaU64: bigint) => (did.push(`load ${gpaU64.toString(16)}`), later()),
     boot: () => void did.push("boot"),
     registers: (vcpu: number) => `of ${vcpu}`,
@@ -109,4 +114,19 @@ test("a machine that is over shows no vCPU, and has its data plane until the clo
   machine.open(2);
   expect(machine.dataPlane).toBe(dataPlane);
   expect(did.slice(-2)).toEqual(["close", "open 2"]);
+});
+
+test("what the clock chip kept goes on in the next epoch that has a machine", async () => {
+  const { machine, did, done } = machineOf(0, [[7, 8], [], [9]]);
+  const machines = [];
+  for (const epoch of [1, 2, 3, 4]) {
+    machine.open(epoch);
+    // The second one ends before there is an agreement.
+    if (epoch !== 2) machine.configure(agreement, hellos);
+    const closed = machine.close();
+    done();
+    await closed;
+    machines.push(did.splice(0).find((text) => text.startsWith("configure")));
+  }
+  expect(machines).toEqual(["configure 0", undefined, "configure 0 7 8", "configure 0 9"]);
 });

@@ -18,6 +18,8 @@ export class NodeMachine {
   #dataPlane: DataPlane | undefined;
   #vcpus: readonly number[] = [];
   #tscKhz = 0;
+  /** Of the last machine: a restart of the guest keeps the time it has set. */
+  #cmos: Uint8Array = new Uint8Array();
   #images: (() => Promise<GuestImages>) | undefined;
 
   constructor(options: MachineOptions) {
@@ -54,7 +56,7 @@ export class NodeMachine {
     );
     this.#images = () => this.#o.images(agreement, hellos);
     this.#tscKhz = agreement.tscKhz;
-    this.#dataPlane?.configure(this.#o.planOf(agreement, hellos));
+    this.#dataPlane?.configure(this.#o.planOf(agreement, hellos), this.#cmos);
     const before = hellos.slice(0, this.#o.node).reduce((sum, hello) => sum + hello.cpus, 0);
     const own = hellos[this.#o.node]?.cpus ?? 0;
     this.#vcpus = Array.from({ length: own }, (_, index) => before + index);
@@ -86,6 +88,8 @@ export class NodeMachine {
   async close(): Promise<void> {
     const dataPlane = this.#dataPlane;
     this.#dataPlane = undefined;
+    const cmos = dataPlane?.cmos();
+    if (cmos !== undefined && cmos.length > 0) this.#cmos = cmos;
     await dataPlane?.close();
   }
 }

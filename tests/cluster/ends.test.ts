@@ -86,6 +86,24 @@ describe.skipIf(missing !== undefined)("the end", () => {
       expect({ code: end.code, signal: end.signal }).toEqual({ code: 0, signal: null });
     }
   }, 30_000);
+
+  test("a year and a byte that a vCPU of node 1 gave the clock chip outlive a reset", async () => {
+    // mov dx,0x508; in al,dx; inc al; out dx,al; cmp al,2; je read
+    // register 0x40 = 0xab; register B = 0x82 (SET); register 9 = 0x77; register B = 2
+    // mov dx,0xcf9; mov al,6; out dx,al; hlt; jmp $-1
+    // read: register 0x40; cmp al,0xab; jne bad; register 9; cmp al,0x77; je off
+    // bad: out 0xf4,al; hlt
+    // off: mov dx,0x604; mov ax,0x3400; out dx,ax; hlt
+    const code =
+      "ba0805 ec fec0 ee 3c02 7429 b040 e670 b0ab e671 b00b e670 b082 e671 b009 e670 b077 e671 " +
+      "b00b e670 b002 e671 baf90c b006 ee f4 ebfd b040 e670 e471 3cab 750a b009 e670 e471 3c77 " +
+      "7403 e6f4 f4 ba0406 b80034 ef f4";
+    for (const end of await guest(secondProcessor(hex(code)))) {
+      expect(end.stderr.match(/the guest restarts/g)?.length).toBe(1);
+      expect(end.stderr).toContain("the guest powered off");
+      expect({ code: end.code, signal: end.signal }).toEqual({ code: 0, signal: null });
+    }
+  }, 30_000);
 });
 
 /** "127.0.0.1:PORT" of every UDP socket that a process has. */

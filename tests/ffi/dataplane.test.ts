@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { scratchDevice, ScratchPorts } from "../../src/devices/scratch.ts";
 import { monotonicNs } from "../../src/native/clock.ts";
 import { openDataPlane } from "../../src/native/index.ts";
-import type { DataEvent, DataPlane, TscReading } from "../../src/node/dataplane.ts";
+import type { DataEvent, DataPlane, NodePlan, TscReading } from "../../src/node/dataplane.ts";
 import { deviceRoutes } from "../../src/node/routes.ts";
 import { kvmMissing } from "../program.ts";
 
@@ -36,7 +36,7 @@ async function guest(
       done.resolve(event);
     }
   });
-  dataPlane.configure({
+  const plan: NodePlan = {
     node: 0,
     vmIdU64: 1n,
     epoch: 1,
@@ -49,7 +49,9 @@ async function guest(
     spinUs: 0,
     guardOff: "",
     disks: [],
-  });
+  };
+  expect(dataPlane.cmos()).toBeEmpty();
+  dataPlane.configure(plan, new Uint8Array());
   await dataPlane.load(0x1000n, Uint8Array.from(code));
   dataPlane.boot({
     mode: "real",

@@ -46,15 +46,41 @@ pub const Cmos = struct {
     /// Up to when all has been made up for.
     seen_ns: u64,
 
+    /// What the battery keeps over a restart of the machine.
+    pub const Kept = extern struct { memory: [128]u8, next_ns: u64, seen_ns: u64 };
+
     pub fn init(unix_seconds: u64, now_ns: u64) Cmos {
         var self: Cmos = .{ .next_ns = now_ns + second_ns, .seen_ns = now_ns };
+        self.start(unix_seconds + unix_epoch_day * day_seconds);
+        return self;
+    }
+
+    /// After a restart: time and memory went on. As a PC's firmware leaves the chip, nothing of it
+    /// interrupts, and it counts in decimal and to 24.
+    pub fn restart(kept: *align(1) const Kept, now_ns: u64) Cmos {
+        var self: Cmos = .{
+            .memory = kept.memory,
+            .next_ns = kept.next_ns,
+            .seen_ns = kept.seen_ns,
+        };
+        self.tick(now_ns);
+        self.start(self.time());
+        return self;
+    }
+
+    pub fn keep(self: *const Cmos) Kept {
+        return .{ .memory = self.memory, .next_ns = self.next_ns, .seen_ns = self.seen_ns };
+    }
+
+    /// From these seconds since day 0 on.
+    fn start(self: *Cmos, seconds: u64) void {
         // The divider runs at 32 kHz; 1,024 Hz is what a PC's firmware leaves as periodic rate.
         self.memory[register.a] = 0x26;
         self.memory[register.b] = hours_24;
+        self.memory[register.c] = 0;
         // The battery is well.
         self.memory[register.d] = 0x80;
-        self.setTime(unix_seconds + unix_epoch_day * day_seconds);
-        return self;
+        self.setTime(seconds);
     }
 
     pub fn select(self: *Cmos, value: u8) void {

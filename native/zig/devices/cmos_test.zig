@@ -266,3 +266,31 @@ test "periodic flags come at register A's rate, and stop with the divider" {
         try testing.expect(!cmos.line());
     }
 }
+
+test "over a restart of the machine a set time goes on and memory stays, but nothing interrupts" {
+    var cmos = clock();
+    setDate(&cmos, .{ 0x19, 0x99, 0x12, 0x31, 6, 0x23, 0x59, 0x50 }, 0);
+    put(&cmos, &.{ .{ 0x40, 0xab }, .{ register.b, 0x72 } }, 0);
+    cmos.tick(second);
+    try testing.expect(cmos.line());
+    const kept = cmos.keep();
+    // The first second ended after half of one.
+    var restarted: Cmos = .restart(&kept, 10 * second);
+    try testing.expect(!restarted.line());
+    try testing.expectEqual(null, restarted.deadline());
+    try testing.expectEqual(0x02, get(&restarted, register.b, 10 * second));
+    try expectDate(.{ 0x20, 0x00, 0x01, 0x01, 7, 0, 0, 0 }, &restarted, 10 * second);
+    try expectDate(.{ 0x20, 0x00, 0x01, 0x01, 7, 0, 0, 1 }, &restarted, 10 * second + second / 2);
+    try testing.expectEqual(0xab, get(&restarted, 0x40, 11 * second));
+}
+
+test "a chip restarted amid its setting, binary and to 12, is read as a PC's firmware leaves it" {
+    var cmos = clock();
+    put(&cmos, &.{ .{ register.b, 0x84 }, .{ 0x04, 0x81 }, .{ 0x02, 59 }, .{ 0x00, 58 } }, 0);
+    put(&cmos, &.{ .{ 0x32, 20 }, .{ 0x09, 26 }, .{ 0x08, 11 }, .{ 0x07, 24 } }, 0);
+    const kept = cmos.keep();
+    var restarted: Cmos = .restart(&kept, 100 * second);
+    // It stood while it was being set.
+    try expectDate(.{ 0x20, 0x26, 0x11, 0x24, 3, 0x13, 0x59, 0x58 }, &restarted, 100 * second);
+    try expectDate(.{ 0x20, 0x26, 0x11, 0x24, 3, 0x14, 0, 0 }, &restarted, 102 * second);
+}

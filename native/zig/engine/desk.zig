@@ -5,6 +5,7 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const linux = @import("../sys/linux.zig");
+const memory = @import("memory.zig");
 const Page = @import("../wire/message.zig").Page;
 const assert = std.debug.assert;
 
@@ -32,6 +33,27 @@ pub const Question = struct {
     again: bool = false,
     /// What is to be stored.
     data: [limits.write_bytes_max]u8 = undefined,
+
+    /// Of `length` bytes from `gpa` on, all in one page of a guest with so much RAM.
+    pub fn about(
+        ram_bytes: u64,
+        id: u64,
+        what: What,
+        gpa: u64,
+        length: u32,
+    ) error{OutOfRange}!Question {
+        const at = memory.offsetOf(gpa, ram_bytes) orelse return error.OutOfRange;
+        const within = at % memory.page_size;
+        if (length > memory.page_size - within) return error.OutOfRange;
+        return .{
+            .id = id,
+            .what = what,
+            .page = @intCast(at / memory.page_size),
+            .offset = @intCast(within),
+            .length = @intCast(length),
+            .until_ns = linux.nowNs() + limits.question_patience_ns,
+        };
+    }
 };
 
 pub const Desk = struct {

@@ -1,8 +1,11 @@
 //! The board from outside: whoever touches it takes its lock, and carries out what it asks for
 //! after letting go, because interrupts and events may wait for others.
 
+const std = @import("std");
 const BoardEffects = @import("../devices/board.zig").Effects;
+const Cmos = @import("../devices/cmos.zig").Cmos;
 const interrupts = @import("interrupts.zig");
+const linux = @import("../sys/linux.zig");
 const PciEffects = @import("../devices/pci/function.zig").Effects;
 const Machine = @import("machine.zig").Machine;
 
@@ -62,6 +65,24 @@ pub fn pressPower(machine: *Machine) void {
     machine.board.pressPower(&effects);
     machine.board_lock.unlock();
     carryOut(machine, &effects);
+}
+
+/// The battery-backed chip's state into `out`, for the machine after a restart; returns bytes.
+pub fn keepCmos(machine: *Machine, out: []u8) error{NoBufferSpace}!usize {
+    machine.board_lock.lock();
+    const kept = machine.board.cmos.keep();
+    machine.board_lock.unlock();
+    const bytes = std.mem.asBytes(&kept);
+    if (out.len < bytes.len) return error.NoBufferSpace;
+    @memcpy(out[0..bytes.len], bytes);
+    return bytes.len;
+}
+
+/// As keepCmos gave it; nothing leaves the chip as it is. Before the vCPUs run.
+pub fn restoreCmos(machine: *Machine, bytes: []const u8) error{OutOfRange}!void {
+    if (bytes.len == 0) return;
+    if (bytes.len != @sizeOf(Cmos.Kept)) return error.OutOfRange;
+    machine.board.cmos = .restart(std.mem.bytesAsValue(Cmos.Kept, bytes), linux.nowNs());
 }
 
 /// A device's own thread, which holds no lock, changes its device: `act(context, effects)` runs
