@@ -1,14 +1,15 @@
-//! Fetch-ahead: of a thread that walks through memory which its node never had, page after page,
-//! the next pages are on their way before it comes to them.
+//! Fetch-ahead: of a thread that walks through memory which its node never had, or stores to page
+//! after page that its node may only read, the next pages are on their way before it comes to them.
 //!
 //! Intuition: the read-ahead of file systems. A page behind the one before makes a walk; what is
 //! behind that is asked for in windows as long as the walk so far, and the first page of the
 //! newest comes unmapped: the fault on it, which costs no message, asks for the next window, with
 //! the right of that fault. A window to write is a quarter of the walk: that right costs others
 //! more, and a home whose memory nobody had used a message. What is taken for nothing is less than
-//! twice what was walked, and once, unless it is evicted. Windows are younger than every gather,
-//! so they end none (gather.zig), and may use half of the credit of gangs (gang.zig), as on a page
-//! that others fight for they wait for the end of that.
+//! twice what was walked, and once, unless it is evicted; of pages to be read half of what was
+//! walked. Windows are younger than every gather, so they end none (gather.zig), and may use half
+//! of the credit of gangs (gang.zig), as on a page that others fight for they wait for the end of
+//! that.
 
 const std = @import("std");
 const age_youngest = @import("gather.zig").age_youngest;
@@ -43,7 +44,8 @@ pub const Walks = struct {
     /// The next to be forgotten.
     hand: u8 = 0,
 
-    /// The thread faulted on a page that its node had not used. Returns what to ask for.
+    /// The thread faulted on a page that its node had not used, or only read. Returns what to ask
+    /// for.
     pub fn step(self: *Walks, page: m.Page, access: m.Access) ?Window {
         const walk = self.find(page) orelse {
             const next = page + 1;
@@ -72,32 +74,43 @@ pub const Walks = struct {
     }
 };
 
-/// For each thread.
-pub fn alloc(allocator: std.mem.Allocator, threads: u16) ![]Walks {
-    const walks = try allocator.alloc(Walks, threads);
+/// Apart, as memory is read first and then stored to, by the same thread, too.
+pub const Thread = struct {
+    /// Through pages that its node never had.
+    fresh: Walks = .{},
+    /// Stores, through pages that its node may read.
+    upgrades: Walks = .{},
+};
+
+pub fn alloc(allocator: std.mem.Allocator, threads: u16) ![]Thread {
+    const walks = try allocator.alloc(Thread, threads);
     @memset(walks, .{});
     return walks;
 }
 
 /// Whether the page is the first of a walk's newest window: its node has not used it yet.
 pub fn marks(d: *const Dsm, page: m.Page, thread: u8) bool {
-    return d.walks[thread].marks(page);
+    const walks = &d.walks[thread];
+    return walks.fresh.marks(page) or walks.upgrades.marks(page);
 }
 
-/// The thread faulted on a page that its node had not used: asks for those behind it.
+/// The thread faulted on a page that its node had not used, or only read: asks for those behind it.
 pub fn fetch(
     d: *Dsm,
     host: anytype,
     page: m.Page,
     access: m.Access,
     thread: u8,
+    upgrade: bool,
     now_ns: u64,
 ) void {
-    const window = d.walks[thread].step(page, access) orelse return;
+    const own = &d.walks[thread];
+    const walks = if (upgrade or own.upgrades.marks(page)) &own.upgrades else &own.fresh;
+    const window = walks.step(page, access) orelse return;
     const end = @min(window.end, d.local.len);
     var next = window.start;
     while (next < end and d.credit.gang < d.credit.gang_max / 2) : (next += 1) {
-        if (!absent(d, next, access)) continue;
+        if (!wanted(d, next, access)) continue;
         d.credit.gang += 1;
         d.stats.ahead += 1;
         requester.request(d, host, .{
@@ -115,11 +128,14 @@ pub fn fetch(
     }
 }
 
-/// Never had, not asked for, and not granted without a message.
-fn absent(d: *Dsm, page: m.Page, access: m.Access) bool {
+/// Never had, or may be read and is to be written; not asked for, not granted without a message,
+/// and not owed to anyone: that would be answered only after this request, which waits for it.
+fn wanted(d: *Dsm, page: m.Page, access: m.Access) bool {
     const local = &d.local[page];
-    if (local.state != .invalid or local.lost) return false;
-    if (d.pending.has(page) or d.evicting.has(page) or d.parked.has(page)) return false;
+    const upgrade = local.state == .shared and access == .write;
+    if (!upgrade and (local.state != .invalid or local.lost)) return false;
+    if (d.pending.has(page) or d.evicting.has(page)) return false;
+    if (d.parked.has(page) or d.deferred.has(page)) return false;
     return !silent.possible(d, page, access);
 }
 

@@ -97,3 +97,43 @@ test "pages that a node has had are not fetched ahead, nor those it is granted w
     try testing.expectEqual(.invalid, w.nodes[1].state(own));
     try testing.expectEqual(1, w.nodes[1].stats.ahead);
 }
+
+test "a walk that stores to what its node may read is given the right for the next pages" {
+    const w = try World.init(2);
+    defer w.deinit();
+    for (0..12) |page| write(w, 0, @intCast(page));
+    for (0..12) |page| read(w, 1, @intCast(page));
+    const read_ahead = w.nodes[1].stats.ahead;
+    for (0..8) |page| {
+        w.fault(1, @intCast(page), .write, 0);
+        w.rest();
+    }
+    for (0..8) |page| try w.expectStates(@intCast(page), &.{ .invalid, .modified });
+    // A window of two, behind one of one page each for the pages 3 to 6.
+    for (8..10) |page| try w.expectStates(@intCast(page), &.{ .invalid, .modified });
+    try w.expectStates(10, &.{ .shared, .shared });
+    try testing.expectEqual(read_ahead + 6, w.nodes[1].stats.ahead);
+}
+
+test "the right for a page that its node owes to another is not asked for ahead" {
+    const w = try World.init(2);
+    defer w.deinit();
+    for (0..6) |page| write(w, 0, @intCast(page));
+    for (0..6) |page| read(w, 1, @intCast(page));
+    for (0..3) |page| {
+        w.fault(1, @intCast(page), .write, 0);
+        w.rest();
+    }
+    // Another thread of node 1 needs page 4 with one that it waits for.
+    w.fault(1, 4, .read, 1);
+    w.fault(1, 100, .write, 1);
+    try w.deliver(0, .get);
+    w.fault(0, 4, .write, 0);
+    try w.deliver(1, .inv);
+    try testing.expect(w.nodes[1].deferred.has(4));
+    const ahead = w.nodes[1].stats.ahead;
+    w.fault(1, 3, .write, 0);
+    try testing.expectEqual(ahead, w.nodes[1].stats.ahead);
+    w.rest();
+    try w.expectStates(4, &.{ .modified, .invalid });
+}

@@ -58,7 +58,7 @@ pub const Dsm = struct {
     credit: Credit,
     gathers: gather.Gathers,
     gangs: []gang.Gang,
-    walks: []ahead.Walks,
+    walks: []ahead.Thread,
     inbox: []m.Message,
     inbox_head: u32 = 0,
     inbox_length: u32 = 0,

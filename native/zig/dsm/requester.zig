@@ -51,13 +51,14 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
     if (!held and silent.grant(d, host, page, access, thread)) return;
     if (d.parked.length > 0) leave(d, page, thread);
     const unused = held and ahead.marks(d, page, thread);
-    const taken = !unused and (held or local.lost or local.state == .shared);
+    const upgrade = !held and local.state == .shared;
+    const taken = !unused and (held or local.lost or upgrade);
     if (d.gathers.crowded(thread, !taken, now_ns)) |crowd| {
         holder.releaseGather(d, host, crowd);
         // This very page may have gone with it.
         return fault(d, host, page, access, thread, now_ns);
     }
-    defer if (!taken) ahead.fetch(d, host, page, access, thread, now_ns);
+    defer if (!taken or upgrade) ahead.fetch(d, host, page, access, thread, upgrade, now_ns);
     const age = d.gathers.fault(thread, page, !taken, now_ns);
     if (held) {
         // The kernel repeats events: reclaim, a withdrawn event, two threads at once.

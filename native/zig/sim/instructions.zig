@@ -42,11 +42,15 @@ pub const Thread = struct {
         var stride = 1 + random.uintLessThan(u32, pages);
         while (std.math.gcd(stride, pages) != 1) stride += 1;
         if (options.walks) stride = 1;
+        // Half of them as copies and sweeps are: all reads, or all writes.
+        const same = options.walks and random.boolean();
+        var write = random.uintLessThan(u8, 100) < options.write_percent;
         while (self.count < wanted) : (self.count += 1) {
             self.needs[self.count] = .{
                 .page = @intCast((start + @as(u64, stride) * self.count) % pages),
-                .write = random.uintLessThan(u8, 100) < options.write_percent,
+                .write = write,
             };
+            if (!same) write = random.uintLessThan(u8, 100) < options.write_percent;
         }
     }
 
