@@ -96,6 +96,10 @@ test "pages that a node has had are not fetched ahead, nor those it is granted w
     try testing.expectEqual(.shared, w.nodes[1].state(4));
     try testing.expectEqual(.invalid, w.nodes[1].state(own));
     try testing.expectEqual(1, w.nodes[1].stats.ahead);
+    // Nor one that it may read already.
+    for ([_]m.Page{ 23, 20, 21 }) |page| read(w, 1, page);
+    try testing.expectEqual(.shared, w.nodes[1].state(22));
+    try testing.expectEqual(2, w.nodes[1].stats.ahead);
 }
 
 test "a walk that stores to what its node may read is given the right for the next pages" {
