@@ -167,7 +167,10 @@ export interface DataPlane {
   ioReply(id: number, data: Uint8Array): void;
   /** Presses the power button; only on the device node. */
   powerButton(): void;
-  /** What the battery of the clock chip keeps over a restart; empty before configure(). */
+  /**
+   * What the battery of this node's clock chip keeps over a restart; empty before configure(). Only
+   * the device node's chip is the guest's.
+   */
   cmos(): Uint8Array;
   counters(): Counters;
   /** Human-readable registers of a local vCPU, or why it cannot answer. */

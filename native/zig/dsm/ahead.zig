@@ -3,13 +3,13 @@
 //!
 //! Intuition: the read-ahead of file systems. A page behind the one before makes a walk; what is
 //! behind that is asked for in windows as long as the walk so far, and the first page of the
-//! newest comes unmapped: the fault on it, which costs no message, asks for the next window, with
-//! the right of that fault. A window to write is a quarter of the walk: that right costs others
-//! more, and a home whose memory nobody had used a message. What is taken for nothing is less than
-//! twice what was walked, and once, unless it is evicted; of pages to be read half of what was
-//! walked. Windows are younger than every gather, so they end none (gather.zig), and may use half
-//! of the credit of gangs (gang.zig), as on a page that others fight for they wait for the end of
-//! that.
+//! newest comes unmapped, or stays mapped to be read: the fault on it, which costs no message, asks
+//! for the next window, with the right of that fault. A window to write is a quarter of the walk:
+//! that right costs others more, and a home whose memory nobody had used a message. What is taken
+//! for nothing is less than twice what was walked, and once, unless it is evicted; of pages to be
+//! read half of what was walked, but each time. Windows are younger than every gather, so they end
+//! none of another node (gather.zig), and may use half of the credit of gangs (gang.zig), as on a
+//! page that others fight for they wait for the end of that.
 
 const std = @import("std");
 const age_youngest = @import("gather.zig").age_youngest;
@@ -88,7 +88,7 @@ pub fn alloc(allocator: std.mem.Allocator, threads: u16) ![]Thread {
     return walks;
 }
 
-/// Whether the page is the first of a walk's newest window: its node has not used it yet.
+/// Whether the page is the first of a walk's newest window: its node has not used the right to it.
 pub fn marks(d: *const Dsm, page: m.Page, thread: u8) bool {
     const walks = &d.walks[thread];
     return walks.fresh.marks(page) or walks.upgrades.marks(page);
@@ -99,13 +99,15 @@ pub fn fetch(
     d: *Dsm,
     host: anytype,
     page: m.Page,
-    access: m.Access,
+    faulted: m.Access,
     thread: u8,
     upgrade: bool,
     now_ns: u64,
 ) void {
     const own = &d.walks[thread];
-    const walks = if (upgrade or own.upgrades.marks(page)) &own.upgrades else &own.fresh;
+    const stores = upgrade or own.upgrades.marks(page);
+    const walks = if (stores) &own.upgrades else &own.fresh;
+    const access: m.Access = if (stores) .write else faulted;
     const window = walks.step(page, access) orelse return;
     const end = @min(window.end, d.local.len);
     var next = window.start;
@@ -113,6 +115,7 @@ pub fn fetch(
         if (!wanted(d, next, access)) continue;
         d.credit.gang += 1;
         d.stats.ahead += 1;
+        d.stats.ahead_upgrades += @intFromBool(d.local[next].state == .shared);
         requester.request(d, host, .{
             .page = next,
             .tx = d.newTx(),
@@ -129,7 +132,7 @@ pub fn fetch(
 }
 
 /// Never had, or may be read and is to be written; not asked for, not granted without a message,
-/// and not owed to anyone: that would be answered only after this request, which waits for it.
+/// and not owed to anyone: that has to be answered before this node may ask for the page.
 fn wanted(d: *Dsm, page: m.Page, access: m.Access) bool {
     const local = &d.local[page];
     const upgrade = local.state == .shared and access == .write;

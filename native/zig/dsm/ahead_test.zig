@@ -107,16 +107,41 @@ test "a walk that stores to what its node may read is given the right for the ne
     defer w.deinit();
     for (0..12) |page| write(w, 0, @intCast(page));
     for (0..12) |page| read(w, 1, @intCast(page));
-    const read_ahead = w.nodes[1].stats.ahead;
+    var mapped: u32 = 0;
     for (0..8) |page| {
+        mapped = w.maps;
         w.fault(1, @intCast(page), .write, 0);
         w.rest();
     }
-    for (0..8) |page| try w.expectStates(@intCast(page), &.{ .invalid, .modified });
     // A window of two, behind one of one page each for the pages 3 to 6.
-    for (8..10) |page| try w.expectStates(@intCast(page), &.{ .invalid, .modified });
+    for (0..10) |page| try w.expectStates(@intCast(page), &.{ .invalid, .modified });
     try w.expectStates(10, &.{ .shared, .shared });
-    try testing.expectEqual(read_ahead + 6, w.nodes[1].stats.ahead);
+    try testing.expectEqual(6, w.nodes[1].stats.ahead_upgrades);
+    // Itself and one of two: a store to the other shows.
+    try testing.expectEqual(mapped + 2, w.maps);
+}
+
+test "a page whose right was asked for ahead goes to who came before, and comes back with bytes" {
+    const w = try World.init(2);
+    defer w.deinit();
+    for (0..6) |page| write(w, 0, @intCast(page));
+    for (0..6) |page| read(w, 1, @intCast(page));
+    for (0..3) |page| {
+        w.fault(1, @intCast(page), .write, 0);
+        w.rest();
+    }
+    w.fault(0, 4, .write, 0);
+    w.fault(1, 3, .write, 0);
+    try testing.expectEqual(1, w.nodes[1].stats.ahead_upgrades);
+    const received = w.nodes[1].stats.pages_received;
+    try w.deliver(1, .inv);
+    try w.expectStates(4, &.{ .shared, .invalid });
+    try w.deliver(0, .inv_ack);
+    try w.expectStates(4, &.{ .modified, .invalid });
+    w.rest();
+    try w.expectStates(4, &.{ .invalid, .modified });
+    try testing.expect(!w.nodes[1].local[4].lost and w.nodes[1].idle());
+    try testing.expectEqual(received + 1, w.nodes[1].stats.pages_received);
 }
 
 test "the right for a page that its node owes to another is not asked for ahead" {

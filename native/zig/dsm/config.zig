@@ -39,6 +39,8 @@ pub const Stats = struct {
     ganged: u64 = 0,
     /// And those behind a page that a thread walked to.
     ahead: u64 = 0,
+    /// Of these: the right to write what may be read.
+    ahead_upgrades: u64 = 0,
     local: u64 = 0,
     completed: u64 = 0,
     completed_ns: u64 = 0,

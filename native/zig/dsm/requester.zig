@@ -26,9 +26,10 @@ pub const Pending = struct {
     thread: u8,
     /// Every local thread that waits.
     threads: Threads,
-    /// To see whether it is used (gang.zig, ahead.zig): not mapped unless a thread waits.
+    /// To see whether it is used (gang.zig, ahead.zig): not mapped, or left mapped to be read,
+    /// unless a thread waits.
     trial: bool = false,
-    /// This node had not lost the page, nor held it to read.
+    /// This node had not lost the page nor held it to read, or it is fetched ahead.
     fresh: bool = false,
     start_ns: u64,
     /// Since when a thread waits.

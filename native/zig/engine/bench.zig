@@ -187,7 +187,7 @@ pub const Bench = struct {
         const bounced_page = written + n + walk_gap;
         try self.ask(.touch, there, bounced_page - there);
         var read = try Samples.init(self.allocator, n);
-        // Downwards: upwards they would be a walk (dsm/ahead.zig).
+        // Downwards, here and below: upwards they would be a walk (dsm/ahead.zig).
         for (0..n) |i| self.timeRead(&read, there + n - 1 - i, 1);
         var walk_read = try Samples.init(self.allocator, n / walk_pages + 1);
         var walk_write = try Samples.init(self.allocator, n / walk_pages + 1);
@@ -202,7 +202,7 @@ pub const Bench = struct {
         var write = try Samples.init(self.allocator, n);
         for (0..n) |i| self.timeWrite(&write, there + 2 * n - 1 - i, 1);
         var upgrade = try Samples.init(self.allocator, n);
-        for (there..there + n) |page| self.timeWrite(&upgrade, page, 1);
+        for (0..n) |i| self.timeWrite(&upgrade, there + n - 1 - i, 1);
         var bounced = try self.timeBounce(bounced_page, n);
         try self.ask(.quit, 0, 0);
         self.length = samples_room.report(&self.text, &.{

@@ -136,7 +136,10 @@ pub const Sim = struct {
         while (!self.atRest()) try self.step();
         try audit(self);
         self.result.sim_ns = self.now_ns;
-        for (self.nodes) |*node| self.result.ahead += node.dsm.stats.ahead;
+        for (self.nodes) |*node| {
+            self.result.ahead += node.dsm.stats.ahead;
+            self.result.ahead_upgrades += node.dsm.stats.ahead_upgrades;
+        }
         return self.result;
     }
 

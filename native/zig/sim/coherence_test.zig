@@ -7,15 +7,18 @@ const testing = std.testing;
 
 test "random instructions over a channel that reorders stay coherent" {
     var ahead: u64 = 0;
+    var upgrades: u64 = 0;
     for (0..120) |seed| {
         var options = coherence.drawn(seed);
         options.links = false;
         options.instructions = @min(options.instructions, 30);
         const result = try coherence.runOnce(testing.allocator, options);
         if (options.walks) ahead += result.ahead;
+        upgrades += result.ahead_upgrades;
     }
     // Seeds that walk do show what fetch-ahead does.
     try testing.expect(ahead > 100);
+    try testing.expect(upgrades > 20);
 }
 
 test "random instructions over production links and bad networks stay coherent" {

@@ -64,6 +64,8 @@ pub const Result = struct {
     overtaken: u64 = 0,
     /// Requests for what was fetched ahead, by all nodes.
     ahead: u64 = 0,
+    /// Of these: for the right to write what may be read.
+    ahead_upgrades: u64 = 0,
     /// Of all events; equal runs have equal digests.
     digest: u64 = 0,
     sim_ns: u64 = 0,
