@@ -17,6 +17,16 @@ fn read(w: *World, node: m.NodeId, page: m.Page) void {
     w.rest();
 }
 
+/// Node 0 wrote six pages, node 1 read them, and stored to all before page 3.
+fn walkTo3(w: *World) void {
+    for (0..6) |page| write(w, 0, @intCast(page));
+    for (0..6) |page| read(w, 1, @intCast(page));
+    for (0..3) |page| {
+        w.fault(1, @intCast(page), .write, 0);
+        w.rest();
+    }
+}
+
 test "the next pages of a walk are there before it comes, the first of them unmapped" {
     const w = try World.init(2);
     defer w.deinit();
@@ -124,12 +134,7 @@ test "a walk that stores to what its node may read is given the right for the ne
 test "a page whose right was asked for ahead goes to who came before, and comes back with bytes" {
     const w = try World.init(2);
     defer w.deinit();
-    for (0..6) |page| write(w, 0, @intCast(page));
-    for (0..6) |page| read(w, 1, @intCast(page));
-    for (0..3) |page| {
-        w.fault(1, @intCast(page), .write, 0);
-        w.rest();
-    }
+    walkTo3(w);
     w.fault(0, 4, .write, 0);
     w.fault(1, 3, .write, 0);
     try testing.expectEqual(1, w.nodes[1].stats.ahead_upgrades);
@@ -147,12 +152,7 @@ test "a page whose right was asked for ahead goes to who came before, and comes 
 test "the right for a page that its node owes to another is not asked for ahead" {
     const w = try World.init(2);
     defer w.deinit();
-    for (0..6) |page| write(w, 0, @intCast(page));
-    for (0..6) |page| read(w, 1, @intCast(page));
-    for (0..3) |page| {
-        w.fault(1, @intCast(page), .write, 0);
-        w.rest();
-    }
+    walkTo3(w);
     // Another thread of node 1 needs page 4 with one that it waits for.
     w.fault(1, 4, .read, 1);
     w.fault(1, 100, .write, 1);
