@@ -22,23 +22,6 @@ export function complaintOf(console: string, lateCounts = true): string | undefi
   return (lateCounts ? pattern : wrongPattern).exec(console)?.[0].trim();
 }
 
-/** RFLAGS: bit 1 is always set; 3, 5, 15 and all from 22 on never are (APM volume 2, 3.1.4). */
-const flagsSet = 1n << 1n;
-const flagsClear = (1n << 3n) | (1n << 5n) | (1n << 15n) | (((1n << 42n) - 1n) << 22n);
-
-/**
- * The flags of a console's first oops whose flags no processor has. The emulation has lost them:
- * QEMU 7.2's instructions that write memory and flags may leave half of their lazy flags behind
- * when the write faults (tests/tcg/i386/test-flags.c came with the repair), and here writes fault
- * all the time.
- */
-export function impossibleFlagsOf(console: string): string | undefined {
-  return [...console.matchAll(/\bEFLAGS: ([\da-f]{8,16})\b/g)].find(([, digits]) => {
-    const flags = BigInt(`0x${digits}`);
-    return (flags & flagsSet) === 0n || (flags & flagsClear) !== 0n;
-  })?.[0];
-}
-
 /** So many lines of a guest's complaints are asked for; each costs some 160 exits. */
 const shownLines = 200;
 

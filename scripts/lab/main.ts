@@ -10,7 +10,7 @@ import { makeLab } from "./lab.ts";
 import { machineOf, readRequest, type Request, usage } from "./options.ts";
 import { LabMissing } from "./packages.ts";
 import { type Lab, type Outcome, play, type Progress } from "./play.ts";
-import { excusedOf, summaryOf, sumsOf, transcriptOf } from "./report.ts";
+import { summaryOf, sumsOf, transcriptOf } from "./report.ts";
 import { scenarios } from "./scenarios.ts";
 import { consoleSession } from "./session.ts";
 
@@ -39,7 +39,6 @@ function progressOf({ logs }: Playing): Progress {
 }
 
 function tell(outcome: Outcome, { logs }: Playing): number {
-  process.stdout.write(excusedOf(outcome));
   if (!outcome.ok && !logs) process.stdout.write(transcriptOf(outcome));
   process.stdout.write(summaryOf(outcome));
   return outcome.ok ? 0 : 1;

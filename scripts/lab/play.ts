@@ -1,11 +1,10 @@
 /**
  * @module Plays a scenario: hosts up, giantvm on each, the guest's boot, questions and answers,
- * power-off. A host that died by itself, or whose processor lost its flags (the emulation's fault,
- * not ours), is told apart from a VM that failed, and the whole scenario is tried once more; how
- * often that happened is part of the result.
+ * power-off. A host that died by itself (the emulation's fault, not ours) is told apart from a VM
+ * that failed, and the whole scenario is tried once more; how often that happened is part of the
+ * result.
  */
 
-import { impossibleFlagsOf } from "./complaints.ts";
 import type { Host } from "./host.ts";
 import { lastCounters } from "./pulse.ts";
 import { type Answer, Failed, HostDied, type Lab, type Progress, Run } from "./run.ts";
@@ -26,10 +25,6 @@ export type Outcome = {
   readonly answers: readonly Answer[];
   /** How many of the attempts, two at most, ended by a host that died by itself. */
   readonly hostsDied: number;
-  /** How many ended by an oops with flags that no processor has. */
-  readonly flagsLost: number;
-  /** The first attempt when it lost its flags: the emulation's fault as far as is known. */
-  readonly excused: Outcome | undefined;
   /** What native threads saw; undefined where there are none, or they did not get through. */
   readonly threads: ThreadsFound | undefined;
   /** The counters giantvm (or the threads' engine) printed at its end, by node. */
@@ -54,22 +49,17 @@ function readCounters({ log, console }: Host): Readonly<Record<string, number>> 
   }
 }
 
-/** One attempt: its own death or lost flags are all that it counts. */
+/** One attempt: its own death is all that it counts. */
 async function attempt(lab: Lab, scenario: Scenario, progress: Progress): Promise<Outcome> {
   const run = new Run(lab, scenario, progress);
   let reason = "";
   let died = false;
-  let flags: string | undefined;
   try {
     await run.play();
   } catch (error) {
     if (!(error instanceof HostDied || error instanceof Failed)) throw error;
     reason = error.message;
     died = error instanceof HostDied;
-    flags = impossibleFlagsOf(run.hosts[0]?.console.text ?? "");
-    if (flags !== undefined) {
-      reason = `the emulated processor has lost its flags (${flags}): ${reason}`;
-    }
     if (!died) await run.askWhere();
   } finally {
     await run.close();
@@ -83,9 +73,7 @@ async function attempt(lab: Lab, scenario: Scenario, progress: Progress): Promis
     rebootSeconds: run.rebootSeconds,
     answers: run.answers,
     threads: run.threads,
-    hostsDied: died && flags === undefined ? 1 : 0,
-    flagsLost: flags === undefined ? 0 : 1,
-    excused: undefined,
+    hostsDied: died ? 1 : 0,
     counters: run.hosts.map((host) => readCounters(host)),
     where: run.where,
     logs: run.hosts.map((host) => host.log.text),
@@ -96,13 +84,8 @@ async function attempt(lab: Lab, scenario: Scenario, progress: Progress): Promis
 /** Plays once, and once more when the emulation failed. Leaves no process and no file. */
 export async function play(lab: Lab, scenario: Scenario, progress: Progress): Promise<Outcome> {
   const first = await attempt(lab, scenario, progress);
-  if (first.hostsDied + first.flagsLost === 0) return first;
+  if (first.hostsDied === 0) return first;
   progress.say(`${first.reason}; once more`);
   const second = await attempt(lab, scenario, progress);
-  return {
-    ...second,
-    hostsDied: first.hostsDied + second.hostsDied,
-    flagsLost: first.flagsLost + second.flagsLost,
-    excused: first.flagsLost === 0 ? undefined : first,
-  };
+  return { ...second, hostsDied: first.hostsDied + second.hostsDied };
 }

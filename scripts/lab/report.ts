@@ -40,12 +40,8 @@ function seconds(value: number): string {
 
 /** How often the emulation failed. */
 function failures(outcomes: readonly Outcome[]): string {
-  const sum = (of: (outcome: Outcome) => number) => outcomes.reduce((all, o) => all + of(o), 0);
-  const lost = sum(({ flagsLost }) => flagsLost);
-  return (
-    `hosts that died by themselves: ${sum(({ hostsDied }) => hostsDied)}` +
-    (lost === 0 ? "" : `, processors that lost their flags: ${lost}`)
-  );
+  const died = outcomes.reduce((sum, { hostsDied }) => sum + hostsDied, 0);
+  return `hosts that died by themselves: ${died}`;
 }
 
 /** Of several plays of one scenario. */
@@ -85,9 +81,4 @@ export function transcriptOf(outcome: Outcome): string {
   if (outcome.where !== "") parts.push(`--- where the guest was\n${outcome.where}`);
   parts.push(`--- the guest's console\n${consoleOf(outcome)}\n---`);
   return `${parts.join("\n")}\n`;
-}
-
-/** The same of an attempt that lost its flags, which may yet be the VM's fault; "" without one. */
-export function excusedOf({ excused }: Outcome): string {
-  return excused === undefined ? "" : `--- excused: ${excused.reason}\n${transcriptOf(excused)}`;
 }

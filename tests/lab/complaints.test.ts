@@ -1,12 +1,7 @@
 /** @module What is a complaint: on a console, and as the guest's shell looks for it. */
 
 import { expect, test } from "bun:test";
-import {
-  complaintOf,
-  findComplaints,
-  impossibleFlagsOf,
-  noComplaints,
-} from "../../scripts/lab/complaints.ts";
+import { complaintOf, findComplaints, noComplaints } from "../../scripts/lab/complaints.ts";
 import { questionsOf, scenarios } from "../../scripts/lab/scenarios.ts";
 import { lenient } from "./find.ts";
 
@@ -32,19 +27,6 @@ test("what Linux says of lost time and bugs is seen, and nothing else", () => {
   expect(
     complaintOf("sched_clock: Marking stable (1, 2)\nrcu: stall timeout 21 s\nErrors: 0  "),
   ).toBeUndefined();
-});
-
-function oops(flags: string): string {
-  return `Oops: 0000\nRSP: 0018:ffffc900000d7bc8 EFLAGS: ${flags}\nCS:`;
-}
-
-test("flags that no processor has are the emulation's", () => {
-  for (const flags of ["00000246", "00010002", "003f7fd7", "0000000000000202"]) {
-    expect(impossibleFlagsOf(oops(flags))).toBeUndefined();
-  }
-  for (const flags of ["1049064e", "00000244", "0000024a", "00008246", "0040024e", "100000246"]) {
-    expect(impossibleFlagsOf(oops("00000246") + oops(flags))).toBe(`EFLAGS: ${flags}`);
-  }
 });
 
 /** What the guest's shell prints where its kernel's log is this. */

@@ -129,9 +129,7 @@ if (behaviour === "slow") {
       open: (socket) => {
         if (!behaviour.startsWith("verdict")) {
           if (behaviour === "complains") socket.write("clocksource: tsc is unstable\r\n");
-          if (behaviour === "flags" || (behaviour === "flags-once" && starts === 1)) {
-            socket.write("Oops: invalid opcode: 0000\r\nRSP: 0018:fff8 EFLAGS: 1049064e\r\n");
-          }
+          if (behaviour === "oops") socket.write("Oops: invalid opcode: 0000\r\n");
           socket.write("GUEST-UP 6.12 cpus 2\r\n\r\nguest# ");
           return;
         }

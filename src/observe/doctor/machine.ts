@@ -26,7 +26,7 @@ export function swap(host: HostSource): Finding {
   );
 }
 
-const needed = ["lm", "nx", "cx16", "tsc"] as const;
+const needed = ["lm", "nx", "tsc"] as const;
 const wished = [
   ["constant_tsc", "the time stamp counter changes its rate: guest time will be wrong"],
   ["nonstop_tsc", "the time stamp counter may stop: guest time will be wrong"],
