@@ -13,10 +13,15 @@ comptime {
     if (threads_max < vcpus_max + 1) @compileError("each vCPU and the loader need a thread slot");
 }
 
-/// Messages one link keeps until they are acknowledged, and the receiver's window for them.
-/// A node owes another at most: a request per local thread and page of a gang or fetched ahead, an
-/// answer or an acknowledgement per request of the other, and what vCPUs and devices send.
+/// Messages one link keeps until they are acknowledged, and the receiver's window for them. More
+/// than that wait their turn (transport/backlog.zig).
 pub const link_messages = 4096;
+/// Bytes of those that wait: all that a node may owe another. For each request of each node that is
+/// a request, an invalidation or a forward, an acknowledgement and an end, all of them short, and
+/// for each of the other's own a page.
+pub const backlog_bytes = 16 << 20;
+pub const owed_per_request = 3;
+pub const short_message_bytes = 64;
 /// Of these, what vCPUs and devices may take, whose guest sends as many interrupts as it likes;
 /// beyond it they wait (engine/fabric.zig).
 pub const fabric_messages = link_messages / 2;

@@ -425,7 +425,7 @@ pub const Engine = struct {
     }
 
     fn takes(self: *Engine, to: m.NodeId) bool {
-        return self.links[to].?.outgoing.room() > limits.link_messages - limits.fabric_messages;
+        return self.links[to].?.room() > limits.link_messages - limits.fabric_messages;
     }
 
     fn forward(self: *Engine, item: *const Item) void {
@@ -436,8 +436,7 @@ pub const Engine = struct {
     fn enqueue(self: *Engine, to: m.NodeId, class: m.Class, key: u64, encoded: []const u8) void {
         const link = &self.links[to].?;
         link.send(class, key, encoded, self.now_ns) catch
-            // What this node owes a peer is bounded far below the window: the peer asked for more
-            // than it may, or never acknowledges.
+            // The peer asked for more than it may, or never acknowledges.
             return self.fatal("a peer takes nothing of what it asks for");
         self.dirty |= @as(u64, 1) << @intCast(to);
     }

@@ -43,7 +43,7 @@ pub fn fingerprint(w: *World) u64 {
         assert(link.seen.floor == 0);
         out.byte(if (link.ack_due_ns) |due| @as(usize, if (due <= s.now[end]) 1 else 2) else 0);
         out.byte(@min(link.unacked_packets, 8));
-        assert(link.congestion.mayRelease());
+        assert(link.congestion.mayRelease() and link.backlog.empty());
     }
     var under_way: u64 = 0;
     // A sum, as their order is nobody's.

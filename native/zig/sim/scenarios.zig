@@ -177,3 +177,71 @@ const Open = struct {
 test "an old epoch is not heard, keys wait for nobody, losses are mended soon, silence is probed" {
     try all(std.testing.allocator);
 }
+
+const owed_keys = 7;
+
+/// An open way to an end that checks the order of what it hears.
+const Owed = struct {
+    to: *Link,
+    now_ns: u64 = 1,
+    heard: usize = 0,
+    next: [owed_keys]u64 = std.simd.iota(u64, owed_keys),
+    disorder: bool = false,
+
+    pub fn transmit(self: *Owed, datagram: []const u8) void {
+        self.to.receive(datagram, self.now_ns, self);
+    }
+
+    pub fn deliver(self: *Owed, bytes: []const u8) void {
+        const number = std.mem.readInt(u64, bytes[0..8], .little);
+        const next = &self.next[@intCast(number % owed_keys)];
+        if (number != next.*) self.disorder = true;
+        next.* = number + owed_keys;
+        self.heard += 1;
+    }
+};
+
+test "what is owed beyond a window waits and comes, each message once, in the order of its key" {
+    const allocator = std.testing.allocator;
+    var ends: Ends = try .init(allocator, .{ 1, 1 });
+    defer ends.deinit(allocator);
+    var sent: usize = 0;
+    while (sent < 2 * limits.link_messages + 100) : (sent += 1) for (&ends.links) |*link| {
+        owe(link, sent);
+        var nowhere: Void = .{};
+        link.poll(1, &nowhere);
+    };
+    try std.testing.expectEqual(0, ends.links[0].room());
+    var owed: [2]Owed = undefined;
+    for (&owed, 0..) |*each, i| each.* = .{ .to = &ends.links[1 - i] };
+    var now_ns: u64 = 1;
+    for (0..1_000_000) |_| {
+        if (ends.links[0].idle() and ends.links[1].idle()) break;
+        now_ns = @max(now_ns, @min(ends.links[0].deadline().?, ends.links[1].deadline().?));
+        for (&ends.links, &owed) |*link, *each| {
+            each.now_ns = now_ns;
+            link.poll(now_ns, each);
+        }
+        for (&ends.links, &owed) |*link, *each| {
+            if (link.idle()) try std.testing.expectEqual(sent, each.heard);
+        }
+        if (ends.links[0].backlog.empty() or ends.links[1].backlog.empty()) continue;
+        // Even where there is room by now, it is for those that wait.
+        for (&ends.links) |*link| owe(link, sent);
+        sent += 1;
+    } else return error.StaysFull;
+    for (&owed) |*each| {
+        try std.testing.expectEqual(sent, each.heard);
+        try std.testing.expect(!each.disorder);
+    }
+}
+
+/// The first ones of all classes and lengths, those that wait such as leave at once.
+fn owe(link: *Link, number: u64) void {
+    var bytes: [3000]u8 = @splat(0);
+    std.mem.writeInt(u64, bytes[0..8], number, .little);
+    const bulk = number < limits.link_messages / 2 and number % 50 == 0;
+    const class: Class = if (bulk) .bulk else if (number % 2 == 0) .urgent else .control;
+    const length: usize = if (bulk) bytes.len else 8;
+    link.send(class, number % owed_keys, bytes[0..length], 1) catch unreachable;
+}

@@ -8,10 +8,12 @@
 
 const std = @import("std");
 const cbor = @import("../wire/cbor.zig");
+const codec = @import("../wire/codec.zig");
 const limits = @import("../limits.zig");
 const frame = @import("frame.zig");
 const guards = @import("guards.zig");
 const header = @import("header.zig");
+const Backlog = @import("backlog.zig").Backlog;
 const Class = @import("../wire/message.zig").Class;
 const Congestion = @import("congestion.zig").Congestion;
 const Incoming = @import("incoming.zig").Incoming;
@@ -60,17 +62,16 @@ const reorder_packets = 3;
 const silent_probes = 3;
 /// What left so long before a probe that is answered is lost: nothing is overtaken by that much.
 const probe_reach_ns = limits.rto_min_ns / 2;
-/// Room that only urgent and control messages may use, so that bulk is refused first.
-const reserved_messages = limits.link_messages / 4;
 
-/// Full: for bulk early, for the rest when the peer has acknowledged nothing for a whole window.
-/// The protocols above owe a peer a bounded number of small messages (limits.zig), so only a peer
-/// that asks without end, or never acknowledges, brings that about.
+/// Full: more waits for the peer than the protocols above may owe it (limits.zig), so it asks
+/// without end, or never acknowledges.
 pub const SendError = error{Full};
 
 pub const Link = struct {
     config: Config,
     outgoing: Outgoing,
+    /// What finds no room there.
+    backlog: Backlog,
     incoming: Incoming,
     packets: Packets,
     rtt: Rtt = .{},
@@ -92,6 +93,7 @@ pub const Link = struct {
         return .{
             .config = config,
             .outgoing = try Outgoing.init(allocator),
+            .backlog = try .init(),
             .incoming = try Incoming.init(allocator),
             .packets = try Packets.init(allocator),
             .congestion = .init(config.mtu),
@@ -103,6 +105,7 @@ pub const Link = struct {
 
     pub fn deinit(self: *Link, allocator: std.mem.Allocator) void {
         self.outgoing.deinit(allocator);
+        self.backlog.deinit();
         self.incoming.deinit(allocator);
         self.packets.deinit(allocator);
         allocator.free(self.buffer);
@@ -117,11 +120,26 @@ pub const Link = struct {
         now_ns: u64,
     ) SendError!void {
         _ = now_ns;
-        const room = self.outgoing.room();
-        const kept: usize = if (class == .bulk) reserved_messages else 0;
-        if (room <= kept) return error.Full;
-        self.outgoing.add(class, key, bytes, self.partBytes(bytes.len));
+        if (self.room() > 0) {
+            self.outgoing.add(class, key, bytes, self.partBytes(bytes.len));
+        } else {
+            try self.backlog.add(.{ .class = class, .key = key, .bytes = bytes });
+        }
         self.stats.messages_sent += 1;
+    }
+
+    /// How many messages would not have to wait for an acknowledgement; none overtakes those that
+    /// do.
+    pub fn room(self: *const Link) usize {
+        return if (self.backlog.empty()) self.outgoing.room() else 0;
+    }
+
+    fn refill(self: *Link) void {
+        var buffer: [codec.message_bytes_max]u8 = undefined;
+        while (!self.backlog.empty() and self.outgoing.room() > 0) {
+            const item = self.backlog.take(&buffer);
+            self.outgoing.add(item.class, item.key, item.bytes, self.partBytes(item.bytes.len));
+        }
     }
 
     /// Bytes of a message that fit into one datagram beside an acknowledgement, split evenly.
@@ -137,7 +155,7 @@ pub const Link = struct {
 
     /// Nothing waits for the peer: what a quiesced link must say before an epoch ends.
     pub fn idle(self: *const Link) bool {
-        return self.outgoing.empty();
+        return self.outgoing.empty() and self.backlog.empty();
     }
 
     /// Takes one datagram as it came from the socket. One that is dropped changes nothing but the
@@ -261,6 +279,7 @@ pub const Link = struct {
     /// Sends what may be sent; host.transmit(datagram) for each. Call after send, receive and at
     /// deadline().
     pub fn poll(self: *Link, now_ns: u64, host: anytype) void {
+        self.refill();
         self.drain(now_ns, host);
         // A probe may be bulk: nothing urgent waits behind it.
         self.expire(now_ns, host);

@@ -17,6 +17,8 @@ pub const Peer = struct {
     to: udp.Address,
     link: Link,
     replies: u64 = 0,
+    /// Whether it tells the node what came.
+    acknowledges: bool = true,
     /// What the node asked for last.
     wanted: ?m.Get = null,
 
@@ -66,6 +68,7 @@ pub const Peer = struct {
         while (udp.receive(self.socket, &buffer) catch null) |got| {
             self.link.receive(got.bytes, linux.nowNs(), self);
         }
+        if (!self.acknowledges) self.link.ack_due_ns = null;
         self.link.poll(linux.nowNs(), self);
     }
 

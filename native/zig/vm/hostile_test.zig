@@ -3,9 +3,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
-const cbor = @import("../wire/cbor.zig");
 const codec = @import("../wire/codec.zig");
-const frame = @import("../transport/frame.zig");
 const limits = @import("../limits.zig");
 const linux = @import("../sys/linux.zig");
 const m = @import("../wire/message.zig");
@@ -194,30 +192,30 @@ test "thousands of odd accesses, interrupts and APIC states leave the node as it
     try testing.expect(pair.counter(.io_served) > 1000);
 }
 
+/// An answer of 4 KB.
+const long_access = access(1, 4, 1024, &.{});
+
+test "answers beyond a window wait for a peer that acknowledges late" {
+    var pair = try Pair.init();
+    defer pair.deinit();
+    pair.peer.acknowledges = false;
+    const count = limits.link_messages + 1000;
+    for (0..count) |_| pair.peer.say(long_access);
+    while (pair.counter(.io_served) < count and !pair.ended()) pair.peer.pump();
+    try testing.expect(!pair.ended());
+    try testing.expect(pair.peer.replies <= limits.link_messages);
+    pair.peer.acknowledges = true;
+    while (pair.peer.replies < count and !pair.ended()) pair.peer.pump();
+    pair.peer.settle(&pair, Pair.ended);
+    try testing.expectEqual(count, pair.peer.replies);
+    try testing.expect(!pair.ended());
+}
+
 test "a peer that takes no answer ends the VM by a sentence" {
     var pair = try Pair.init();
     defer pair.deinit();
-    var encoded: [codec.message_bytes_max]u8 = undefined;
-    const request = access(1, 1, 1, &.{});
-    const bytes = codec.encode(&request, &encoded);
-    var packet: u64 = 1;
-    var number: u64 = 1;
-    // Again until it ends: a full socket buffer loses some.
-    while (!pair.ended()) : (packet += 1) {
-        var body: [1400]u8 = undefined;
-        var writer: cbor.Writer = .init(&body);
-        for (0..limits.frames_per_packet) |_| {
-            const total: u32 = @intCast(bytes.len);
-            frame.writePart(&writer, &.{
-                .number = number,
-                .after = 0,
-                .total = total,
-                .bytes = bytes,
-            });
-            number = number % (limits.link_messages + 200) + 1;
-        }
-        try pair.peer.raw(Peer.headOf(packet), writer.written());
-    }
+    pair.peer.acknowledges = false;
+    while (!pair.ended()) pair.peer.say(long_access);
     const told = try pair.rig.event(.engine_error);
     const text = told.text[0..told.length];
     try testing.expectEqualStrings("a peer takes nothing of what it asks for", text);

@@ -1,0 +1,121 @@
+//! Messages for which the window has no room: first in, first out. A peer is owed more than a
+//! window when others ask for what it holds and it acknowledges late; nothing of that may be lost.
+//!
+//! One ring of bytes, since most messages are short and a page is long: each message lies behind
+//! its head, both may wrap.
+
+const std = @import("std");
+const codec = @import("../wire/codec.zig");
+const limits = @import("../limits.zig");
+const untouched = @import("../untouched.zig");
+const Class = @import("../wire/message.zig").Class;
+const assert = std.debug.assert;
+
+const size = limits.backlog_bytes;
+const mask = size - 1;
+
+const Head = extern struct { key: u64, length: u32, class: Class };
+const head_bytes = @sizeOf(Head);
+
+comptime {
+    if (size & mask != 0) @compileError("the ring is indexed by mask");
+    const requests = limits.requests_max + limits.gang_requests_max;
+    const short = head_bytes + limits.short_message_bytes;
+    const owed = limits.nodes_max * requests * limits.owed_per_request * short +
+        requests * (head_bytes + codec.message_bytes_max);
+    if (size < owed) @compileError("a peer may be owed more than there is room for");
+}
+
+pub const Backlog = struct {
+    /// Never written before a message uses it, so what is not used costs no memory.
+    ring: []u8,
+    /// Bytes ever taken and ever added.
+    taken: u64 = 0,
+    added: u64 = 0,
+
+    pub const Item = struct { class: Class, key: u64, bytes: []const u8 };
+
+    pub fn init() !Backlog {
+        return .{ .ring = try untouched.alloc(u8, size) };
+    }
+
+    pub fn deinit(self: *Backlog) void {
+        untouched.free(u8, self.ring);
+    }
+
+    pub fn empty(self: *const Backlog) bool {
+        return self.taken == self.added;
+    }
+
+    /// Takes a copy.
+    pub fn add(self: *Backlog, item: Item) error{Full}!void {
+        assert(item.bytes.len <= codec.message_bytes_max);
+        if (self.added - self.taken + head_bytes + item.bytes.len > size) return error.Full;
+        const length: u32 = @intCast(item.bytes.len);
+        const head: Head = .{ .key = item.key, .class = item.class, .length = length };
+        self.write(std.mem.asBytes(&head));
+        self.write(item.bytes);
+    }
+
+    /// The oldest, which goes; its bytes lie in `buffer`. The caller has seen that there is one.
+    pub fn take(self: *Backlog, buffer: *[codec.message_bytes_max]u8) Item {
+        assert(!self.empty());
+        var head: Head = undefined;
+        self.read(std.mem.asBytes(&head));
+        self.read(buffer[0..head.length]);
+        return .{ .class = head.class, .key = head.key, .bytes = buffer[0..head.length] };
+    }
+
+    fn write(self: *Backlog, bytes: []const u8) void {
+        const at: usize = @intCast(self.added & mask);
+        const first = @min(bytes.len, size - at);
+        @memcpy(self.ring[at..][0..first], bytes[0..first]);
+        @memcpy(self.ring[0 .. bytes.len - first], bytes[first..]);
+        self.added += bytes.len;
+    }
+
+    fn read(self: *Backlog, bytes: []u8) void {
+        const at: usize = @intCast(self.taken & mask);
+        const first = @min(bytes.len, size - at);
+        @memcpy(bytes[0..first], self.ring[at..][0..first]);
+        @memcpy(bytes[first..], self.ring[0 .. bytes.len - first]);
+        self.taken += bytes.len;
+        assert(self.taken <= self.added);
+    }
+};
+
+test "what waits comes as it went, over the end of the ring too, and what has no room is refused" {
+    var backlog: Backlog = try .init();
+    defer backlog.deinit();
+    var prng: std.Random.DefaultPrng = .init(1);
+    const random = prng.random();
+    var bytes: [codec.message_bytes_max]u8 = undefined;
+    var buffer: [codec.message_bytes_max]u8 = undefined;
+    var last: [2]u64 = @splat(0);
+    // Three times around.
+    while (backlog.taken < 3 * size) {
+        const fills = random.boolean();
+        while (fills) {
+            const length = random.intRangeAtMost(usize, 1, bytes.len);
+            @memset(bytes[0..length], @truncate(last[0]));
+            const class: Class = @enumFromInt(last[0] % 3);
+            const item: Backlog.Item = .{ .class = class, .key = last[0], .bytes = bytes[0..length] };
+            backlog.add(item) catch {
+                try std.testing.expect(size - (backlog.added - backlog.taken) < length + head_bytes);
+                break;
+            };
+            last[0] += 1;
+        }
+        for (0..random.uintLessThan(usize, 5000)) |_| {
+            if (backlog.empty()) break;
+            const item = backlog.take(&buffer);
+            try std.testing.expectEqual(last[1], item.key);
+            try std.testing.expectEqual(last[1] % 3, @intFromEnum(item.class));
+            try std.testing.expect(item.bytes.len > 0);
+            try std.testing.expect(std.mem.allEqual(u8, item.bytes, @truncate(last[1])));
+            last[1] += 1;
+        }
+    }
+    while (!backlog.empty()) : (last[1] += 1) _ = backlog.take(&buffer);
+    try std.testing.expectEqual(last[0], last[1]);
+}
