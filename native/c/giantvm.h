@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0xbb5f3e18f51c7a1a)
+#define GVM_ABI UINT64_C(0x3f326f103ac992ab)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);

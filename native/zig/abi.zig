@@ -222,6 +222,8 @@ pub const Probe = struct {
     /// 0 a userfaultfd for kernel-mode faults opened, 1 denied, 2 this kernel has none.
     userfault: u8,
     userfault_features: u64,
+    /// A thread of this process may go before ordinary ones (SCHED_RR).
+    goes_first: bool,
 };
 
 /// One segment register; `access` = type and flags as in a descriptor's bytes 5 and 6.

@@ -4,7 +4,7 @@ import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 import { Fields, u64Of } from "./fields.ts";
 
-export const abiHashU64 = 0xbb5f3e18f51c7a1an;
+export const abiHashU64 = 0x3f326f103ac992abn;
 
 export const symbols = {
   /** Hash of this contract. */

@@ -57,11 +57,12 @@ export function probeHost(): Probe | undefined {
   const length = check("gvm_probe", native.gvm_probe(ptr(out), BigInt(out.length)));
   const answer = decode(out.subarray(0, length));
   if (!Array.isArray(answer)) return undefined;
-  const [version, opened, features] = answer;
+  const [version, opened, features, goesFirst] = answer;
   if (typeof version !== "number" || typeof opened !== "number") return undefined;
   return {
     kvmApiVersion: version,
     userfault: userfault[opened] ?? "missing",
     userfaultFeatures: Number(features ?? 0),
+    goesFirst: goesFirst === true,
   };
 }

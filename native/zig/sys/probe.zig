@@ -4,9 +4,12 @@
 const std = @import("std");
 const abi = @import("../abi.zig");
 const kernel = @import("kernel.zig");
+const limits = @import("../limits.zig");
 const linux = @import("linux.zig");
+const Scripted = @import("scripted.zig").Scripted;
 const uffd = @import("uffd.zig");
 const os = linux.os;
+const assert = std.debug.assert;
 
 const kvm_get_api_version = os.IOCTL.IO(0xae, 0x00);
 
@@ -14,7 +17,12 @@ const kvm_get_api_version = os.IOCTL.IO(0xae, 0x00);
 pub const Userfault = enum(u8) { yes, denied, missing };
 
 pub fn probe() abi.Probe {
-    var result: abi.Probe = .{ .kvm_api_version = 0, .userfault = 0, .userfault_features = 0 };
+    var result: abi.Probe = .{
+        .kvm_api_version = 0,
+        .userfault = 0,
+        .userfault_features = 0,
+        .goes_first = linux.mayPrefer(),
+    };
     if (open("/dev/kvm")) |fd| {
         defer linux.close(fd);
         const version = linux.check(kernel.call(.ioctl, .{ fd, kvm_get_api_version, 0 })) catch 0;
@@ -50,4 +58,50 @@ test "what is open here is what the engine needs" {
             result.userfault_features & uffd.features_needed);
     } else |_| try std.testing.expect(result.userfault_features & uffd.features_needed !=
         uffd.features_needed);
+}
+
+const Slices = struct {
+    /// Of the calling thread, as the script has it.
+    var now_ns: u64 = 3 * limits.ns_per_ms;
+    /// The shortest it was.
+    var least_ns: u64 = std.math.maxInt(u64);
+
+    fn get(_: *Scripted, made: kernel.Call) usize {
+        made.at(linux.SchedAttr, 1).* = .{ .nice = 5, .runtime_ns = now_ns };
+        return 0;
+    }
+
+    fn set(_: *Scripted, made: kernel.Call) usize {
+        const attr = made.at(linux.SchedAttr, 1);
+        assert(attr.nice == 5 and attr.size == 48);
+        now_ns = attr.runtime_ns;
+        least_ns = @min(least_ns, now_ns);
+        return 0;
+    }
+};
+
+test "a thread that may not go first has short slices, and as before where it only asked" {
+    var script: Scripted = .init(std.testing.allocator);
+    script.install();
+    defer script.remove();
+    script.next(.{ .call = .sched_setscheduler }, .{ .fails = .PERM }, 2);
+    script.next(.{ .call = .sched_getattr }, .{ .does = Slices.get }, 3);
+    script.next(.{ .call = .sched_setattr }, .{ .does = Slices.set }, 3);
+    try std.testing.expect(!linux.mayPrefer());
+    try std.testing.expectEqual(3 * limits.ns_per_ms, Slices.now_ns);
+    try std.testing.expectEqual(100_000, Slices.least_ns);
+    try std.testing.expect(!linux.preferThread());
+    try std.testing.expectEqual(100_000, Slices.now_ns);
+}
+
+test "a thread that may go first is as before after the question" {
+    const thread = try std.Thread.spawn(.{}, struct {
+        fn run() void {
+            const before = linux.scheduling().?;
+            _ = linux.mayPrefer();
+            const after = linux.scheduling().?;
+            assert(after.policy == before.policy and after.nice == before.nice);
+        }
+    }.run, .{});
+    thread.join();
 }

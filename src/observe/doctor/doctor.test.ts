@@ -23,7 +23,12 @@ const fine: Readonly<Record<string, string>> = {
   "/sys/devices/system/clocksource/clocksource0/available_clocksource": "tsc hpet acpi_pm",
   "/proc/self/status": "Name:\tgiantvm\nCapEff:\t0000000000800000",
 };
-const probe: Probe = { kvmApiVersion: 12, userfault: "yes", userfaultFeatures: 0x1ffff };
+const probe: Probe = {
+  kvmApiVersion: 12,
+  userfault: "yes",
+  userfaultFeatures: 0x1ffff,
+  goesFirst: true,
+};
 
 const sockets: SocketProbe = { receiveBuffer: () => undefined, pathMtu: () => 1500 };
 
@@ -140,14 +145,29 @@ function rtLimit(soft: number): string {
   return `Limit   Soft Limit  Hard Limit  Units\nMax realtime priority     ${soft}     ${soft}`;
 }
 
-test("round robin for the engine: by capability or by limit, else a remark", async () => {
+async function schedulingCure(source: HostSource) {
+  return (await examine(source, [], "b1")).find(({ name }) => name === "scheduling")?.cure;
+}
+
+test("round robin for the engine is tried; who may not is told why", async () => {
   const status = "/proc/self/status";
   const plain = { [status]: "CapEff:\t000001ffff7fffff" };
-  expect(await levels(host(plain))).toEqual({ scheduling: "warn" });
-  expect(await levels(host({ [status]: undefined }))).toEqual({ scheduling: "warn" });
-  const limited = { ...plain, "/proc/self/limits": rtLimit(0) };
-  expect(await levels(host(limited))).toEqual({ scheduling: "warn" });
-  expect(await levels(host({ ...plain, "/proc/self/limits": rtLimit(1) }))).toEqual({});
+  const refused = { probe: () => ({ ...probe, goesFirst: false }) };
+  expect(await levels(host(plain))).toEqual({});
+  for (const files of [
+    plain,
+    { [status]: undefined },
+    { ...plain, "/proc/self/limits": rtLimit(0) },
+  ]) {
+    expect(await levels(host(files, refused))).toEqual({ scheduling: "warn" });
+    expect(await schedulingCure(host(files, refused))).toContain("@kvm - rtprio 1");
+  }
+  for (const files of [{}, { ...plain, "/proc/self/limits": rtLimit(1) }]) {
+    expect(await levels(host(files, refused))).toEqual({ scheduling: "warn" });
+    expect(await schedulingCure(host(files, refused))).toContain("cpu.rt_runtime_us");
+    const unknown = await levels(host(files, { probe: () => undefined }));
+    expect(unknown).toEqual({ userfaultfd: "warn" });
+  }
 });
 
 test("a processor held at its lowest frequency is seen", async () => {

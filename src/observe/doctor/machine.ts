@@ -82,20 +82,29 @@ export function processor(host: HostSource): readonly Finding[] {
 
 const capSysNice = 23n;
 
-/** The engine thread asks for SCHED_RR (native/zig/sys/linux.zig); sched(7) says who gets it. */
-export function scheduling(host: HostSource): Finding {
-  const name = "scheduling";
+/** Who may have SCHED_RR by sched(7); its control group may have none to give all the same. */
+function mayAskToGoFirst(host: HostSource): boolean {
   const hex = /^CapEff:\s*([0-9a-f]+)$/m.exec(host.text("/proc/self/status") ?? "")?.[1];
   const capable = ((BigInt(`0x${hex ?? "0"}`) >> capSysNice) & 1n) === 1n;
   const limit = /^Max realtime priority\s+(\S+)/m.exec(host.text("/proc/self/limits") ?? "")?.[1];
-  if (capable || (limit !== undefined && limit !== "0")) {
+  return capable || (limit !== undefined && limit !== "0");
+}
+
+/** The engine thread asks for SCHED_RR (native/zig/sys/linux.zig), so that is tried. */
+export function scheduling(host: HostSource): Finding {
+  const name = "scheduling";
+  const permitted = mayAskToGoFirst(host);
+  if (host.probe()?.goesFirst ?? permitted) {
     return ok(name, "the engine may go before the vCPUs that wait for it");
   }
   return warn(
     name,
     "the engine may not go before vCPUs: on a full host a page may wait for a time slice",
-    "run as root, or put `@kvm - rtprio 1` into /etc/security/limits.d/giantvm.conf and log in " +
-      "again",
+    permitted
+      ? "where the kernel keeps real-time budgets, write 950000 into this control group's " +
+          "cpu.rt_runtime_us, or start giantvm in the root group"
+      : "run as root, or put `@kvm - rtprio 1` into /etc/security/limits.d/giantvm.conf and log " +
+          "in again",
   );
 }
 

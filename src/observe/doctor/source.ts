@@ -16,6 +16,8 @@ export type Probe = {
   readonly userfault: "yes" | "denied" | "missing";
   /** Bits of struct uffdio_api.features; 0 when none could be opened. */
   readonly userfaultFeatures: number;
+  /** A thread of this process may go before ordinary ones (SCHED_RR). */
+  readonly goesFirst: boolean;
 };
 
 /** What sockets of this process are really given; undefined when the library cannot be used. */
