@@ -99,9 +99,10 @@ test "what waits comes as it went, over the end of the ring too, and what has no
             const length = random.intRangeAtMost(usize, 1, bytes.len);
             @memset(bytes[0..length], @truncate(last[0]));
             const class: Class = @enumFromInt(last[0] % 3);
-            const item: Backlog.Item = .{ .class = class, .key = last[0], .bytes = bytes[0..length] };
-            backlog.add(item) catch {
-                try std.testing.expect(size - (backlog.added - backlog.taken) < length + head_bytes);
+            const item = bytes[0..length];
+            backlog.add(.{ .class = class, .key = last[0], .bytes = item }) catch {
+                const room = size - (backlog.added - backlog.taken);
+                try std.testing.expect(room < length + head_bytes);
                 break;
             };
             last[0] += 1;
