@@ -107,9 +107,9 @@ pub const SchedAttr = extern struct {
 };
 
 /// Lets the calling thread run as soon as it wakes, before any ordinary thread (SCHED_RR, lowest
-/// priority); false where that is not permitted: then it asks for little at a time, for which the
-/// kernel lets it go before threads with longer slices. Only for threads that sleep most of the
-/// time.
+/// priority); false where that is not permitted: then it asks for little at a time and, where that
+/// is permitted, for much of it, and the kernel lets it go before others most of the time. Only for
+/// threads that sleep most of the time.
 pub fn preferThread() bool {
     const round_robin = 2;
     const priority: i32 = 1;
@@ -117,7 +117,10 @@ pub fn preferThread() bool {
     if (os.errno(rc) == .SUCCESS) return true;
     var attr = scheduling() orelse return false;
     attr.runtime_ns = limits.ns_per_ms / 10;
-    _ = kernel.call(.sched_setattr, .{ 0, &attr, 0 });
+    for ([_]i32{ -20, attr.nice }) |nice| {
+        attr.nice = nice;
+        if (os.errno(kernel.call(.sched_setattr, .{ 0, &attr, 0 })) == .SUCCESS) break;
+    }
     return false;
 }
 

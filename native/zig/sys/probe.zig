@@ -60,22 +60,23 @@ test "what is open here is what the engine needs" {
         uffd.features_needed);
 }
 
-const Slices = struct {
-    /// Of the calling thread, as the script has it.
-    var now_ns: u64 = 3 * limits.ns_per_ms;
-    /// The shortest it was.
+/// The calling thread, as the script has it.
+const Thread = struct {
+    var now: linux.SchedAttr = .{ .nice = 5, .runtime_ns = 3 * limits.ns_per_ms };
     var least_ns: u64 = std.math.maxInt(u64);
+    /// Who is no root has no other nice value than it had.
+    var nice_min: i32 = 5;
 
     fn get(_: *Scripted, made: kernel.Call) usize {
-        made.at(linux.SchedAttr, 1).* = .{ .nice = 5, .runtime_ns = now_ns };
+        made.at(linux.SchedAttr, 1).* = now;
         return 0;
     }
 
     fn set(_: *Scripted, made: kernel.Call) usize {
         const attr = made.at(linux.SchedAttr, 1);
-        assert(attr.nice == 5 and attr.size == 48);
-        now_ns = attr.runtime_ns;
-        least_ns = @min(least_ns, now_ns);
+        if (attr.nice < nice_min) return kernel.failure(.PERM);
+        now = attr.*;
+        least_ns = @min(least_ns, now.runtime_ns);
         return 0;
     }
 };
@@ -84,14 +85,19 @@ test "a thread that may not go first has short slices, and as before where it on
     var script: Scripted = .init(std.testing.allocator);
     script.install();
     defer script.remove();
-    script.next(.{ .call = .sched_setscheduler }, .{ .fails = .PERM }, 2);
-    script.next(.{ .call = .sched_getattr }, .{ .does = Slices.get }, 3);
-    script.next(.{ .call = .sched_setattr }, .{ .does = Slices.set }, 3);
+    script.next(.{ .call = .sched_setscheduler }, .{ .fails = .PERM }, 3);
+    script.next(.{ .call = .sched_getattr }, .{ .does = Thread.get }, 9);
+    script.next(.{ .call = .sched_setattr }, .{ .does = Thread.set }, 9);
+    const before = Thread.now;
     try std.testing.expect(!linux.mayPrefer());
-    try std.testing.expectEqual(3 * limits.ns_per_ms, Slices.now_ns);
-    try std.testing.expectEqual(100_000, Slices.least_ns);
+    try std.testing.expectEqual(before, Thread.now);
+    try std.testing.expectEqual(100_000, Thread.least_ns);
     try std.testing.expect(!linux.preferThread());
-    try std.testing.expectEqual(100_000, Slices.now_ns);
+    try std.testing.expectEqual(100_000, Thread.now.runtime_ns);
+    try std.testing.expectEqual(5, Thread.now.nice);
+    Thread.nice_min = -20;
+    try std.testing.expect(!linux.preferThread());
+    try std.testing.expectEqual(-20, Thread.now.nice);
 }
 
 test "a thread that may go first is as before after the question" {
