@@ -1,6 +1,8 @@
 //! Every bound of the data plane in one place, with the relations between them checked at compile
 //! time. A queue that has no line here has no business existing.
 
+const std = @import("std");
+
 pub const page_size = 4096;
 pub const nodes_max = 64;
 pub const vcpus_max = 255;
@@ -16,12 +18,6 @@ comptime {
 /// Messages one link keeps until they are acknowledged, and the receiver's window for them. More
 /// than that wait their turn (transport/backlog.zig).
 pub const link_messages = 4096;
-/// Bytes of those that wait: all that a node may owe another. For each request of each node that is
-/// a request, an invalidation or a forward, an acknowledgement and an end, all of them short, and
-/// for each of the other's own a page.
-pub const backlog_bytes = 16 << 20;
-pub const owed_per_request = 3;
-pub const short_message_bytes = 64;
 /// Of these, what vCPUs and devices may take, whose guest sends as many interrupts as it likes;
 /// beyond it they wait (engine/fabric.zig).
 pub const fabric_messages = link_messages / 2;
@@ -59,6 +55,20 @@ pub const disks_max = 8;
 pub const first_word_ns = 30_000 * ns_per_ms;
 /// A device that has not answered a vCPU by then never will.
 pub const io_patience_ns = 30_000 * ns_per_ms;
+
+/// Bytes of messages that may wait for room on one link, a power of two: what a node may owe
+/// another. A home keeps a place for each request and Put of each node, and may wait for a whole
+/// page for each (WriteBack) as well as for short ones (Get, Inv or Fwd, InvAck, Done, and Hurry
+/// twice); an access of a vCPU may be answered by as much as a page.
+pub fn backlogBytes(nodes: usize) usize {
+    const head = 16;
+    const page = head + page_size + 128;
+    const places = nodes * (requests_max + gang_requests_max + puts_max);
+    const owed = places * (page + 6 * (head + short_message_bytes)) + vcpus_max * page;
+    return std.math.ceilPowerOfTwo(usize, owed) catch unreachable;
+}
+/// Of any coherence message without a page, on the wire.
+pub const short_message_bytes = 64;
 
 comptime {
     if (ack_delay_ns * 4 > rto_min_ns) @compileError("an acknowledgement must beat the time-out");

@@ -5,6 +5,7 @@ comptime {
     _ = @import("wire/codec.zig");
     _ = @import("wire/vectors_test.zig");
     _ = @import("transport/backlog.zig");
+    _ = @import("transport/outgoing.zig");
     _ = @import("transport/header.zig");
     _ = @import("transport/rtt.zig");
     _ = @import("transport/congestion.zig");

@@ -189,6 +189,7 @@ pub const Engine = struct {
             .peer = peer,
             .mtu = std.math.clamp(path, limits.mtu_min - 48, limits.datagram_bytes_max),
             .heartbeat_ns = self.config.silence_ns / 8,
+            .nodes = @intCast(self.links.len),
         }, now_ns);
     }
 

@@ -120,7 +120,7 @@ pub const Channel = struct {
         if (self.options.keep_order) at = @max(at, last.*);
         last.* = at;
         self.sequence += 1;
-        // What a link would have to keep; where it is more, it waits for longer than it need.
+        // So few that nothing would have to wait for room in a link's window.
         self.under_way[pair] += 1;
         assert(self.under_way[pair] <= limits.link_messages);
         self.letters.push(self.allocator, .{

@@ -236,12 +236,13 @@ test "what is owed beyond a window waits and comes, each message once, in the or
     }
 }
 
-/// The first ones of all classes and lengths, those that wait such as leave at once.
+/// Of all lengths. Only the first are bulk, which waits for its acknowledgements: what is urgent
+/// leaves at once, so that a whole window of it is acknowledged in one moment.
 fn owe(link: *Link, number: u64) void {
     var bytes: [3000]u8 = @splat(0);
     std.mem.writeInt(u64, bytes[0..8], number, .little);
     const bulk = number < limits.link_messages / 2 and number % 50 == 0;
     const class: Class = if (bulk) .bulk else if (number % 2 == 0) .urgent else .control;
-    const length: usize = if (bulk) bytes.len else 8;
+    const length: usize = if (number % 50 == 0) bytes.len else 8;
     link.send(class, number % owed_keys, bytes[0..length], 1) catch unreachable;
 }

@@ -92,7 +92,7 @@ pub const Links = struct {
         var buffer: [codec.message_bytes_max]u8 = undefined;
         const encoded = codec.encode(message, &buffer);
         const link = &self.table[from][to].?;
-        // The credits bound what a link must hold far below its window.
+        // The credits bound what may be owed to a peer (limits.zig).
         link.send(message.classOf(), message.orderKey(), encoded, now_ns) catch unreachable;
         self.poll(from, to, now_ns);
     }

@@ -33,6 +33,8 @@ pub const Config = struct {
     /// Largest UDP payload of the path.
     mtu: u32,
     heartbeat_ns: u64,
+    /// Of the VM: what may be owed to a peer grows with them.
+    nodes: u8 = 2,
 };
 
 pub const Stats = struct {
@@ -93,7 +95,7 @@ pub const Link = struct {
         return .{
             .config = config,
             .outgoing = try Outgoing.init(allocator),
-            .backlog = try .init(),
+            .backlog = try .init(limits.backlogBytes(config.nodes)),
             .incoming = try Incoming.init(allocator),
             .packets = try Packets.init(allocator),
             .congestion = .init(config.mtu),
@@ -135,6 +137,7 @@ pub const Link = struct {
     }
 
     fn refill(self: *Link) void {
+        if (self.backlog.empty()) return;
         var buffer: [codec.message_bytes_max]u8 = undefined;
         while (!self.backlog.empty() and self.outgoing.room() > 0) {
             const item = self.backlog.take(&buffer);

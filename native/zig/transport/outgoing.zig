@@ -129,8 +129,28 @@ pub const Outgoing = struct {
         const slot = self.live(part.number) orelse return;
         const bit = @as(u8, 1) << @intCast(part.index);
         if ((slot.acked | slot.queued) & bit != 0) return;
+        const queue = &self.queues[@intFromEnum(slot.class)];
+        if (queue.length == queue.items.len) self.purge(queue);
         slot.queued |= bit;
-        self.queues[@intFromEnum(slot.class)].push(part);
+        queue.push(part);
+    }
+
+    /// Leaves what was acknowledged while it waited to be sent again; the rest has room for all
+    /// parts of a window.
+    fn purge(self: *Outgoing, queue: *Queue) void {
+        for (0..queue.length) |_| {
+            const part = queue.pop();
+            if (self.waits(part)) queue.push(part);
+        }
+    }
+
+    /// Whether a queue's entry still stands for a part to be sent; forgets it where not.
+    fn waits(self: *Outgoing, part: Part) bool {
+        const slot = self.live(part.number) orelse return false;
+        const bit = @as(u8, 1) << @intCast(part.index);
+        if (slot.acked & bit == 0) return true;
+        slot.queued &= ~bit;
+        return false;
     }
 
     /// Whether a part is still to be acknowledged.
@@ -144,10 +164,7 @@ pub const Outgoing = struct {
         const queue = &self.queues[@intFromEnum(class)];
         while (queue.length > 0) {
             const part = queue.items[queue.head];
-            const slot = self.live(part.number);
-            const bit = @as(u8, 1) << @intCast(part.index);
-            if (slot != null and slot.?.acked & bit == 0) return part;
-            if (slot) |s| s.queued &= ~bit;
+            if (self.waits(part)) return part;
             _ = queue.pop();
         }
         return null;
@@ -199,3 +216,22 @@ pub const Outgoing = struct {
         return self.storage[at..][0..codec.message_bytes_max];
     }
 };
+
+test "parts acknowledged while they wait to be sent again take no room from others" {
+    var out: Outgoing = try .init(std.testing.allocator);
+    defer out.deinit(std.testing.allocator);
+    const bytes: [limits.fragments_max]u8 = @splat(7);
+    while (out.room() > 0) out.add(.bulk, 1, &bytes, 1);
+    var again: [limits.fragments_max]Part = undefined;
+    for (&again) |*part| {
+        part.* = out.peek(.bulk).?;
+        _ = out.take(.bulk);
+        out.enqueue(part.*);
+    }
+    for (again) |part| out.acknowledge(part);
+    try std.testing.expectEqual(1, out.room());
+    out.add(.bulk, 1, &bytes, 1);
+    var left: usize = 0;
+    while (out.peek(.bulk) != null) : (left += 1) _ = out.take(.bulk);
+    try std.testing.expectEqual(window * limits.fragments_max, left);
+}

@@ -168,6 +168,8 @@ test("round robin for the engine is tried; who may not is told why", async () =>
     const unknown = await levels(host(files, { probe: () => undefined }));
     expect(unknown).toEqual({ userfaultfd: "warn" });
   }
+  const unknown = await levels(host(plain, { probe: () => undefined }));
+  expect(unknown).toEqual({ userfaultfd: "warn", scheduling: "warn" });
 });
 
 test("a processor held at its lowest frequency is seen", async () => {
