@@ -16,6 +16,11 @@ const assert = std.debug.assert;
 const Head = extern struct { key: u64, length: u32, class: Class };
 const head_bytes = @sizeOf(Head);
 
+comptime {
+    assert(head_bytes == limits.backlog_head_bytes);
+    assert(codec.message_bytes_max == limits.page_message_bytes);
+}
+
 pub const Backlog = struct {
     /// Not written before messages use it, from its start again whenever it was empty, so it costs
     /// as much memory as ever waited.
