@@ -56,22 +56,6 @@ pub const first_word_ns = 30_000 * ns_per_ms;
 /// A device that has not answered a vCPU by then never will.
 pub const io_patience_ns = 30_000 * ns_per_ms;
 
-/// Bytes of messages that may wait for room on one link, a power of two: what a node may owe
-/// another. A home keeps a place for each request and Put of each node, and may wait for a whole
-/// page for each (WriteBack) as well as for short ones (Get, Inv or Fwd, InvAck, Done, and Hurry
-/// twice); an access of a vCPU may be answered by as much as a page.
-pub fn backlogBytes(nodes: usize) usize {
-    const head = backlog_head_bytes;
-    const page = head + page_message_bytes;
-    const places = nodes * (requests_max + gang_requests_max + puts_max);
-    const owed = places * (page + 6 * (head + short_message_bytes)) + vcpus_max * page;
-    return std.math.ceilPowerOfTwo(usize, owed) catch unreachable;
-}
-/// Of any coherence message without a page, on the wire; of any with one; and beside each.
-pub const short_message_bytes = 64;
-pub const page_message_bytes = page_size + 128;
-pub const backlog_head_bytes = 16;
-
 comptime {
     if (ack_delay_ns * 4 > rto_min_ns) @compileError("an acknowledgement must beat the time-out");
     if (link_messages & (link_messages - 1) != 0) @compileError("the window is indexed by mask");

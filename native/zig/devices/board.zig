@@ -225,7 +225,7 @@ pub const Board = struct {
     fn outByte(self: *Board, number: u16, value: u8, now_ns: u64, effects: *Effects) void {
         switch (number) {
             map.uart_port...map.uart_port + 7 => {
-                const sent = self.uart.write(@intCast(number - map.uart_port), value);
+                const sent = self.uart.write(@intCast(number - map.uart_port), value, now_ns);
                 if (sent) |byte| self.print(byte, effects);
             },
             0x40...0x43 => self.pit.write(@intCast(number - 0x40), value, now_ns),

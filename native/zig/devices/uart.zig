@@ -7,7 +7,9 @@
 //! THRE is set at once, its interrupt not always: Linux's handler stays as long as it finds another
 //! one due (drivers/tty/serial/8250, PASS_LIMIT), and where an access takes as long as a character
 //! does on a real line, no thread would run on that processor until all is printed. So after a
-//! burst the interrupt lets the guest breathe.
+//! burst the interrupt lets the guest breathe. A thread that waits for a page is interrupted before
+//! it has used that, and the page may be gone when the handler leaves; so whoever prints on has a
+//! longer rest each second.
 
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -31,7 +33,11 @@ const msr_ready = 0xb0;
 /// as its handler took.
 pub const burst_ns = 10 * limits.ns_per_ms;
 pub const pause_ns = burst_ns / 2;
-pub const pause_max_ns = 10 * pause_ns;
+/// Longer than an access takes whose pages come from other nodes: else no handler would leave.
+pub const pause_max_ns = 100 * pause_ns;
+/// Who has been interrupted for so long without a rest is given one, whatever the handlers took.
+pub const flood_ns = 1000 * limits.ns_per_ms;
+pub const rest_ns = flood_ns / 4;
 
 pub const Uart = struct {
     ier: u8 = 0,
@@ -48,7 +54,13 @@ pub const Uart = struct {
     transmit_at_ns: ?u64 = null,
     /// When the guest began to write; null when it has looked and found no interrupt due since.
     began_ns: ?u64 = null,
-    wrote_ns: u64 = 0,
+    /// When the interrupt came for which it does; its handler may take long to get there.
+    rose_ns: u64 = 0,
+    /// Handlers of this guest stay until they find no interrupt due.
+    stays: bool = false,
+    /// When a transmit interrupt came due last, and when one did after a rest.
+    came_ns: u64 = 0,
+    rested_ns: u64 = 0,
     fifo: [fifo_size]u8 = undefined,
     length: u8 = 0,
 
@@ -80,7 +92,7 @@ pub const Uart = struct {
     }
 
     /// A byte for the wire, null for every other write. `settle` has to follow.
-    pub fn write(self: *Uart, register: u3, value: u8) ?u8 {
+    pub fn write(self: *Uart, register: u3, value: u8, now_ns: u64) ?u8 {
         const divisor = self.lcr & lcr_divisor != 0;
         switch (register) {
             0 => {
@@ -104,7 +116,7 @@ pub const Uart = struct {
                 const rising = value & ~self.ier & ier_transmit != 0;
                 self.ier = value & 0xf;
                 if (rising) self.began_ns = null;
-                if (rising and self.empty) self.transmitted();
+                if (rising and self.empty) self.transmitted(now_ns);
             },
             2 => {
                 self.fifos = value & 1 != 0;
@@ -122,12 +134,10 @@ pub const Uart = struct {
     pub fn settle(self: *Uart, ready: bool, now_ns: u64) void {
         if (self.empty or !ready) return;
         self.empty = true;
-        if (now_ns -| self.wrote_ns >= pause_max_ns) self.began_ns = null;
-        self.wrote_ns = now_ns;
         const began_ns = self.began_ns orelse now_ns;
         self.began_ns = began_ns;
-        if (now_ns -| began_ns < burst_ns) return self.transmitted();
-        self.transmit_at_ns = afterPause(began_ns, now_ns);
+        if (now_ns -| began_ns < burst_ns) return self.transmitted(now_ns);
+        self.transmit_at_ns = self.afterPause(now_ns);
     }
 
     /// The wire has become ready for more: whoever was held up goes on.
@@ -135,28 +145,39 @@ pub const Uart = struct {
         if (self.empty) return;
         self.empty = true;
         self.began_ns = null;
-        self.transmitted();
-    }
-
-    fn transmitted(self: *Uart) void {
         self.transmit_due = true;
-        self.transmit_at_ns = null;
     }
 
-    fn afterPause(began_ns: u64, now_ns: u64) u64 {
-        return now_ns + std.math.clamp((now_ns -| began_ns) / 2, pause_ns, pause_max_ns);
+    /// The interrupt is due, or will be after a rest.
+    fn transmitted(self: *Uart, now_ns: u64) void {
+        const interrupts = self.ier & ier_transmit != 0;
+        if (now_ns -| self.came_ns >= rest_ns) self.rested_ns = now_ns;
+        const rests = interrupts and now_ns -| self.rested_ns >= flood_ns;
+        self.transmit_due = !rests;
+        self.transmit_at_ns = if (rests) now_ns + rest_ns else null;
+        if (!interrupts or rests) return;
+        self.came_ns = now_ns;
+        if (self.began_ns == null) self.rose_ns = now_ns;
+    }
+
+    fn afterPause(self: *const Uart, now_ns: u64) u64 {
+        return now_ns + std.math.clamp((now_ns -| self.rose_ns) / 2, pause_ns, pause_max_ns);
     }
 
     /// The handler leaves: from here on the guest is free.
     fn left(self: *Uart, now_ns: u64) void {
-        const began_ns = self.began_ns orelse return;
+        if (self.began_ns == null) return;
         self.began_ns = null;
-        if (self.transmit_at_ns != null) self.transmit_at_ns = afterPause(began_ns, now_ns);
+        self.stays = true;
+        const at_ns = self.transmit_at_ns orelse return;
+        self.transmit_at_ns = @max(at_ns, self.afterPause(now_ns));
     }
 
     /// The interrupt of what has left comes due. Before each access and at the deadline.
     pub fn tick(self: *Uart, now_ns: u64) void {
-        if (self.transmit_at_ns) |at| if (at <= now_ns) self.transmitted();
+        if (self.transmit_at_ns orelse return > now_ns) return;
+        if (!self.stays) self.began_ns = null;
+        self.transmitted(now_ns);
     }
 
     /// When the interrupt line may rise by itself.

@@ -98,6 +98,7 @@ pub const Rig = struct {
                 .peer = 0,
                 .mtu = 1400,
                 .heartbeat_ns = std.time.ns_per_hour,
+                .nodes = 2,
             }, linux.nowNs()),
             .kernel = &self.kernel,
             .address = self.addresses[1],

@@ -114,6 +114,7 @@ pub const World = struct {
             .mtu = mtu,
             // Longer than any path: a heartbeat tells the peer nothing new.
             .heartbeat_ns = 1 << 50,
+            .nodes = 2,
         }, 1000);
     }
 

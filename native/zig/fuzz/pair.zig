@@ -16,6 +16,7 @@ pub fn config(self: u8, heartbeat_ns: u64) Config {
         .peer = 1 - self,
         .mtu = mtu,
         .heartbeat_ns = heartbeat_ns,
+        .nodes = 2,
     };
 }
 

@@ -35,6 +35,7 @@ const Ends = struct {
             .peer = @intCast(1 - i),
             .mtu = mtu,
             .heartbeat_ns = 10 * std.time.ns_per_s,
+            .nodes = 2,
         }, 1);
         return self;
     }

@@ -132,6 +132,7 @@ pub fn runCounted(
             .peer = @intCast(1 - i),
             .mtu = mtu,
             .heartbeat_ns = 100_000_000,
+            .nodes = 2,
         }, 1),
         .received = try std.DynamicBitSetUnmanaged.initEmpty(allocator, messages),
     };
@@ -229,6 +230,7 @@ test "mutated datagrams are dropped or harmless" {
         .peer = 1,
         .mtu = 1400,
         .heartbeat_ns = 1_000_000,
+        .nodes = 2,
     }, 1);
     defer link.deinit(allocator);
     var sink: Sink = .{};

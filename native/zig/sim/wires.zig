@@ -78,6 +78,7 @@ pub const Links = struct {
                 .peer = @intCast(to),
                 .mtu = 1400,
                 .heartbeat_ns = 200_000_000,
+                .nodes = nodes,
             }, now_ns);
         };
         return self;

@@ -7,13 +7,13 @@
 //! Long because receiving, acknowledging and sending share all of the state.
 
 const std = @import("std");
+const backlog_room = @import("backlog.zig");
 const cbor = @import("../wire/cbor.zig");
 const codec = @import("../wire/codec.zig");
 const limits = @import("../limits.zig");
 const frame = @import("frame.zig");
 const guards = @import("guards.zig");
 const header = @import("header.zig");
-const Backlog = @import("backlog.zig").Backlog;
 const Class = @import("../wire/message.zig").Class;
 const Congestion = @import("congestion.zig").Congestion;
 const Incoming = @import("incoming.zig").Incoming;
@@ -34,7 +34,7 @@ pub const Config = struct {
     mtu: u32,
     heartbeat_ns: u64,
     /// Of the VM: what may be owed to a peer grows with them.
-    nodes: u8 = 2,
+    nodes: u8,
 };
 
 pub const Stats = struct {
@@ -73,7 +73,7 @@ pub const Link = struct {
     config: Config,
     outgoing: Outgoing,
     /// What finds no room there.
-    backlog: Backlog,
+    backlog: backlog_room.Backlog,
     incoming: Incoming,
     packets: Packets,
     rtt: Rtt = .{},
@@ -95,7 +95,7 @@ pub const Link = struct {
         return .{
             .config = config,
             .outgoing = try Outgoing.init(allocator),
-            .backlog = try .init(limits.backlogBytes(config.nodes)),
+            .backlog = try .init(backlog_room.sizeFor(config.nodes)),
             .incoming = try Incoming.init(allocator),
             .packets = try Packets.init(allocator),
             .congestion = .init(config.mtu),

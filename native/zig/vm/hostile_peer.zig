@@ -35,6 +35,7 @@ pub const Peer = struct {
                 .peer = 0,
                 .mtu = 9000,
                 .heartbeat_ns = 100 * limits.ns_per_ms,
+                .nodes = 2,
             }, linux.nowNs()),
         };
     }
