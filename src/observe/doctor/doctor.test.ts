@@ -162,7 +162,14 @@ test("round robin for the engine is tried; who may not is told why", async () =>
     expect(await levels(host(files, refused))).toEqual({ scheduling: "warn" });
     expect(await schedulingCure(host(files, refused))).toContain("@kvm - rtprio 1");
   }
-  for (const files of [{}, { ...plain, "/proc/self/limits": rtLimit(1) }]) {
+  const map = "/proc/self/uid_map";
+  const rootless = {
+    [map]: "         0       1000          1\n         1     100000      65536\n",
+  };
+  expect(await schedulingCure(host(rootless, refused))).toContain("--ulimit rtprio=1");
+  const initial = { [map]: "         0          0 4294967295\n" };
+  const limited = { "/proc/self/limits": rtLimit(1) };
+  for (const files of [{}, initial, { ...plain, ...limited }, { ...rootless, ...limited }]) {
     expect(await levels(host(files, refused))).toEqual({ scheduling: "warn" });
     expect(await schedulingCure(host(files, refused))).toContain("cpu.rt_runtime_us");
     const unknown = await levels(host(files, { probe: () => undefined }));

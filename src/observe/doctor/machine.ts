@@ -82,12 +82,18 @@ export function processor(host: HostSource): readonly Finding[] {
 
 const capSysNice = 23n;
 
+/** Capabilities of such a namespace's root count in it alone (user_namespaces(7)). */
+function inUserNamespace(host: HostSource): boolean {
+  const map = host.text("/proc/self/uid_map");
+  return map !== undefined && !/^\s*0\s+0\s+4294967295\s*$/.test(map);
+}
+
 /** Who may have SCHED_RR by sched(7); its control group may have none to give all the same. */
 function mayAskToGoFirst(host: HostSource): boolean {
   const hex = /^CapEff:\s*([0-9a-f]+)$/m.exec(host.text("/proc/self/status") ?? "")?.[1];
   const capable = ((BigInt(`0x${hex ?? "0"}`) >> capSysNice) & 1n) === 1n;
   const limit = /^Max realtime priority\s+(\S+)/m.exec(host.text("/proc/self/limits") ?? "")?.[1];
-  return capable || (limit !== undefined && limit !== "0");
+  return (capable && !inUserNamespace(host)) || (limit !== undefined && limit !== "0");
 }
 
 /** The engine thread asks for SCHED_RR (native/zig/sys/linux.zig), so that is tried. */
@@ -100,11 +106,26 @@ export function scheduling(host: HostSource): Finding {
   return warn(
     name,
     "the engine may not go before vCPUs: on a full host a page may wait for a time slice",
-    permitted
-      ? "where the kernel keeps real-time budgets, write 950000 into this control group's " +
-          "cpu.rt_runtime_us, or start giantvm in the root group"
-      : "run as root, or put `@kvm - rtprio 1` into /etc/security/limits.d/giantvm.conf and log " +
-          "in again",
+    cureOfScheduling(host, permitted),
+  );
+}
+
+function cureOfScheduling(host: HostSource, permitted: boolean): string {
+  if (permitted) {
+    return (
+      "where the kernel keeps real-time budgets, write 950000 into this control group's " +
+      "cpu.rt_runtime_us, or start giantvm in the root group"
+    );
+  }
+  if (inUserNamespace(host)) {
+    return (
+      "root of a user namespace may not: start the container with `--ulimit rtprio=1`, or giantvm " +
+      "outside of it"
+    );
+  }
+  return (
+    "run as root, or put `@kvm - rtprio 1` into /etc/security/limits.d/giantvm.conf and log " +
+    "in again"
   );
 }
 
