@@ -10,6 +10,7 @@ comptime {
     _ = @import("devices/board_test.zig");
     _ = @import("devices/output.zig");
     _ = @import("devices/uart_test.zig");
+    _ = @import("devices/pace_test.zig");
     _ = @import("devices/pit.zig");
     _ = @import("devices/cmos_test.zig");
     _ = @import("devices/acpi_pm.zig");

@@ -82,11 +82,15 @@ pub const Board = struct {
         // Rises from when nobody could see them are not made up for.
         if (unseen and self.pitDeadline() != null) _ = self.pit.tick(now_ns);
         self.uart.settle(self.output.ready(), now_ns);
-        // A ticker that sleeps until an earlier time wakes in vain once; to poke it at each byte
-        // that is printed would cost more.
+        self.rearmAfter(before, effects);
+        self.updateLines(effects);
+    }
+
+    /// A ticker that sleeps until an earlier time wakes in vain once; to poke it at each byte that
+    /// is printed would cost more.
+    fn rearmAfter(self: *const Board, before: ?u64, effects: *Effects) void {
         const never = std.math.maxInt(u64);
         if ((self.deadline() orelse never) < (before orelse never)) effects.rearm = true;
-        self.updateLines(effects);
     }
 
     /// After whatever may have changed a device's line, an access included.
@@ -255,9 +259,11 @@ pub const Board = struct {
     }
 
     /// Takes what was printed, oldest first; a serial port that was told to wait goes on.
-    pub fn takeOutput(self: *Board, out: []u8, effects: *Effects) usize {
+    pub fn takeOutput(self: *Board, out: []u8, now_ns: u64, effects: *Effects) usize {
         const count = self.output.take(out);
-        if (self.output.ready()) self.uart.resumeSending();
+        const before = self.deadline();
+        if (self.output.ready()) self.uart.resumeSending(now_ns);
+        self.rearmAfter(before, effects);
         self.io_apic.line(map.uart_irq, self.uart.line(), &effects.interrupts);
         return count;
     }

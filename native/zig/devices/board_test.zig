@@ -3,7 +3,7 @@
 const std = @import("std");
 const board_room = @import("board.zig");
 const map = @import("map.zig");
-const uart = @import("uart.zig");
+const pace = @import("pace.zig");
 const Board = board_room.Board;
 const Effects = board_room.Effects;
 const Sample = @import("pci/sample.zig").Sample;
@@ -18,7 +18,7 @@ test "ports reach their devices, nothing reads as all ones" {
     board.access(.port, map.uart_port, true, &byte, 0, &effects);
     try testing.expect(effects.printed);
     var out_bytes: [2]u8 = undefined;
-    try testing.expectEqual(1, board.takeOutput(&out_bytes, &effects));
+    try testing.expectEqual(1, board.takeOutput(&out_bytes, 0, &effects));
     try testing.expectEqual('h', out_bytes[0]);
     board.access(.port, 0x2f8 + 5, false, &byte, 0, &effects);
     try testing.expectEqual(0xff, byte[0]);
@@ -50,7 +50,7 @@ test "both printers wait for room, and go on when output was taken" {
     try testing.expectEqual(1, in(&board, map.uart_port + 2, 0, &effects) & 0xf);
     effects = .{};
     var taken: [wire.len]u8 = undefined;
-    try testing.expectEqual(printed, board.takeOutput(&taken, &effects));
+    try testing.expectEqual(printed, board.takeOutput(&taken, 0, &effects));
     for (taken[0..printed], 0..) |byte, i| try testing.expectEqual(i, byte);
     try testing.expectEqual(1, effects.requests().len);
     try testing.expectEqual(idle, in(&board, map.uart_port + 5, 0, &effects) & idle);
@@ -59,7 +59,7 @@ test "both printers wait for room, and go on when output was taken" {
     effects = .{};
     for (0..wire.len + 3) |i| out(&board, map.uart_port, @truncate(i), 0, &effects);
     try testing.expectEqual(3, effects.lost);
-    try testing.expectEqual(wire.len, board.takeOutput(&taken, &effects));
+    try testing.expectEqual(wire.len, board.takeOutput(&taken, 0, &effects));
     try testing.expectEqual(wire.len - 1, taken[wire.len - 1]);
 }
 
@@ -71,7 +71,7 @@ test "who prints by interrupts pauses, and the ticker is told of it once" {
     out(&board, map.uart_port + 1, 2, 0, &effects);
     try testing.expectEqual(2, in(&board, map.uart_port + 2, 0, &effects) & 0xf);
     effects = .{};
-    const pause_ns = uart.pause_ns;
+    const pause_ns = pace.pause_ns;
     const from_ns = 9 * pause_ns;
     for (0..3) |i| out(&board, map.uart_port, 'a', from_ns + i * (pause_ns - 1), &effects);
     try testing.expect(!effects.rearm);
@@ -81,13 +81,38 @@ test "who prints by interrupts pauses, and the ticker is told of it once" {
     out(&board, map.uart_port, 'c', from_ns + 2 * pause_ns + 9, &effects);
     try testing.expect(!effects.rearm);
     const due_ns = board.deadline().?;
-    // Half as long as since the interrupt, which came at 0.
-    try testing.expectEqual((from_ns + 2 * pause_ns + 9) / 2 * 3 + 1, due_ns);
+    try testing.expectEqual(from_ns + 3 * pause_ns + 9, due_ns);
     board.tick(due_ns - 1, &effects);
     try testing.expectEqual(0, effects.requests().len);
     board.tick(due_ns, &effects);
     try testing.expectEqual(1, effects.requests().len);
     try testing.expectEqual(null, board.deadline());
+}
+
+test "the ticker is told of an interrupt that waits for a rest, whoever makes it due" {
+    for (0..2) |slow_reader| {
+        var board: Board = .init(0, 0, &wire);
+        var effects: Effects = .{};
+        var now_ns: u64 = pace.work_ns;
+        out(&board, map.uart_port + 4, 8, now_ns, &effects);
+        // One handler that works for as long as many.
+        out(&board, map.uart_port + 1, 2, now_ns, &effects);
+        now_ns += pace.work_ns;
+        try testing.expectEqual(2, in(&board, map.uart_port + 2, now_ns, &effects) & 0xf);
+        out(&board, map.uart_port, 'a', now_ns, &effects);
+        out(&board, map.uart_port + 1, 0, now_ns, &effects);
+        try testing.expectEqual(1, in(&board, map.uart_port + 2, now_ns, &effects) & 0xf);
+        effects = .{};
+        if (slow_reader == 1) {
+            while (board.uart.empty) out(&board, map.uart_port, 'b', now_ns, &effects);
+            out(&board, map.uart_port + 1, 2, now_ns, &effects);
+            try testing.expect(!effects.rearm);
+            var taken: [wire.len]u8 = undefined;
+            _ = board.takeOutput(&taken, now_ns, &effects);
+        } else out(&board, map.uart_port + 1, 2, now_ns, &effects);
+        try testing.expect(effects.rearm);
+        try testing.expectEqual(now_ns + pace.rest_ns, board.deadline().?);
+    }
 }
 
 test "a received byte raises the programmed interrupt" {

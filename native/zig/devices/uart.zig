@@ -4,15 +4,10 @@
 //! slows the guest and loses nothing. The wire takes bytes all the while, which forgives more than
 //! a transmitter of 16 bytes would; so FCR's reset of that FIFO finds nothing to throw away.
 //!
-//! THRE is set at once, its interrupt not always: Linux's handler stays as long as it finds another
-//! one due (drivers/tty/serial/8250, PASS_LIMIT), and where an access takes as long as a character
-//! does on a real line, no thread would run on that processor until all is printed. So after a
-//! burst the interrupt lets the guest breathe. A thread that waits for a page is interrupted before
-//! it has used that, and the page may be gone when the handler leaves; so whoever prints on has a
-//! longer rest each second.
+//! THRE is set at once, its interrupt not always (pace.zig).
 
 const std = @import("std");
-const limits = @import("../limits.zig");
+const Pace = @import("pace.zig").Pace;
 const assert = std.debug.assert;
 
 pub const fifo_size = 16;
@@ -29,15 +24,6 @@ pub const mcr_loop = 0x10;
 pub const lsr_data = 1;
 pub const lsr_idle = 0x60;
 const msr_ready = 0xb0;
-/// Who has written for so long without a pause is given one before the next interrupt, half as long
-/// as its handler took.
-pub const burst_ns = 10 * limits.ns_per_ms;
-pub const pause_ns = burst_ns / 2;
-/// Longer than an access takes whose pages come from other nodes: else no handler would leave.
-pub const pause_max_ns = 100 * pause_ns;
-/// Who has been interrupted for so long without a rest is given one, whatever the handlers took.
-pub const flood_ns = 1000 * limits.ns_per_ms;
-pub const rest_ns = flood_ns / 4;
 
 pub const Uart = struct {
     ier: u8 = 0,
@@ -52,15 +38,7 @@ pub const Uart = struct {
     transmit_due: bool = false,
     /// When it will be due.
     transmit_at_ns: ?u64 = null,
-    /// When the guest began to write; null when it has looked and found no interrupt due since.
-    began_ns: ?u64 = null,
-    /// When the interrupt came for which it does; its handler may take long to get there.
-    rose_ns: u64 = 0,
-    /// Handlers of this guest stay until they find no interrupt due.
-    stays: bool = false,
-    /// When a transmit interrupt came due last, and when one did after a rest.
-    came_ns: u64 = 0,
-    rested_ns: u64 = 0,
+    pace: Pace = .{},
     fifo: [fifo_size]u8 = undefined,
     length: u8 = 0,
 
@@ -115,7 +93,6 @@ pub const Uart = struct {
             } else {
                 const rising = value & ~self.ier & ier_transmit != 0;
                 self.ier = value & 0xf;
-                if (rising) self.began_ns = null;
                 if (rising and self.empty) self.transmitted(now_ns);
             },
             2 => {
@@ -134,50 +111,36 @@ pub const Uart = struct {
     pub fn settle(self: *Uart, ready: bool, now_ns: u64) void {
         if (self.empty or !ready) return;
         self.empty = true;
-        const began_ns = self.began_ns orelse now_ns;
-        self.began_ns = began_ns;
-        if (now_ns -| began_ns < burst_ns) return self.transmitted(now_ns);
-        self.transmit_at_ns = self.afterPause(now_ns);
+        if (self.ier & ier_transmit != 0) self.pace.wrote(now_ns);
+        self.transmitted(now_ns);
     }
 
     /// The wire has become ready for more: whoever was held up goes on.
-    pub fn resumeSending(self: *Uart) void {
+    pub fn resumeSending(self: *Uart, now_ns: u64) void {
         if (self.empty) return;
         self.empty = true;
-        self.began_ns = null;
-        self.transmit_due = true;
+        self.transmitted(now_ns);
     }
 
-    /// The interrupt is due, or will be after a rest.
+    /// The interrupt is due as soon as the guest's pace allows.
     fn transmitted(self: *Uart, now_ns: u64) void {
-        const interrupts = self.ier & ier_transmit != 0;
-        if (now_ns -| self.came_ns >= rest_ns) self.rested_ns = now_ns;
-        const rests = interrupts and now_ns -| self.rested_ns >= flood_ns;
-        self.transmit_due = !rests;
-        self.transmit_at_ns = if (rests) now_ns + rest_ns else null;
-        if (!interrupts or rests) return;
-        self.came_ns = now_ns;
-        if (self.began_ns == null) self.rose_ns = now_ns;
+        const at_ns = self.pace.next(now_ns);
+        if (at_ns <= now_ns) return self.interrupt(now_ns);
+        self.transmit_due = false;
+        self.transmit_at_ns = at_ns;
     }
 
-    fn afterPause(self: *const Uart, now_ns: u64) u64 {
-        return now_ns + std.math.clamp((now_ns -| self.rose_ns) / 2, pause_ns, pause_max_ns);
-    }
-
-    /// The handler leaves: from here on the guest is free.
-    fn left(self: *Uart, now_ns: u64) void {
-        if (self.began_ns == null) return;
-        self.began_ns = null;
-        self.stays = true;
-        const at_ns = self.transmit_at_ns orelse return;
-        self.transmit_at_ns = @max(at_ns, self.afterPause(now_ns));
+    fn interrupt(self: *Uart, now_ns: u64) void {
+        self.transmit_due = true;
+        self.transmit_at_ns = null;
+        self.pace.came(now_ns);
     }
 
     /// The interrupt of what has left comes due. Before each access and at the deadline.
     pub fn tick(self: *Uart, now_ns: u64) void {
         if (self.transmit_at_ns orelse return > now_ns) return;
-        if (!self.stays) self.began_ns = null;
-        self.transmitted(now_ns);
+        self.pace.paused();
+        self.interrupt(now_ns);
     }
 
     /// When the interrupt line may rise by itself.
@@ -207,6 +170,12 @@ pub const Uart = struct {
         if (value & 0xf == iir_transmit) self.transmit_due = false;
         if (value & 0xf == iir_none) self.left(now_ns);
         return value;
+    }
+
+    /// The handler leaves: from here on the guest is free.
+    fn left(self: *Uart, now_ns: u64) void {
+        const at_ns = self.pace.left(now_ns) orelse return;
+        if (self.transmit_at_ns != null) self.transmit_at_ns = at_ns;
     }
 
     fn modemStatus(self: *const Uart) u8 {

@@ -37,7 +37,7 @@ pub fn run(_: std.mem.Allocator, input: []const u8) anyerror!void {
             3 => {
                 case.now_ns += source.int(u32);
                 var taken: [7]u8 = undefined;
-                _ = case.board.takeOutput(&taken, &effects);
+                _ = case.board.takeOutput(&taken, case.now_ns, &effects);
             },
             4 => _ = case.board.input(source.slice(40), &effects),
             5 => interrupt(&case, &source),

@@ -42,7 +42,7 @@ fn carryOutBy(machine: *Machine, effects: *const BoardEffects, way: interrupts.W
 pub fn takeConsole(machine: *Machine, out: []u8) usize {
     var effects: BoardEffects = .{};
     machine.board_lock.lock();
-    const taken = machine.board.takeOutput(out, &effects);
+    const taken = machine.board.takeOutput(out, linux.nowNs(), &effects);
     machine.board_lock.unlock();
     carryOut(machine, &effects);
     return taken;

@@ -119,13 +119,13 @@ function cureOfScheduling(host: HostSource, permitted: boolean): string {
   }
   if (inUserNamespace(host)) {
     return (
-      "root of a user namespace may not: start the container with `--ulimit rtprio=1`, or " +
-      "giantvm outside of it"
+      "root of a user namespace may not: start the container with `--ulimit rtprio=1` (as a user " +
+      "who has that limit), or giantvm outside of it"
     );
   }
   return (
-    "run as root, or put `@kvm - rtprio 1` into /etc/security/limits.d/giantvm.conf and log " +
-    "in again"
+    "run as root (of a container: `--cap-add SYS_NICE`), or put `@kvm - rtprio 1` into " +
+    "/etc/security/limits.d/giantvm.conf and log in again"
   );
 }
 
