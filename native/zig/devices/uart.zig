@@ -79,6 +79,7 @@ pub const Uart = struct {
                     return null;
                 }
                 if (self.mcr & mcr_loop == 0) {
+                    if (self.ier & ier_transmit != 0) self.pace.wrote(now_ns);
                     self.transmit_due = false;
                     self.transmit_at_ns = null;
                     self.empty = false;
@@ -109,38 +110,30 @@ pub const Uart = struct {
 
     /// What was written leaves the transmitter if the wire is `ready` for more. After each access.
     pub fn settle(self: *Uart, ready: bool, now_ns: u64) void {
-        if (self.empty or !ready) return;
-        self.empty = true;
-        if (self.ier & ier_transmit != 0) self.pace.wrote(now_ns);
-        self.transmitted(now_ns);
+        if (!self.empty and ready) self.transmitted(now_ns);
     }
 
     /// The wire has become ready for more: whoever was held up goes on.
     pub fn resumeSending(self: *Uart, now_ns: u64) void {
-        if (self.empty) return;
-        self.empty = true;
-        self.transmitted(now_ns);
+        if (!self.empty) self.transmitted(now_ns);
     }
 
-    /// The interrupt is due as soon as the guest's pace allows.
+    /// THR is empty. Its interrupt is due as soon as the guest's pace allows, or at once without
+    /// FIFOs: Linux tries so whether this port works as it should (serial8250_do_startup).
     fn transmitted(self: *Uart, now_ns: u64) void {
-        const at_ns = self.pace.next(now_ns);
-        if (at_ns <= now_ns) return self.interrupt(now_ns);
-        self.transmit_due = false;
-        self.transmit_at_ns = at_ns;
-    }
-
-    fn interrupt(self: *Uart, now_ns: u64) void {
-        self.transmit_due = true;
-        self.transmit_at_ns = null;
-        self.pace.came(now_ns);
+        self.empty = true;
+        const at_ns = if (self.fifos) self.pace.next(now_ns) else now_ns;
+        self.transmit_due = at_ns <= now_ns;
+        self.transmit_at_ns = if (self.transmit_due) null else at_ns;
+        if (self.line()) self.pace.came(now_ns);
     }
 
     /// The interrupt of what has left comes due. Before each access and at the deadline.
     pub fn tick(self: *Uart, now_ns: u64) void {
         if (self.transmit_at_ns orelse return > now_ns) return;
-        self.pace.paused();
-        self.interrupt(now_ns);
+        self.transmit_due = true;
+        self.transmit_at_ns = null;
+        if (self.line()) self.pace.paused(now_ns);
     }
 
     /// When the interrupt line may rise by itself.
@@ -167,15 +160,20 @@ pub const Uart = struct {
     /// Reading IIR ends a transmit interrupt when that is what it reports.
     fn readIdentification(self: *Uart, now_ns: u64) u8 {
         const value = self.identify();
-        if (value & 0xf == iir_transmit) self.transmit_due = false;
+        if (value & 0xf == iir_transmit) {
+            self.transmit_due = false;
+            self.pace.looked();
+        }
         if (value & 0xf == iir_none) self.left(now_ns);
         return value;
     }
 
     /// The handler leaves: from here on the guest is free.
     fn left(self: *Uart, now_ns: u64) void {
-        const at_ns = self.pace.left(now_ns) orelse return;
-        if (self.transmit_at_ns != null) self.transmit_at_ns = at_ns;
+        self.pace.left(self.transmit_at_ns != null or !self.empty, now_ns);
+        if (self.transmit_at_ns) |at_ns| {
+            self.transmit_at_ns = @max(at_ns, self.pace.quiet_until_ns);
+        }
     }
 
     fn modemStatus(self: *const Uart) u8 {

@@ -119,8 +119,8 @@ function cureOfScheduling(host: HostSource, permitted: boolean): string {
   }
   if (inUserNamespace(host)) {
     return (
-      "root of a user namespace may not: start the container with `--ulimit rtprio=1` (as a user " +
-      "who has that limit), or giantvm outside of it"
+      "root of a user namespace may not: start the container with `--ulimit rtprio=1` (rootless: " +
+      "by a user who has that limit), or giantvm outside of it"
     );
   }
   return (
