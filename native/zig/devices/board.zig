@@ -262,7 +262,7 @@ pub const Board = struct {
     pub fn takeOutput(self: *Board, out: []u8, now_ns: u64, effects: *Effects) usize {
         const count = self.output.take(out);
         const before = self.deadline();
-        if (self.output.ready()) self.uart.resumeSending(now_ns);
+        self.uart.settle(self.output.ready(), now_ns);
         self.rearmAfter(before, effects);
         self.io_apic.line(map.uart_irq, self.uart.line(), &effects.interrupts);
         return count;

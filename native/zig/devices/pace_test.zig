@@ -160,7 +160,7 @@ fn happens(what: Meanwhile, u: *Uart, now_ns: u64) !void {
         .resumed => {
             _ = u.write(0, 'x', now_ns);
             u.settle(false, now_ns);
-            u.resumeSending(now_ns);
+            u.settle(true, now_ns);
             try testing.expect(u.read(2, now_ns) & 0xf == uart.iir_none);
         },
     }
@@ -266,7 +266,7 @@ test "a handler whose output finds no room pauses as well" {
     _ = u.write(0, 'x', 60 * ms);
     u.settle(false, 60 * ms);
     try testing.expectEqual(uart.iir_none, u.read(2, 75 * ms) & 0xf);
-    u.resumeSending(76 * ms);
+    u.settle(true, 76 * ms);
     try testing.expectEqual((75 + 37) * ms, u.deadline().?);
 }
 

@@ -108,14 +108,10 @@ pub const Uart = struct {
         return null;
     }
 
-    /// What was written leaves the transmitter if the wire is `ready` for more. After each access.
+    /// What was written leaves the transmitter if the wire is `ready` for more. After each access,
+    /// and when the wire has become ready.
     pub fn settle(self: *Uart, ready: bool, now_ns: u64) void {
         if (!self.empty and ready) self.transmitted(now_ns);
-    }
-
-    /// The wire has become ready for more: whoever was held up goes on.
-    pub fn resumeSending(self: *Uart, now_ns: u64) void {
-        if (!self.empty) self.transmitted(now_ns);
     }
 
     /// THR is empty. Its interrupt is due as soon as the guest's pace allows, or at once without

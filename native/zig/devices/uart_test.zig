@@ -51,11 +51,11 @@ test "while a byte is held THR is not empty and no interrupt is due, then both c
     try testing.expect(!u.line());
     u.settle(false, 0);
     try testing.expect(!u.line());
-    u.resumeSending(0);
+    u.settle(true, 0);
     try testing.expectEqual(uart.lsr_idle, u.read(5, 0) & uart.lsr_idle);
     try testing.expect(u.line());
     try testing.expectEqual(uart.iir_fifos | uart.iir_transmit, u.read(2, 0));
-    u.resumeSending(0);
+    u.settle(true, 0);
     try testing.expect(!u.line());
 }
 
