@@ -11,6 +11,7 @@ comptime {
     _ = @import("transport/congestion.zig");
     _ = @import("transport/ranges.zig");
     _ = @import("transport/frame.zig");
+    _ = @import("transport/link_test.zig");
     _ = @import("sim/scenarios.zig");
     _ = @import("sim/transport.zig");
 }

@@ -23,6 +23,8 @@ pub const Guard = enum {
     exact_acks,
     /// A message is delivered when its last part has come.
     all_parts,
+    /// What waits for room is not overtaken by what comes when there is some.
+    backlog_first,
     /// Urgent before control before bulk, in every datagram.
     urgent_first,
 };

@@ -133,7 +133,8 @@ pub const Link = struct {
     /// How many messages would not have to wait for an acknowledgement; none overtakes those that
     /// do.
     pub fn room(self: *const Link) usize {
-        return if (self.backlog.empty()) self.outgoing.room() else 0;
+        const free = self.backlog.empty() or !guards.on(.backlog_first);
+        return if (free) self.outgoing.room() else 0;
     }
 
     fn refill(self: *Link) void {
