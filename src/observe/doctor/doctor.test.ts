@@ -39,6 +39,7 @@ function host(
   const files: Readonly<Record<string, string | undefined>> = { ...fine, ...changes };
   return {
     text: (path) => files[path],
+    link: (path) => files[path],
     exists: (path) => files[path] !== undefined,
     device: () => "yes",
     probe: () => probe,
@@ -162,12 +163,10 @@ test("round robin for the engine is tried; who may not is told why", async () =>
     expect(await levels(host(files, refused))).toEqual({ scheduling: "warn" });
     expect(await schedulingCure(host(files, refused))).toContain("@kvm - rtprio 1");
   }
-  const map = "/proc/self/uid_map";
-  const rootless = {
-    [map]: "         0       1000          1\n         1     100000      65536\n",
-  };
+  const namespace = "/proc/self/ns/user";
+  const rootless = { [namespace]: "user:[4026532187]" };
   expect(await schedulingCure(host(rootless, refused))).toContain("--ulimit rtprio=1");
-  const initial = { [map]: "         0          0 4294967295\n" };
+  const initial = { [namespace]: "user:[4026531837]" };
   const limited = { "/proc/self/limits": rtLimit(1) };
   for (const files of [{}, initial, { ...plain, ...limited }, { ...rootless, ...limited }]) {
     expect(await levels(host(files, refused))).toEqual({ scheduling: "warn" });

@@ -3,7 +3,15 @@
  * Tests give it another host.
  */
 
-import { closeSync, constants, existsSync, openSync, readFileSync, statSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+} from "node:fs";
 import { networkInterfaces } from "node:os";
 
 export type Access = "yes" | "missing" | "denied";
@@ -31,6 +39,8 @@ export type SocketProbe = {
 export interface HostSource {
   /** Trimmed text of a small file, undefined where there is none or it is not readable. */
   text(path: string): string | undefined;
+  /** What a symbolic link says, undefined where there is none or it is not readable. */
+  link(path: string): string | undefined;
   exists(path: string): boolean;
   /** Can this process open the character device for reading and writing? Tried, as modes lie. */
   device(path: string): Access;
@@ -46,13 +56,8 @@ const noSockets: SocketProbe = { receiveBuffer: () => undefined, pathMtu: () => 
 export function realHost(probe: () => Probe | undefined, sockets = noSockets): HostSource {
   return {
     sockets,
-    text: (path) => {
-      try {
-        return readFileSync(path, "utf8").trim();
-      } catch {
-        return undefined;
-      }
-    },
+    text: (path) => unlessRefused(() => readFileSync(path, "utf8").trim()),
+    link: (path) => unlessRefused(() => readlinkSync(path)),
     exists: (path) => existsSync(path),
     device: (path) => {
       if (!existsSync(path) || !statSync(path).isCharacterDevice()) return "missing";
@@ -73,4 +78,12 @@ export function realHost(probe: () => Probe | undefined, sockets = noSockets): H
       return all.map(([name]) => name).sort((a, b) => Number(internal(a)) - Number(internal(b)));
     },
   };
+}
+
+function unlessRefused(read: () => string): string | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
 }
