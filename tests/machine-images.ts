@@ -28,12 +28,14 @@ export function elfOf(
   return bytes;
 }
 
-/** A bzImage of protocol 2.15 around a payload, the unpacked size appended as the build does. */
+/** A bzImage of protocol 2.15; to all payloads but gzip the build appends the unpacked size. */
 export function bzImageOf(payload: Uint8Array): Uint8Array<ArrayBuffer> {
   const start = 3 * 512;
-  const bytes = new Uint8Array(Math.max(0x2000, start + 0x400 + payload.length + 4));
+  const payloadLength = payload.length + (payload[0] === 0x1f && payload[1] === 0x8b ? 0 : 4);
+  const bytes = new Uint8Array(Math.max(0x2000, start + 0x400 + payloadLength));
   const view = viewOf(bytes);
   view.setUint8(0x1f1, 2);
+  view.setUint32(0x1f4, Math.floor((bytes.length - start) / 16), true);
   view.setUint8(0x201, 0x6a);
   view.setUint32(0x202, 0x53726448, true);
   view.setUint16(0x206, 0x20f, true);
@@ -41,7 +43,7 @@ export function bzImageOf(payload: Uint8Array): Uint8Array<ArrayBuffer> {
   view.setUint16(0x236, 1, true);
   view.setUint32(0x238, 2047, true);
   view.setUint32(0x248, 0x400, true);
-  view.setUint32(0x24c, payload.length + 4, true);
+  view.setUint32(0x24c, payloadLength, true);
   view.setBigUint64(0x258, BigInt(16 * mib), true);
   view.setUint32(0x260, 32 * mib, true);
   bytes.set(payload, start + 0x400);

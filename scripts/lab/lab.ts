@@ -23,11 +23,6 @@ export async function makeLab(say: (line: string) => void): Promise<Lab> {
     tscKhz: await tscKhz(),
     archive: (scenario, path) => {
       const { guest, kernel = defaultKernel, programs: guestPrograms = [], disk } = scenario;
-      if (disk && kernel !== defaultKernel) {
-        throw new LabMissing(
-          `the module for a disk is that of ${defaultKernel}; leave --kernel out`,
-        );
-      }
       const bareEngine = typeof guest === "object" ? [buildProgram("engine_node")] : [];
       const tools = disk ? diskTools(say) : undefined;
       const image = {

@@ -96,17 +96,21 @@ function changed(flags: Flags, scenario: Scenario, folder: string): Scenario {
   if (typeof scenario.guest === "object" && flags["cpus"] !== undefined) {
     return misused(`--cpus is for a guest, and ${scenario.name} has none`);
   }
+  const wanted = flags["kernel"];
+  const kernel = wanted === undefined ? undefined : kernelOf(wanted, folder);
+  if (scenario.disk === true && (kernel ?? defaultKernel) !== defaultKernel) {
+    return misused(`the module for a disk is that of ${defaultKernel}; leave --kernel out`);
+  }
   const nodeCpus = readNodes(flags, scenario);
   const hostCpus = count("host-cpus", flags["host-cpus"], 1, cpusMax);
   const reboots = count("reboots", flags["reboots"], 0, 1000);
   const patience = count("patience", flags["patience"], 1, 100);
-  const kernel = flags["kernel"];
   return {
     ...(nodeCpus === undefined ? scenario : onNodes(scenario, nodeCpus)),
     ...(hostCpus === undefined ? {} : { hostCpus }),
     ...(reboots === undefined ? {} : { reboots }),
     ...(patience === undefined ? {} : { patience }),
-    ...(kernel === undefined ? {} : { kernel: kernelOf(kernel, folder) }),
+    ...(kernel === undefined ? {} : { kernel }),
   };
 }
 

@@ -42,9 +42,13 @@ async function eachLine(
 }
 
 /** Ends are reported after the last line was. */
-export function startChild(command: readonly string[], onLine: (line: string) => void): Child {
+export function startChild(
+  command: readonly string[],
+  onLine: (line: string) => void,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Child {
   const log: string[] = [];
-  const child = Bun.spawn([...command], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  const child = Bun.spawn([...command], { env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   const read = Promise.all([
     eachLine(child.stdout, onLine),
     eachLine(child.stderr, (line) => {

@@ -6,6 +6,8 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { codeOf } from "../config/files.ts";
+import { runOptions, variableOf } from "../config/options.ts";
 import { type Check, readLine } from "../observe/checks.ts";
 import { sentence } from "../observe/doctor/finding.ts";
 import { userfault } from "../observe/doctor/kernel.ts";
@@ -83,6 +85,25 @@ export function nodeCommand(
     report,
     ...(options.guardOff === "" ? [] : ["--guard-off", options.guardOff]),
   ];
+}
+
+/** Without options of `giantvm run`: the user gave them to nodes of his own. */
+export function nodeEnvironment(
+  own: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string | undefined>> {
+  const options = new Set(runOptions.map(({ name }) => variableOf(name)));
+  return Object.fromEntries(Object.entries(own).filter(([name]) => !options.has(name)));
+}
+
+/** For the nodes' reports. */
+function makeFolder(): string {
+  const at = tmpdir();
+  try {
+    return mkdtempSync(join(at, "giantvm-demo-"));
+  } catch (error) {
+    const why = `no folder can be made in ${at} (${codeOf(error)})`;
+    throw new Failure(exitCode.host, `${why}; free it, or name another in TMPDIR`);
+  }
 }
 
 function readReport(path: string): Report | undefined {
@@ -164,7 +185,7 @@ function reasonOf(
  * The exit code of a run with a reason: 1 says that the guest judged or gave none, everything else
  * is the code of the node that failed, the cause before "a peer was lost", which follows from it.
  */
-function codeOf(ends: readonly (Ended | undefined)[], progress: Progress): number {
+function exitOf(ends: readonly (Ended | undefined)[], progress: Progress): number {
   const judged = progress.verdict === "fail" || progress.checks.some((check) => !check.ok);
   if (judged) return exitCode.verdict;
   const bad = ends.filter((end) => end !== undefined && end.code !== exitCode.done);
@@ -175,7 +196,7 @@ function codeOf(ends: readonly (Ended | undefined)[], progress: Progress): numbe
 }
 
 async function runNodes(options: DemoOptions, interrupted: Promise<number>): Promise<Run> {
-  const folder = mkdtempSync(join(tmpdir(), "giantvm-demo-"));
+  const folder = makeFolder();
   const progress: Progress = {
     checks: [],
     verdict: undefined,
@@ -189,7 +210,8 @@ async function runNodes(options: DemoOptions, interrupted: Promise<number>): Pro
     const paths = peers.map((_, node) => join(folder, `node-${node}.json`));
     for (const [node, path] of paths.entries()) {
       const onLine = node === 0 ? (line: string) => take(line, progress, options) : () => {};
-      children.push(startChild(nodeCommand(options, peers, node, path), onLine));
+      const command = nodeCommand(options, peers, node, path);
+      children.push(startChild(command, onLine, nodeEnvironment(process.env)));
     }
     await watch(children, progress, quietMs(options), interrupted);
     const ends = await Promise.all(
@@ -202,7 +224,7 @@ async function runNodes(options: DemoOptions, interrupted: Promise<number>): Pro
     return {
       progress,
       reason,
-      code: reason === null ? exitCode.done : codeOf(ends, progress),
+      code: reason === null ? exitCode.done : exitOf(ends, progress),
       reports: paths.flatMap((path) => readReport(path) ?? []),
     };
   } finally {

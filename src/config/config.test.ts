@@ -12,8 +12,10 @@ test("sizes are whole pages, plain numbers MiB", () => {
   expect(size("--x", "10G")).toBe(10 * 2 ** 30);
   expect(size("--x", "512M")).toBe(512 * 2 ** 20);
   expect(size("--x", "8KiB")).toBe(8192);
+  expect(size("--x", "8kb")).toBe(8192);
+  expect(size("--x", "16383G")).toBe(2 ** 44 - 2 ** 30);
   expect(size("--x", "64")).toBe(64 * 2 ** 20);
-  for (const bad of ["", "0", "1K", "ten", "-1G", "1.5G", "17T", "1P"]) {
+  for (const bad of ["", "0", "1K", "ten", "-1G", "1.5G", "16T", "17T", "1P", "4096B", "10iB"]) {
     expect(() => size("--x", bad)).toThrow("--x");
   }
 });

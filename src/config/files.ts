@@ -51,6 +51,13 @@ export function readable(file: Named | undefined): string | undefined {
   return path;
 }
 
+/** Refuses, too, what could not be read again when the guest starts anew: a pipe is empty then. */
+export function readableAgain(file: Named | undefined): void {
+  const path = readable(file);
+  if (file === undefined || path === undefined || statSync(path).isFile()) return;
+  refuse(file, "is no regular file, and is read at each start of the guest; copy it to one");
+}
+
 /** Refuses what could not be written at the end: an existing file or a new one in its folder. */
 export function writable(file: Named | undefined): string | undefined {
   if (file === undefined) return undefined;

@@ -6,7 +6,7 @@
 import { Failure, exitCode } from "../cli/failure.ts";
 import { featureObstacle } from "../machine/features.ts";
 import { type DiskConfig, disksOf } from "./disks.ts";
-import { type Named, readable, writable } from "./files.ts";
+import { type Named, readableAgain, writable } from "./files.ts";
 import { parsePeers, type Peer, peerLabel } from "./peers.ts";
 import { collect, type Values } from "./sources.ts";
 import { count, oneOf, size, yesNo } from "./values.ts";
@@ -130,9 +130,9 @@ function modulesOf(entry: Named | undefined): readonly { file: Named; text: stri
 
 /** For the node that loads the guest: its files are there. The other nodes need none. */
 export function checkImages(images: Images): void {
-  readable(images?.kernel);
-  readable(images?.initrd);
-  for (const { file } of images?.modules ?? []) readable(file);
+  readableAgain(images?.kernel);
+  readableAgain(images?.initrd);
+  for (const { file } of images?.modules ?? []) readableAgain(file);
 }
 
 function hiddenFeatures(entry: Named | undefined): readonly string[] {

@@ -10,7 +10,8 @@ const units: Readonly<Record<string, number>> = {
   T: 2 ** 40,
 };
 const pageBytes = 4096;
-const ramBytesMax = 2 ** 44;
+/** Pages have 32-bit numbers, and there are as many as the highest one says. */
+const ramBytesMax = 2 ** 44 - pageBytes;
 
 function refuse(where: string, value: string, wanted: string): never {
   throw new Failure(exitCode.usage, `${where} ${value}: give ${wanted}`);
@@ -18,7 +19,7 @@ function refuse(where: string, value: string, wanted: string): never {
 
 /** "512M", "10G"; a plain number is MiB, as in QEMU. Whole pages. */
 export function size(where: string, value: string): number {
-  const match = /^(\d{1,15})([KMGT]?)i?B?$/i.exec(value.trim());
+  const match = /^(\d{1,15})(?:([KMGT])(?:i?B)?)?$/i.exec(value.trim());
   const unit = units[(match?.[2] ?? "").toUpperCase()];
   if (match === null || unit === undefined) {
     return refuse(where, `"${value}"`, "a size such as 512M or 10G");
@@ -27,7 +28,7 @@ export function size(where: string, value: string): number {
   if (bytes === 0 || bytes % pageBytes !== 0) {
     return refuse(where, `"${value}"`, "a positive multiple of 4K");
   }
-  if (bytes > ramBytesMax) return refuse(where, `"${value}"`, "at most 16T");
+  if (bytes > ramBytesMax) return refuse(where, `"${value}"`, "less than 16T");
   return bytes;
 }
 

@@ -20,6 +20,7 @@ export class ControlClient {
   readonly #waiting = new Map<number, PromiseWithResolvers<readonly NodeAnswer[]>>();
   readonly #path: string;
   readonly #patienceMs: number;
+  readonly #over = Promise.withResolvers<Failure>();
   #socket: Socket | undefined;
   #nextId = 1;
 
@@ -70,6 +71,11 @@ export class ControlClient {
     return waiting.promise.finally(() => clearTimeout(timer));
   }
 
+  /** Why nothing is answered any more, once that is so. */
+  get ended(): Promise<Failure> {
+    return this.#over.promise;
+  }
+
   close(): void {
     this.#socket?.end();
   }
@@ -93,6 +99,7 @@ export class ControlClient {
 
   #ended(): void {
     this.#socket = undefined;
+    this.#over.resolve(this.#gone());
     for (const waiting of this.#waiting.values()) waiting.reject(this.#gone());
     this.#waiting.clear();
   }

@@ -50,6 +50,16 @@ describe("a control socket", () => {
     first.close();
   });
 
+  test("leaves one that has taken its place when it is closed itself", () => {
+    const first = openControl(path, nobody)!;
+    rmSync(path);
+    const second = openControl(path, nobody)!;
+    first.close();
+    expect(() => openControl(path, nobody)).toThrow("another giantvm listens there");
+    second.close();
+    expect(existsSync(path)).toBe(false);
+  });
+
   for (const kind of ["datagram", "sequenced packet"] as const) {
     test(`leaves another program's, of kind ${kind}`, () => {
       using _ = bound(path, kind);

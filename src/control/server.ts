@@ -4,7 +4,7 @@
  * one connection are answered as their answers come.
  */
 
-import { lstatSync, rmSync, unlinkSync } from "node:fs";
+import { lstatSync, rmSync } from "node:fs";
 import type { Socket, SocketHandler } from "bun";
 import { exitCode, Failure } from "../cli/failure.ts";
 import { codeOf } from "../config/files.ts";
@@ -38,8 +38,10 @@ function makeRoom(path: string): void {
     tryConnect(path);
   } catch (error) {
     const code = codeOf(error);
+    // Somebody else has made room meanwhile.
+    if (code === "ENOENT") return;
     // Any other: it is of another kind or another user, or too busy to answer.
-    if (code === "ECONNREFUSED") return unlinkSync(path);
+    if (code === "ECONNREFUSED") return rmSync(path, { force: true });
     refuse(path, `may still be in use (${code}); remove it, or name another path`);
   }
   refuse(path, "another giantvm listens there; name another path");
@@ -79,14 +81,21 @@ function handlers(questions: Questions): SocketHandler<Connection> {
   };
 }
 
+function inodeOf(path: string): string | undefined {
+  const there = lstatSync(path, { throwIfNoEntry: false, bigint: true });
+  return there === undefined ? undefined : `${there.dev}:${there.ino}`;
+}
+
 function listen(path: string, questions: Questions): ControlServer {
   const before = process.umask(privateMask);
   try {
     const server = Bun.listen<Connection>({ unix: path, socket: handlers(questions) });
+    const own = inodeOf(path);
     return {
       close() {
-        server.stop(true);
-        rmSync(path, { force: true });
+        // Bun removes whatever is at the path then, and another node's may be there by now.
+        if (inodeOf(path) === own) server.stop(true);
+        else server.unref();
       },
     };
   } finally {

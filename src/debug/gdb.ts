@@ -140,13 +140,20 @@ export async function serveGdb(
   });
   const { port } = server;
   say(`waits for gdb: target remote ${at.host}:${port}`);
-  onSignals((code) => done.resolve(code));
+  const off = onSignals((code) => done.resolve(code));
+  void control.ended.then((failure) => {
+    // A gdb that is there hears of it as the answer to what it asks.
+    if (connection === undefined) done.reject(failure);
+  });
   const timer = setInterval(() => connection?.poll(), pollMs);
-  const code = await done.promise;
-  clearInterval(timer);
-  const failed = await connection?.end().then(() => undefined, failureOf);
-  server.stop(true);
-  return failed ?? code;
+  try {
+    const code = await done.promise;
+    return (await connection?.end().then(() => undefined, failureOf)) ?? code;
+  } finally {
+    clearInterval(timer);
+    server.stop(true);
+    off();
+  }
 }
 
 /** Says why the guest was not let go; returns the exit code. */

@@ -28,9 +28,15 @@ const magic = 0x53726448;
 const canBeLoadedAbove4G = 1;
 
 type Unpack = (packed: Uint8Array<ArrayBuffer>) => Uint8Array;
-/** The first bytes of a packed stream tell how; the build appends the unpacked size, 4 bytes. */
+/**
+ * The first bytes of a packed stream tell how. To all but gzip, which ends with it, the build
+ * appends the unpacked size, 4 bytes (arch/x86/boot/compressed/Makefile).
+ */
 const unpackers: readonly { readonly magic: readonly number[]; readonly unpack: Unpack }[] = [
-  { magic: [0x28, 0xb5, 0x2f, 0xfd], unpack: (packed) => Bun.zstdDecompressSync(packed) },
+  {
+    magic: [0x28, 0xb5, 0x2f, 0xfd],
+    unpack: (packed) => Bun.zstdDecompressSync(packed.subarray(0, -4)),
+  },
   { magic: [0x1f, 0x8b], unpack: (packed) => Bun.gunzipSync(packed) },
 ];
 
@@ -38,7 +44,7 @@ function unpack(packed: Uint8Array<ArrayBuffer>): Uint8Array | undefined {
   const known = unpackers.find((kind) => kind.magic.every((byte, i) => packed[i] === byte));
   if (known === undefined) return undefined;
   try {
-    const unpacked = known.unpack(packed.subarray(0, -4));
+    const unpacked = known.unpack(packed);
     return isElf(unpacked) ? unpacked : undefined;
   } catch {
     return undefined;
@@ -69,6 +75,17 @@ export function readBzImage(bytes: Uint8Array<ArrayBuffer>, name: string): BzIma
   const payloadOffset = view.getUint32(0x248, true);
   const payloadLength = view.getUint32(0x24c, true);
   const headerEnd = 0x202 + view.getUint8(0x201);
+  // syssize counts 16 bytes, rounded up; not every kernel is padded to that.
+  const kernelBytes = Math.max(
+    payloadOffset + payloadLength,
+    16 * view.getUint32(0x1f4, true) - 15,
+  );
+  if (kernel.length < kernelBytes) {
+    throw new MachineError(
+      `${name} ends too early: ${bytes.length} bytes are there of at least ` +
+        `${start + kernelBytes}; copy it again`,
+    );
+  }
   return {
     version,
     setupHeader: bytes.slice(headerStart, headerEnd),

@@ -76,6 +76,11 @@ test("what cannot boot is refused in one sentence", () => {
   const cut = elfOf(16 * mib, content).subarray(0, 200);
   expect(() => readElf(cut, "k")).toThrow("ends within a segment");
   expect(() => readBzImage(new Uint8Array(10), "k")).toThrow("k is no Linux bzImage");
+  const whole = bzImageOf(Bun.gzipSync(Uint8Array.from(content, (_, i) => (i * i * 31) >> 5)));
+  for (const bytes of [whole.length - 16, 0x1000]) {
+    const sentence = `k ends too early: ${bytes} bytes are there of at least`;
+    expect(() => readBzImage(whole.subarray(0, bytes), "k")).toThrow(sentence);
+  }
   const small = { ...input(bzImageOf(content)), nodes: [{ cpus: 1, ramPages: 100 }] };
   expect(() => linuxImages(small)).toThrow("64 MiB");
 });

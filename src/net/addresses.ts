@@ -30,10 +30,14 @@ async function addressesOf(peer: Peer, find: Lookup): Promise<readonly string[]>
 }
 
 /** The family in which every node has an address: one socket serves all peers. */
-function commonFamily(peers: readonly Peer[], found: readonly (readonly string[])[]): Family {
-  const common = ([4, 6] as const).find((family) =>
+function sharedFamily(found: readonly (readonly string[])[]): Family | undefined {
+  return ([4, 6] as const).find((family) =>
     found.every((addresses) => addresses.some((one) => familyOf(one) === family)),
   );
+}
+
+function commonFamily(peers: readonly Peer[], found: readonly (readonly string[])[]): Family {
+  const common = sharedFamily(found);
   if (common !== undefined) return common;
   const only = (family: Family) =>
     peers.find((_, index) => found[index]?.every((one) => familyOf(one) === family))?.host;
@@ -88,6 +92,19 @@ export async function resolvePeers(
   refuseUnreachable(resolved);
   refuseTwice(resolved);
   return resolved;
+}
+
+/**
+ * The address that a node would use for each peer: as resolvePeers, but what is wrong with some
+ * (undefined: the name has none) is no matter to the others.
+ */
+export async function peerAddresses(
+  peers: readonly Peer[],
+  find: Lookup = system,
+): Promise<readonly (string | undefined)[]> {
+  const found = await Promise.all(peers.map((peer) => addressesOf(peer, find).catch(() => [])));
+  const family = sharedFamily(found.filter((addresses) => addresses.length > 0));
+  return found.map((all) => all.find((one) => familyOf(one) === family) ?? all[0]);
 }
 
 function ownAddresses(): ReadonlySet<string> {

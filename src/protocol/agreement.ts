@@ -115,7 +115,7 @@ function tooMuch(hellos: readonly Hello[]): string | undefined {
   const pages = hellos.reduce((sum, hello) => sum + hello.ramPages, 0);
   if (pages === 0) return "no node gives memory: raise --local-memory";
   if (pages > pagesMax) {
-    return `${pages / 256} MiB of memory in all are more than 16 TiB: lower the nodes' shares`;
+    return `${pages / 256} MiB of memory in all are 16 TiB or more: lower the nodes' shares`;
   }
   const bits = Math.min(...hellos.map((hello) => hello.facts.physicalAddressBits));
   const last = gpaRanges(0, ramBytes(hellos)).at(-1);

@@ -34,12 +34,26 @@ const rules = [
 
 const stopped = "the memory engine stopped";
 
+/** Of a user who has nodes of his own: none of this is for the demo's. */
+const env = {
+  GIANTVM_CONTROL: "/no/such/folder/socket",
+  GIANTVM_MEMORY: "1G",
+  GIANTVM_KERNEL: "/no/such/kernel",
+};
+
 async function demo(...args: readonly string[]) {
-  const { code, signal, stdout, stderr } = await run(["demo", "--json", ...args]);
+  const { code, signal, stdout, stderr } = await run(["demo", "--json", ...args], { env });
   return { code, signal, stderr, summary: JSON.parse(stdout) as Summary };
 }
 
 describe.skipIf(missing !== undefined)("built-in guest", () => {
+  test("a temporary folder that is not there is named", async () => {
+    const { code, stderr } = await run(["demo"], { env: { TMPDIR: "/no/such" } });
+    expect(stderr).toContain("no folder can be made in /no/such (ENOENT); free it, or name");
+    expect(stderr.trim().split("\n").length).toBe(1);
+    expect(code).toBe(3);
+  });
+
   for (const [nodes, cpus] of [
     [1, 2],
     [2, 2],

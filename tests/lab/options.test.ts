@@ -54,6 +54,10 @@ test("what is not understood gets one sentence", () => {
     [["--host", "2"], "--host: no such option; see --help"],
     [["nothing"], '"nothing": no such scenario; --list names them'],
     [["pair", "trio"], 'two scenarios, "pair" and "trio": name one'],
+    [
+      ["disk", "--kernel", "generic-6.12"],
+      "the module for a disk is that of cloud-6.12; leave --kernel out",
+    ],
     [["--hosts"], "--hosts: give a value (N)"],
     [["--hosts", "2", "--hosts", "3"], "--hosts is given twice; give it once"],
     [["--hostCpus", "2"], "--hostCpus: no such option; write --host-cpus"],

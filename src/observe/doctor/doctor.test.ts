@@ -216,6 +216,28 @@ test("socket buffers: the grant counts, else the limits of both directions", asy
   expect(finding!.cure).toBe("sysctl -w net.core.wmem_max=8388608");
 });
 
+const names: Readonly<Record<string, readonly string[]>> = {
+  both: ["::1", "127.0.0.1"],
+  six: ["::1"],
+};
+
+async function find(name: string): Promise<readonly string[]> {
+  return names[name] ?? Promise.reject(new Error("ENOTFOUND"));
+}
+
+async function asked(...hosts: readonly string[]) {
+  const peers = hosts.map((each) => ({ host: each, port: 1 }));
+  const findings = await examine(host(), peers, "b1", find);
+  const found = findings.filter(({ name }) => name.startsWith("peer "));
+  return found.map((each) => /127\.0\.0\.1|::1|no address/.exec(each.found)?.[0]);
+}
+
+test("peers are asked where a node would ask them", async () => {
+  expect(await asked("both")).toEqual(["127.0.0.1"]);
+  expect(await asked("both", "nowhere")).toEqual(["127.0.0.1", "no address"]);
+  expect(await asked("both", "six")).toEqual(["::1", "::1"]);
+});
+
 test("docs/host-setup.md has a place for every finding", async () => {
   const folder = "/sys/module/kvm_intel/parameters";
   const bad = Object.fromEntries(Object.keys(fine).map((path) => [path, "0"]));

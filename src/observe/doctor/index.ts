@@ -1,6 +1,7 @@
 /** @module Everything the doctor looks at, in the order in which a newcomer would fix it. */
 
 import type { Peer } from "../../config/peers.ts";
+import { type Lookup, peerAddresses } from "../../net/addresses.ts";
 import type { Finding } from "./finding.ts";
 import { kernelVersion, limits, userfault } from "./kernel.ts";
 import { kvmFindings } from "./kvm.ts";
@@ -13,7 +14,9 @@ export async function examine(
   host: HostSource,
   peers: readonly Peer[],
   build: string,
+  find?: Lookup,
 ): Promise<readonly Finding[]> {
+  const addresses = await peerAddresses(peers, find);
   return [
     ...kvmFindings(host),
     kernelVersion(host),
@@ -26,7 +29,9 @@ export async function examine(
     ...limits(host),
     ...interfaces(host),
     await socketBuffers(host),
-    ...(await Promise.all(peers.map((each) => peer(host, each, build)))),
+    ...(await Promise.all(
+      peers.map((each, i) => peer(host, { ...each, address: addresses[i] }, build)),
+    )),
   ];
 }
 

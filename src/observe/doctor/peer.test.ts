@@ -35,7 +35,7 @@ async function listener({ build, bytesMax = 65_536, answersMax = 9 }: Peer) {
 
 async function examine(what: Peer, pathMtu: () => number | undefined = () => 1500) {
   using there = await listener(what);
-  const wanted = { host: "127.0.0.1", port: there.port };
+  const wanted = { host: "here", address: "127.0.0.1", port: there.port };
   return { ...(await peer(host(pathMtu), wanted, "b1")), sizes: there.sizes, port: there.port };
 }
 
@@ -83,7 +83,7 @@ test("a refusal is no proof that the way is open", async () => {
   closed[Symbol.dispose]();
   const { level, found } = await peer(
     host(() => 1500),
-    { host: "127.0.0.1", port: closed.port },
+    { host: "here", address: "127.0.0.1", port: closed.port },
     "b1",
   );
   expect(level).toBe("ok");
@@ -98,7 +98,7 @@ test("a silent peer is a remark with the ports, a name without address fails", a
   expect(cure).toEndWith(`, ports ${port} and 32768-60999`);
   const nowhere = await peer(
     host(() => 1500),
-    { host: "nowhere.invalid", port: 1 },
+    { host: "nowhere.invalid", address: undefined, port: 1 },
     "b1",
   );
   expect(nowhere).toMatchObject({ level: "fail", found: expect.stringContaining("no address") });

@@ -1,6 +1,5 @@
 /** @module A peer: is it heard, who listens there, and do datagrams of the engine's size arrive? */
 
-import { lookup } from "node:dns/promises";
 import { type Peer, peerLabel } from "../../config/peers.ts";
 import { question, questionBytes, readAnswer } from "../../net/probe.ts";
 import { fail, type Finding, ok, warn } from "./finding.ts";
@@ -120,14 +119,17 @@ function portsText(host: HostSource, control: number): string {
 
 /**
  * One finding per peer: the name resolves, the way there is open, and who is there.
+ * @param wanted its address is undefined where its name has none.
  * @param build of this program; another one there would be refused at the handshake.
  */
-export async function peer(host: HostSource, wanted: Peer, build: string): Promise<Finding> {
+export async function peer(
+  host: HostSource,
+  wanted: Peer & { readonly address: string | undefined },
+  build: string,
+): Promise<Finding> {
   const name = `peer ${peerLabel(wanted)}`;
-  let address: string;
-  try {
-    ({ address } = await lookup(wanted.host));
-  } catch {
+  const { address } = wanted;
+  if (address === undefined) {
     return fail(
       name,
       `the name ${wanted.host} has no address`,
