@@ -11,7 +11,7 @@ comptime {
     _ = @import("devices/output.zig");
     _ = @import("devices/uart_test.zig");
     _ = @import("devices/pace_test.zig");
-    _ = @import("devices/pit.zig");
+    _ = @import("devices/pit_test.zig");
     _ = @import("devices/cmos_test.zig");
     _ = @import("devices/acpi_pm.zig");
     _ = @import("devices/probe.zig");

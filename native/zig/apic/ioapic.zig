@@ -70,12 +70,12 @@ pub const IoApic = struct {
         const entry = &self.entries[pin];
         if (register & 1 == 1) {
             entry.* = (entry.* & 0xffff_ffff) | @as(u64, value) << 32;
-            return;
+            return self.service(pin, out);
         }
         const read_only: u64 = remote_irr | delivery_status;
         entry.* = (entry.* & (0xffff_ffff_0000_0000 | read_only)) | (value & ~read_only);
         // An edge pin has no interrupt in service that an EOI could end.
-        if (entry.* & level_triggered == 0) entry.* &= ~@as(u64, remote_irr);
+        if (!isLevel(entry.*)) entry.* &= ~@as(u64, remote_irr);
         self.service(pin, out);
     }
 
@@ -85,7 +85,7 @@ pub const IoApic = struct {
         const rises = level and self.lines & bit == 0;
         if (level) self.lines |= bit else self.lines &= ~bit;
         const entry = self.entries[pin];
-        if (entry & level_triggered != 0) return self.service(pin, out);
+        if (isLevel(entry)) return self.service(pin, out);
         if (rises and entry & masked == 0) out.add(requestOf(entry));
     }
 
@@ -93,7 +93,7 @@ pub const IoApic = struct {
     fn service(self: *IoApic, pin: u8, out: *Requests) void {
         const entry = &self.entries[pin];
         const high = self.lines & (@as(u32, 1) << @intCast(pin)) != 0;
-        if (!high or entry.* & level_triggered == 0) return;
+        if (!high or !isLevel(entry.*)) return;
         if (entry.* & (masked | remote_irr) != 0) return;
         entry.* |= remote_irr;
         out.add(requestOf(entry.*));
@@ -104,23 +104,42 @@ pub const IoApic = struct {
         return self.entries[pin] & masked != 0;
     }
 
+    /// No local APIC accepts what a level pin has asked for: no EOI will come, and it asks again
+    /// when anything of it changes (remote IRR says that one has accepted: 82093AA, 3.2.4).
+    pub fn unaccepted(self: *IoApic, request: *const Request) void {
+        for (&self.entries) |*entry| {
+            if (isLevel(entry.*) and std.meta.eql(requestOf(entry.*), request.*)) {
+                entry.* &= ~@as(u64, remote_irr);
+            }
+        }
+    }
+
     /// A local APIC ended this vector.
     pub fn eoi(self: *IoApic, vector: u8, out: *Requests) void {
         for (&self.entries, 0..) |*entry, pin| {
             if (@as(u8, @truncate(entry.*)) != vector) continue;
-            if (entry.* & level_triggered == 0 or entry.* & remote_irr == 0) continue;
+            if (!isLevel(entry.*) or entry.* & remote_irr == 0) continue;
             entry.* &= ~@as(u64, remote_irr);
             self.service(@intCast(pin), out);
         }
     }
 };
 
+fn modeOf(entry: u64) destination.Mode {
+    return std.enums.fromInt(destination.Mode, @as(u8, @truncate(entry >> 8 & 7))) orelse .fixed;
+}
+
+/// The other delivery modes are edges whatever the entry says (82093AA, 3.2.4, delivery mode).
+fn isLevel(entry: u64) bool {
+    const mode = modeOf(entry);
+    return entry & level_triggered != 0 and (mode == .fixed or mode == .lowest);
+}
+
 fn requestOf(entry: u64) Request {
-    const mode = std.enums.fromInt(destination.Mode, @as(u8, @truncate(entry >> 8 & 7)));
     return .{
-        .mode = mode orelse .fixed,
+        .mode = modeOf(entry),
         .vector = @truncate(entry),
-        .level = entry & level_triggered != 0,
+        .level = isLevel(entry),
         .logical = entry & logical != 0,
         .destination = @truncate(entry >> 56),
         .narrow = true,
@@ -165,6 +184,32 @@ test "a level pin waits for its EOI and fires again while the line is high" {
     apic.line(9, false, &out);
     apic.eoi(0x59, &out);
     try testing.expectEqual(2, out.count);
+    try testing.expectEqual(0, apic.entries[9] & remote_irr);
+}
+
+test "a level pin that nobody listens to asks again when it is told whom to ask" {
+    var apic: IoApic = .{};
+    _ = program(&apic, 9, 0x0700_0000_0000_0059 | level_triggered);
+    var out: IoApic.Requests = .{};
+    apic.line(9, true, &out);
+    try testing.expectEqual(1, out.count);
+    apic.unaccepted(&out.items[0]);
+    try testing.expectEqual(0, apic.entries[9] & remote_irr);
+    const again = program(&apic, 9, 0x0100_0000_0000_0059 | level_triggered);
+    try testing.expectEqual(1, again.count);
+    try testing.expectEqual(1, again.items[0].destination);
+    // What another pin was told is not this one's.
+    apic.unaccepted(&out.items[0]);
+    try testing.expect(apic.entries[9] & remote_irr != 0);
+}
+
+test "an NMI is an edge whatever its entry says" {
+    var apic: IoApic = .{};
+    _ = program(&apic, 9, 0x400 | level_triggered);
+    var out: IoApic.Requests = .{};
+    for ([_]bool{ true, false, true }) |level| apic.line(9, level, &out);
+    try testing.expectEqual(2, out.count);
+    try testing.expect(!out.items[0].level);
     try testing.expectEqual(0, apic.entries[9] & remote_irr);
 }
 

@@ -67,6 +67,7 @@ const base_bsp = 1 << 8;
 const lvt_masked = 1 << 16;
 const version = 0x50014;
 const lvt_count = 6;
+const lvt_error = 5;
 
 pub const Local = struct {
     id: u32,
@@ -168,12 +169,17 @@ pub const Local = struct {
     // Arrivals.
 
     pub fn accept(self: *Local, vector: u8, level: bool) void {
-        if (vector < 16) {
-            self.esr_latched |= 1 << 6;
-            return;
-        }
+        if (vector < 16) return self.fail(1 << 6);
         self.irr.set(vector);
         self.tmr.setValue(vector, level);
+    }
+
+    /// An error of these bits (SDM 11.5.3), with its interrupt.
+    fn fail(self: *Local, bits: u32) void {
+        self.esr_latched |= bits;
+        const entry = self.lvt[lvt_error];
+        const vector: u8 = @truncate(entry);
+        if (entry & lvt_masked == 0 and vector >= 16) self.accept(vector, false);
     }
 
     pub fn nmi(self: *Local) void {
@@ -248,8 +254,10 @@ pub const Local = struct {
         return @truncate(self.lvt[0]);
     }
 
-    /// When `tick` next lets the timer's interrupt arrive; null = never.
+    /// When `tick` next lets the timer's interrupt arrive; null = never. One that is masked counts
+    /// on by itself: a short period would leave its processor no time.
     pub fn deadline(self: *const Local, busy: bool) ?u64 {
+        if (self.lvt[0] & lvt_masked != 0 or self.timerVector() < 16) return null;
         const at_ns = self.timer.deadline() orelse return null;
         return if (busy) @max(at_ns, self.pace.until_ns) else at_ns;
     }
@@ -289,7 +297,8 @@ pub const Local = struct {
             },
             reg_icr_high => self.icr = self.icr & 0xffff_ffff | @as(u64, value) << 32,
             reg_icr_low => {
-                self.icr = (self.icr & 0xffff_ffff_0000_0000) | (value & 0xfffff);
+                // Delivery status is read-only.
+                self.icr = (self.icr & 0xffff_ffff_0000_0000) | (value & 0xf_efff);
                 self.command(value, @truncate(self.icr >> 56), true, effects);
             },
             else => _ = self.commonWrite(offset & 0xff0, value, now_ns, effects),
@@ -406,14 +415,15 @@ pub const Local = struct {
 
     /// An interrupt command: low half of ICR and the destination.
     fn command(self: *Local, low: u32, to: u32, narrow: bool, effects: *Effects) void {
-        _ = self;
         const number: u8 = @truncate(low >> 8 & 7);
         const mode = std.enums.fromInt(destination.Mode, number) orelse return;
         // The de-assert of an INIT is for processors of the last century.
         if (mode == .init and low & 0xc000 == 0x8000) return;
+        const vector: u8 = @truncate(low);
+        if ((mode == .fixed or mode == .lowest) and vector < 16) return self.fail(1 << 5);
         effects.ipi = .{
             .mode = mode,
-            .vector = @truncate(low),
+            .vector = vector,
             .level = false,
             .shorthand = @enumFromInt(low >> 18 & 3),
             .logical = low & 0x800 != 0,

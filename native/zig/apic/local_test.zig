@@ -13,9 +13,11 @@ const reg_version = 0x030;
 const reg_eoi = 0x0b0;
 const reg_svr = 0x0f0;
 const reg_irr = 0x200;
+const reg_esr = 0x280;
 const reg_icr_low = 0x300;
 const reg_icr_high = 0x310;
 const reg_lvt_timer = 0x320;
+const reg_lvt_error = 0x370;
 const reg_timer_initial = 0x380;
 const reg_timer_current = 0x390;
 const reg_timer_divide = 0x3e0;
@@ -110,6 +112,42 @@ test "the timer fires once or again and again, masked means silent" {
     apic.irr.unset(0x55);
     apic.tick(14_000, false);
     try testing.expect(!apic.irr.isSet(0x55));
+}
+
+test "a masked timer counts on and wakes nobody" {
+    var apic = ready();
+    var effects: Effects = .{};
+    apic.mmioWrite(reg_timer_divide, 0xb, 0, &effects);
+    for ([_]u32{ 0x3_0055, 0x2_000f }) |entry| {
+        apic.mmioWrite(reg_lvt_timer, entry, 0, &effects);
+        apic.mmioWrite(reg_timer_initial, 100, 0, &effects);
+        try testing.expectEqual(null, apic.deadline(false));
+        try testing.expectEqual(60, apic.mmioRead(reg_timer_current, 340));
+    }
+    // Whoever opens it gets what comes then, not what went by.
+    apic.mmioWrite(reg_lvt_timer, 0x3_0055, 350, &effects);
+    apic.mmioWrite(reg_lvt_timer, 0x2_0055, 350, &effects);
+    try testing.expect(!apic.timerWaits());
+    try testing.expectEqual(400, apic.deadline(false).?);
+}
+
+test "vectors below 16 are errors of who sends and of who receives, with their interrupt" {
+    var apic = ready();
+    var effects: Effects = .{};
+    apic.mmioWrite(reg_icr_low, 0x0f, 0, &effects);
+    try testing.expectEqual(null, effects.ipi);
+    apic.mmioWrite(reg_esr, 0, 0, &effects);
+    try testing.expectEqual(1 << 5, apic.mmioRead(reg_esr, 0));
+    try testing.expectEqual(null, apic.deliverable());
+    apic.mmioWrite(reg_lvt_error, 0xfe, 0, &effects);
+    apic.accept(0x0f, false);
+    try testing.expectEqual(0xfe, apic.deliverable().?);
+    apic.mmioWrite(reg_esr, 0, 0, &effects);
+    try testing.expectEqual(1 << 6, apic.mmioRead(reg_esr, 0));
+    // INIT has no vector, and delivery status is not the guest's to set.
+    apic.mmioWrite(reg_icr_low, 0x5500, 0, &effects);
+    try testing.expect(effects.ipi != null);
+    try testing.expectEqual(0x4500, apic.mmioRead(reg_icr_low, 0));
 }
 
 test "a busy processor gets the next interrupt of a slow handler's timer late, a halted one not" {

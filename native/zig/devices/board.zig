@@ -81,6 +81,7 @@ pub const Board = struct {
         }
         // Rises from when nobody could see them are not made up for.
         if (unseen and self.pitDeadline() != null) _ = self.pit.tick(now_ns);
+        self.io_apic.line(map.uart_irq, self.uart.line(), &effects.interrupts);
         self.uart.settle(self.output.ready(), now_ns);
         self.rearmAfter(before, effects);
         self.updateLines(effects);

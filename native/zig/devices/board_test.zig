@@ -43,6 +43,7 @@ test "both printers wait for room, and go on when output was taken" {
     const idle = 0x60;
     var printed: u8 = 0;
     while (in(&board, map.uart_port + 5, 0, &effects) & idle == idle) : (printed += 1) {
+        effects = .{};
         try testing.expect(mayPrint(&board, &effects));
         out(&board, map.uart_port, printed, 0, &effects);
     }
@@ -56,9 +57,13 @@ test "both printers wait for room, and go on when output was taken" {
     try testing.expectEqual(idle, in(&board, map.uart_port + 5, 0, &effects) & idle);
     try testing.expect(mayPrint(&board, &effects));
     // Who does not listen loses what has no room at all.
-    effects = .{};
-    for (0..wire.len + 3) |i| out(&board, map.uart_port, @truncate(i), 0, &effects);
-    try testing.expectEqual(3, effects.lost);
+    var lost: usize = 0;
+    for (0..wire.len + 3) |i| {
+        effects = .{};
+        out(&board, map.uart_port, @truncate(i), 0, &effects);
+        lost += effects.lost;
+    }
+    try testing.expectEqual(3, lost);
     try testing.expectEqual(wire.len, board.takeOutput(&taken, 0, &effects));
     try testing.expectEqual(wire.len - 1, taken[wire.len - 1]);
 }
@@ -89,6 +94,35 @@ test "who prints by interrupts pauses, and the ticker is told of it once" {
     board.tick(due_ns, &effects);
     try testing.expectEqual(1, effects.requests().len);
     try testing.expectEqual(null, board.deadline());
+}
+
+test "a byte that is written without a look at why is followed by an interrupt, too" {
+    var board: Board = .init(0, 0, &wire);
+    board.io_apic.entries[map.uart_irq] = 0x34;
+    var effects: Effects = .{};
+    out(&board, map.uart_port + 1, 2, 0, &effects);
+    for (0..3) |_| {
+        try testing.expectEqual(1, effects.requests().len);
+        effects = .{};
+        out(&board, map.uart_port, 'x', 0, &effects);
+    }
+}
+
+test "without FIFOs each received byte is an interrupt, with them all that are there are one" {
+    for ([_]u8{ 0, 1 }, [_]usize{ 1, 0 }) |fifos, next| {
+        var board: Board = .init(0, 0, &wire);
+        board.io_apic.entries[map.uart_irq] = 0x34;
+        var effects: Effects = .{};
+        out(&board, map.uart_port + 2, fifos, 0, &effects);
+        out(&board, map.uart_port + 1, 1, 0, &effects);
+        try testing.expectEqual(3, board.input("abc", &effects));
+        try testing.expectEqual(1, effects.requests().len);
+        for ("abc", [_]usize{ next, next, 0 }) |byte, interrupts| {
+            effects = .{};
+            try testing.expectEqual(byte, in(&board, map.uart_port, 0, &effects));
+            try testing.expectEqual(interrupts, effects.requests().len);
+        }
+    }
 }
 
 test "the ticker is told of an interrupt that waits for a rest, whoever makes it due" {

@@ -14,7 +14,6 @@ const ms = limits.ns_per_ms;
 fn printer() Uart {
     var u: Uart = .{};
     _ = u.write(2, 1, 0);
-    _ = u.write(4, uart.mcr_out2, 0);
     return u;
 }
 

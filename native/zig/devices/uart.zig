@@ -19,7 +19,6 @@ pub const iir_transmit = 2;
 const iir_receive = 4;
 pub const iir_fifos = 0xc0;
 const lcr_divisor = 0x80;
-pub const mcr_out2 = 8;
 pub const mcr_loop = 0x10;
 pub const lsr_data = 1;
 pub const lsr_idle = 0x60;
@@ -41,15 +40,20 @@ pub const Uart = struct {
     pace: Pace = .{},
     fifo: [fifo_size]u8 = undefined,
     length: u8 = 0,
+    /// Without FIFOs each received byte is an interrupt of its own: one was read in this access,
+    /// the next is not in RBR yet.
+    between_bytes: bool = false,
 
-    /// Level of the interrupt line. OUT2 gates it on a PC.
+    /// Level of the interrupt line, whatever OUT2 says, as in QEMU: on a PC's board that gates it,
+    /// and small kernels (sv6, xv6) leave it clear.
     pub fn line(self: *const Uart) bool {
-        return self.identify() & iir_none == 0 and self.mcr & mcr_out2 != 0;
+        return self.identify() & iir_none == 0;
     }
 
     fn identify(self: *const Uart) u8 {
         const fifos: u8 = if (self.fifos) iir_fifos else 0;
-        if (self.ier & ier_receive != 0 and self.length > 0) return fifos | iir_receive;
+        const received = self.length > 0 and !self.between_bytes;
+        if (self.ier & ier_receive != 0 and received) return fifos | iir_receive;
         if (self.ier & ier_transmit != 0 and self.transmit_due) return fifos | iir_transmit;
         return fifos | iir_none;
     }
@@ -97,8 +101,10 @@ pub const Uart = struct {
                 if (rising and self.empty) self.transmitted(now_ns);
             },
             2 => {
-                self.fifos = value & 1 != 0;
-                if (value & 2 != 0) self.length = 0;
+                const fifos = value & 1 != 0;
+                // What was in the other kind of register is gone.
+                if (value & 2 != 0 or fifos != self.fifos) self.length = 0;
+                self.fifos = fifos;
             },
             3 => self.lcr = value,
             4 => self.mcr = value & 0x1f,
@@ -109,8 +115,10 @@ pub const Uart = struct {
     }
 
     /// What was written leaves the transmitter if the wire is `ready` for more. After each access,
-    /// and when the wire has become ready.
+    /// and when the wire has become ready. The line may fall and rise again in one access: look at
+    /// it before this, too.
     pub fn settle(self: *Uart, ready: bool, now_ns: u64) void {
+        self.between_bytes = false;
         if (!self.empty and ready) self.transmitted(now_ns);
     }
 
@@ -150,6 +158,7 @@ pub const Uart = struct {
         const byte = self.fifo[0];
         self.length -= 1;
         std.mem.copyForwards(u8, self.fifo[0..self.length], self.fifo[1 .. self.length + 1]);
+        self.between_bytes = !self.fifos;
         return byte;
     }
 

@@ -25,8 +25,13 @@ pub fn carryOut(machine: *Machine, effects: *const BoardEffects) void {
 }
 
 fn carryOutBy(machine: *Machine, effects: *const BoardEffects, way: interrupts.Way) void {
-    for (effects.requests()) |*request| interrupts.deliver(machine, null, request, way);
-    for (effects.pci.requests()) |*request| interrupts.deliver(machine, null, request, way);
+    for (effects.requests()) |*request| {
+        if (interrupts.deliver(machine, null, request, way) or !request.level) continue;
+        machine.board_lock.lock();
+        machine.board.io_apic.unaccepted(request);
+        machine.board_lock.unlock();
+    }
+    for (effects.pci.requests()) |*request| _ = interrupts.deliver(machine, null, request, way);
     for (machine.doorbells, 0..) |doorbell, number| {
         if (effects.pci.wakes >> @intCast(number) & 1 != 0) if (doorbell) |bell| bell.ring();
     }

@@ -94,13 +94,13 @@ test "an acknowledgement of an older state counts for nothing" {
 /// How a message leaves: vCPU and device threads queue it, the engine thread sends it itself.
 pub const Way = enum { queue, engine };
 
-/// Delivers to every vCPU the request reaches, here and elsewhere.
+/// Delivers to every vCPU the request reaches, here and elsewhere; false when there is none.
 pub fn deliver(
     machine: *Machine,
     sender: ?usize,
     request: *const destination.Request,
     way: Way,
-) void {
+) bool {
     const set = machine.states.resolve(sender, request);
     for (0..machine.nodes) |n| {
         const node: u8 = @intCast(n);
@@ -125,6 +125,7 @@ pub fn deliver(
             send(machine, node, .{ .ipi = ipi }, way);
         }
     }
+    return set.count() > 0;
 }
 
 fn send(machine: *Machine, to: u8, message: m.Message, way: Way) void {

@@ -245,7 +245,7 @@ pub const Machine = struct {
             interrupts.publish(self, vcpu);
             if (!interrupts.awaitAcks(vcpu)) return;
         }
-        if (effects.ipi) |*request| interrupts.deliver(self, vcpu.index, request, .queue);
+        if (effects.ipi) |*request| _ = interrupts.deliver(self, vcpu.index, request, .queue);
         if (effects.eoi) |vector| self.endOfInterrupt(vector);
     }
 

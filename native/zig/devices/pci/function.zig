@@ -154,9 +154,12 @@ pub const Function = struct {
     }
 
     pub fn writeConfig(self: *Function, offset: u12, data: []const u8, effects: *Effects) void {
+        const was_master = self.isBusMaster();
         self.space.write(offset, data);
         if (self.takeReset()) return self.reset(effects);
         self.flush(effects);
+        // What had to wait goes on (PCI 3.0, 6.2.2); the bridge has no thread.
+        if (self.isBusMaster() and !was_master and self.number != 0) self.wake(effects);
         if (self.operations.capability_written) |hook| {
             self.tellOwner(offset, data.len, hook, effects);
         }

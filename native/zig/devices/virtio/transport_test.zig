@@ -167,7 +167,9 @@ test "a reset of the function is one of the device, without the bus it does noth
     rig.set(u8, 20, 15);
     rig.command(config.command_memory);
     try testing.expectEqual(null, rig.transport.take());
+    _ = rig.wakes();
     rig.command(config.command_memory | config.command_bus_master);
+    try testing.expectEqual(bell, rig.wakes());
     try testing.expect(rig.transport.take() != null);
     const control = rig.transport.function.express_at + 8;
     const initiate = std.mem.toBytes(@as(u16, 1 << 15));
