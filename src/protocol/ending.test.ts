@@ -35,9 +35,12 @@ test("the first end stands but for a weightier one, and a reset gives way to all
   expect(stopped.begin(end("signal", 143), true, 1n)).toBe("late");
   expect(stopped.begin(end("signal", 143), false, 1n)).toBe("instead");
   const reset = begun("reset");
+  expect(reset.begin(end("crash", 6), true, 1n)).toBe("late");
   expect(reset.begin(end("reset"), true, 1n)).toBe("late");
   expect(reset.begin(end("lost", 5), true, 1n)).toBe("instead");
   expect(reset.end?.cause).toBe("lost");
+  // Another node's came before it knew of the reset.
+  expect(begun("reset").begin(end("crash", 6), false, 1n)).toBe("instead");
 });
 
 test("over when all have stopped, and not before", () => {

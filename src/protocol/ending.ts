@@ -64,6 +64,8 @@ export class Ending {
    */
   begin(end: End, own: boolean, nowNsU64: bigint): "first" | "instead" | "late" {
     const before = this.#end;
+    // Behind a reset processors do what they like: a triple fault is one way to reset, too.
+    if (before?.cause === "reset" && own && end.cause === "crash") return "late";
     if (before !== undefined && !outweighs(end, before)) return "late";
     if (before !== undefined && before.cause !== "reset" && own && this.#stopped) return "late";
     this.#end = end;

@@ -2,6 +2,7 @@
 //! power button, the cursor, the keyboard controller's reset.
 
 const std = @import("std");
+const abi = @import("../abi.zig");
 const rig_room = @import("rig.zig");
 const Rig = rig_room.Rig;
 const testing = std.testing;
@@ -146,14 +147,21 @@ test "the interval timer's status is read back" {
     try rig.stop();
 }
 
-test "the keyboard controller's pulse resets" {
-    var rig = try Rig.init(1);
-    defer rig.deinit();
-    rig.put(rig_room.start, &.{
-        0xb0, 0xfe, 0xe6, 0x64, //               mov  al,0xfe; out 0x64,al
-        0xf4, //                                 hlt
-    });
-    try rig.go();
-    _ = try rig.event(.reset);
-    try rig.stop();
+test "whoever resets the machine or switches it off does nothing more" {
+    for ([_][]const u8{
+        &.{ 0xb0, 0xfe, 0xe6, 0x64 }, //         mov  al,0xfe; out 0x64,al
+        &.{ 0xb0, 0x06, 0xba, 0xf9, 0x0c, 0xee }, // mov al,6; mov dx,0xcf9; out dx,al
+        &.{ 0xb8, 0x00, 0x34, 0xba, 0x04, 0x06, 0xef }, // mov ax,0x3400; mov dx,0x604; out dx,ax
+    }, [_]abi.EventKind{ .reset, .reset, .poweroff }) |code, kind| {
+        var rig = try Rig.init(1);
+        defer rig.deinit();
+        rig.put(rig_room.start, code);
+        rig.put(@intCast(rig_room.start + code.len), &.{
+            0xe6, 0xf4, //                       out  0xf4,al
+            0xf4, //                             hlt
+        });
+        try rig.go();
+        _ = try rig.event(kind);
+        try rig.stop();
+    }
 }

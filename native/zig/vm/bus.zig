@@ -56,7 +56,11 @@ pub const Bus = struct {
         };
         if (route.node == self.machine.node and !route.slow) {
             self.machine.counters.add(.io_local, 1);
-            return self.execute(a, data);
+            if (self.execute(a, data) == .goes_on) return;
+            // As its reset line holds a processor: what it did next could be taken for a crash.
+            const never: std.atomic.Value(u32) = .init(0);
+            _ = vcpu.waitWhile(&never, 0, null);
+            return;
         }
         vcpu.io_seq += 1;
         vcpu.answer.seq = vcpu.io_seq;
@@ -111,8 +115,11 @@ pub const Bus = struct {
         self.machine.events.text(.engine_error, vcpu.index, reason);
     }
 
-    /// The device itself, on its node. Any thread.
-    fn execute(self: *Bus, a: Access, data: []u8) void {
+    const Outcome = enum { goes_on, machine_ends };
+
+    /// The device itself, on its node. Any thread. Whoever ends the machine, by a reset or its
+    /// power-off, is told nothing any more.
+    fn execute(self: *Bus, a: Access, data: []u8) Outcome {
         const machine = self.machine;
         var done: usize = 0;
         while (done < data.len) : (done += a.size) {
@@ -122,7 +129,9 @@ pub const Bus = struct {
             machine.board.access(a.space, a.address, a.write, unit, linux.nowNs(), &effects);
             machine.board_lock.unlock();
             devices.carryOut(machine, &effects);
+            if (effects.reset or effects.poweroff) return .machine_ends;
         }
+        return .goes_on;
     }
 
     /// An access of another node's vCPU; engine thread.
@@ -149,7 +158,7 @@ pub const Bus = struct {
             if (self.handUp(from, request.vcpu, request.seq, a, data[0..bytes])) return;
             return self.reply(from, request.vcpu, request.seq, status_failed, &.{});
         }
-        self.execute(a, data[0..bytes]);
+        if (self.execute(a, data[0..bytes]) == .machine_ends) return;
         const answer: []const u8 = if (a.write) &.{} else data[0..bytes];
         self.reply(from, request.vcpu, request.seq, status_ok, answer);
     }

@@ -209,6 +209,19 @@ test "answers beyond a window wait for a peer that acknowledges late" {
     try testing.expect(!pair.ended());
 }
 
+test "whoever resets the machine from another node gets no answer" {
+    var pair = try Pair.init();
+    defer pair.deinit();
+    var reset = access(1, 1, 1, &.{0xfe});
+    reset.io_request.address = 0x64;
+    pair.peer.say(reset);
+    _ = try pair.rig.event(.reset);
+    pair.peer.say(access(1, 1, 1, &.{}));
+    while (pair.counter(.io_served) < 2 or pair.peer.replies == 0) pair.peer.pump();
+    pair.peer.settle(&pair, Pair.ended);
+    try testing.expectEqual(1, pair.peer.replies);
+}
+
 test "a peer that takes no answer ends the VM by a sentence" {
     var pair = try Pair.init();
     defer pair.deinit();
