@@ -50,6 +50,11 @@ comptime {
 
 /// Disks of the VM, each with a thread on the device node.
 pub const disks_max = 8;
+/// A peer that was heard may be silent for so long while no guest runs, or for its silence where
+/// that is longer: nothing is lost then, and images may take their time.
+pub const calm_silence_ns = 10_000 * ns_per_ms;
+/// Whoever looks so late at its peers was held up itself, and they perhaps with it.
+pub const stall_ns = 100 * ns_per_ms;
 /// A peer whose engine was never heard is lost by then, or after its silence where that is longer:
 /// all engines are started by one agreement.
 pub const first_word_ns = 30_000 * ns_per_ms;

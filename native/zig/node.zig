@@ -106,6 +106,7 @@ pub const Node = struct {
             .spin_ns = @as(u64, plan.spin_us) * 1000,
             .guards = guards,
         }, self.socket, &self.events, &self.count);
+        self.engine.?.watch.calm.store(true, .monotonic);
         self.tsc_khz = plan.tsc_khz;
         self.machine = try Machine.init(
             self.allocator,
@@ -138,6 +139,7 @@ pub const Node = struct {
     pub fn run(self: *Node, tsc_zero_ns: u64) anyerror!void {
         const machine = self.machine orelse return error.BadState;
         self.loader.join();
+        self.engine.?.watch.calm.store(false, .monotonic);
         try machine.run(tsc_zero_ns, self.tsc_khz);
     }
 

@@ -7,6 +7,7 @@ comptime {
     _ = @import("apic/destination.zig");
     _ = @import("apic/ioapic.zig");
     _ = @import("apic/msi.zig");
+    _ = @import("devices/board_serial_test.zig");
     _ = @import("devices/board_test.zig");
     _ = @import("devices/output.zig");
     _ = @import("devices/uart_test.zig");

@@ -72,6 +72,25 @@ test "a forwarded read: owner answers, bytes go home, home stays busy for both" 
     try w.expectStates(3, &.{ .shared, .shared, .shared });
 }
 
+test "a wait at the own home that needs no other node says nothing of what faults cost" {
+    const w = try World.init(2);
+    defer w.deinit();
+    w.fault(1, 3, .read, 0);
+    try w.deliver(0, .get);
+    try w.deliver(1, .data);
+    // Busy until the Done.
+    w.fault(0, 3, .read, 0);
+    try w.expectStates(3, &.{ .invalid, .shared });
+    w.rest();
+    try w.expectStates(3, &.{ .shared, .shared });
+    try testing.expectEqual(0, w.nodes[0].gathers.cost.samples);
+    try testing.expectEqual(1, w.nodes[1].gathers.cost.samples);
+    // One that takes the other's copy does.
+    w.fault(0, 3, .write, 0);
+    w.rest();
+    try testing.expectEqual(1, w.nodes[0].gathers.cost.samples);
+}
+
 test "acknowledgements may come before the data, and all are waited for" {
     const w = try World.init(4);
     defer w.deinit();

@@ -35,6 +35,8 @@ pub const Pending = struct {
     /// Since when a thread waits.
     waited_ns: u64 = 0,
     have_data: bool = false,
+    /// Another node had a part in it.
+    elsewhere: bool = false,
     version: u64 = 0,
     /// Acknowledgements to wait for, known with the data; and those that came, maybe before it.
     acks_wanted: u64 = 0,
@@ -223,6 +225,7 @@ pub fn onData(d: *Dsm, host: anytype, data: m.Data, now_ns: u64) void {
     pending.have_data = true;
     pending.version = data.version;
     pending.acks_wanted = if (d.guards.wait_all_acks) data.acks else 0;
+    pending.elsewhere = d.homeOf(data.page) != d.node or data.content != .same or data.acks != 0;
     complete(d, host, pending, now_ns);
 }
 
@@ -258,8 +261,9 @@ fn complete(d: *Dsm, host: anytype, pending: *Pending, now_ns: u64) void {
     local.state = if (done.access == .write) .modified else .shared;
     local.version = @intCast(done.version);
     local.lost = false;
-    // Pages of a gang and those fetched ahead tell nothing: many share one round trip.
-    if (done.asker != null) d.gathers.cost.add(now_ns -| done.start_ns);
+    // Pages of a gang and those fetched ahead tell nothing: many share one round trip. Nor does one
+    // that this node's own home had to keep busy for a while.
+    if (done.asker != null and done.elsewhere) d.gathers.cost.add(now_ns -| done.start_ns);
     d.stats.completed += 1;
     d.stats.completed_ns += now_ns -| done.start_ns;
     if (done.threads.count() > 0) countStall(d, &done, now_ns);

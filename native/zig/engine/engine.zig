@@ -510,8 +510,10 @@ pub const Engine = struct {
         self.dsm.failed = true;
         if (self.ended) return;
         self.ended = true;
-        self.trace.dump(self.config.node);
+        // Before the trace, whose reader may be slow: the others shall hear why, not that this
+        // engine is silent.
         self.events.text(.engine_error, 0, reason);
+        self.trace.dump(self.config.node);
     }
 };
 

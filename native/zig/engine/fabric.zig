@@ -56,6 +56,9 @@ pub const Fabric = struct {
     /// Any thread but the engine's.
     pub fn send(self: *Fabric, to: m.NodeId, message: m.Message) void {
         assert(!message.isCoherence());
+        // Before the lock: the engine must not wait for a thread that has lost its CPU.
+        var encoded: [codec.message_bytes_max]u8 = undefined;
+        const bytes = codec.encode(&message, &encoded);
         self.lock.lock();
         while (self.length == capacity) {
             if (self.ended) return self.lock.unlock();
@@ -71,7 +74,8 @@ pub const Fabric = struct {
         item.to = to;
         item.class = message.classOf();
         item.key = message.orderKey();
-        item.length = @intCast(codec.encode(&message, &item.bytes).len);
+        item.length = @intCast(bytes.len);
+        @memcpy(item.bytes[0..bytes.len], bytes);
         self.length += 1;
         self.lock.unlock();
         self.wake();

@@ -2,29 +2,39 @@
 //! never was heard has a longer limit, and is told as such: a filter between the hosts often lets
 //! the control port pass and nothing else.
 
+const std = @import("std");
 const limits = @import("../limits.zig");
 const udp = @import("../sys/udp.zig");
 const EventKind = @import("../abi.zig").EventKind;
 const Events = @import("events.zig").Events;
 const Link = @import("../transport/link.zig").Link;
-const first_word_ns = limits.first_word_ns;
 
 pub const Watch = struct {
     silence_ns: u64,
+    /// No guest runs yet.
+    calm: std.atomic.Value(bool) = .init(false),
     next_ns: u64 = 0,
     /// A bit for each peer that was reported.
     reported: u64 = 0,
 
     /// Every link is looked at, and when to look again is set.
     pub fn look(self: *Watch, links: []?Link, now_ns: u64, events: *Events) void {
+        const late_ns = if (self.next_ns == 0) 0 else now_ns -| self.next_ns;
         self.next_ns = now_ns + @min(self.silence_ns / 8, limits.watch_ns);
         for (links, 0..) |*link, peer| if (link.*) |*l| {
+            // What came meanwhile may not be read yet, and nobody was silent for this node's sake.
+            if (late_ns >= limits.stall_ns) l.heard_ns = @min(l.heard_ns + late_ns, now_ns);
             const heard = l.stats.datagrams_received > 0;
-            const limit_ns = if (heard) self.silence_ns else @max(self.silence_ns, first_word_ns);
-            if (now_ns -| l.lastHeard() > limit_ns) {
+            if (now_ns -| l.lastHeard() > self.limit(heard)) {
                 self.report(events, .peer_silent, @intCast(peer), @intFromBool(heard));
             }
         };
+    }
+
+    fn limit(self: *const Watch, heard: bool) u64 {
+        if (!heard) return @max(self.silence_ns, limits.first_word_ns);
+        const calm = self.calm.load(.monotonic);
+        return if (calm) @max(self.silence_ns, limits.calm_silence_ns) else self.silence_ns;
     }
 
     /// Empties the socket's queue of errors.

@@ -299,9 +299,12 @@ pub const Link = struct {
 
     /// Next time poll has something to do; null never happens, as there is always a heartbeat.
     pub fn deadline(self: *Link) ?u64 {
+        const probe_ns = self.probeDue();
+        // No packet leaves before one of those under way is lost or acknowledged.
+        if (self.packets.full()) return probe_ns;
         var at = self.sent_ns + self.config.heartbeat_ns;
         if (self.ack_due_ns) |due| at = @min(at, due);
-        if (self.probeDue()) |due| at = @min(at, due);
+        if (probe_ns) |due| at = @min(at, due);
         return at;
     }
 

@@ -74,3 +74,27 @@ fn mutateFrames(body: []u8, random: std.Random) void {
         if (body.len > 0) body[random.uintLessThan(usize, body.len)] = random.int(u8);
     }
 }
+
+test "a link whose packets are all under way sleeps until the first may be asked for" {
+    const allocator = std.testing.allocator;
+    var link = try Link.init(allocator, .{
+        .vm_id = 7,
+        .epoch = 1,
+        .self = 0,
+        .peer = 1,
+        .mtu = 1400,
+        .heartbeat_ns = 1_000_000,
+        .nodes = 2,
+    }, 1);
+    defer link.deinit(allocator);
+    var sink: Sink = .{};
+    const now_ns = 2;
+    while (!link.packets.full()) {
+        try link.send(.urgent, 0, "x", now_ns);
+        link.poll(now_ns, &sink);
+    }
+    // An acknowledgement is due, too, and the heartbeat soon.
+    link.ack_due_ns = now_ns;
+    try std.testing.expectEqual(link.probeDue().?, link.deadline().?);
+    try std.testing.expect(link.deadline().? > now_ns + 1_000_000);
+}
