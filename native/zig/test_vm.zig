@@ -10,6 +10,7 @@ comptime {
     _ = @import("vm/long_test.zig");
     _ = @import("vm/board_test.zig");
     _ = @import("vm/pci_test.zig");
+    _ = @import("vm/peer_test.zig");
     _ = @import("vm/clock_script_test.zig");
     _ = @import("vm/step_script_test.zig");
     _ = @import("vm/tsc_test.zig");

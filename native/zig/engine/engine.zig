@@ -429,6 +429,12 @@ pub const Engine = struct {
         return self.links[to].?.room() > limits.link_messages - limits.fabric_messages;
     }
 
+    /// What local threads have queued leaves before what the engine sends next, as far as there is
+    /// room. Engine thread.
+    pub fn forwardQueued(self: *Engine) void {
+        _ = self.fabric.drain(self, takes, forward);
+    }
+
     fn forward(self: *Engine, item: *const Item) void {
         assert(item.to != self.config.node);
         self.enqueue(item.to, item.class, item.key, item.slice());

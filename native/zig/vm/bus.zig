@@ -159,6 +159,9 @@ pub const Bus = struct {
             return self.reply(from, request.vcpu, request.seq, status_failed, &.{});
         }
         if (self.execute(a, data[0..bytes]) == .machine_ends) return;
+        // A device's interrupts that its thread has queued go before the answer, which may tell of
+        // what they are for (PCI 3.0, 3.2.5: a read pushes earlier writes out).
+        self.machine.engine.forwardQueued();
         const answer: []const u8 = if (a.write) &.{} else data[0..bytes];
         self.reply(from, request.vcpu, request.seq, status_ok, answer);
     }

@@ -2,6 +2,7 @@
 //! or datagrams made by hand.
 
 const std = @import("std");
+const abi = @import("../abi.zig");
 const codec = @import("../wire/codec.zig");
 const header = @import("../transport/header.zig");
 const linux = @import("../sys/linux.zig");
@@ -17,6 +18,10 @@ pub const Peer = struct {
     to: udp.Address,
     link: Link,
     replies: u64 = 0,
+    /// Answers to accesses that came before the interrupt that was sent before them.
+    overtakes: u64 = 0,
+    interrupts: u64 = 0,
+    answers: u64 = 0,
     /// Whether it tells the node what came.
     acknowledges: bool = true,
     /// What the node asked for last.
@@ -81,7 +86,15 @@ pub const Peer = struct {
     pub fn deliver(self: *Peer, encoded: []const u8) void {
         self.replies += 1;
         const message = codec.decode(encoded) catch unreachable;
-        if (message == .get) self.wanted = message.get;
+        switch (message) {
+            .get => |get| self.wanted = get,
+            .ipi => self.interrupts += 1,
+            .io_reply => {
+                self.answers += 1;
+                self.overtakes += @intFromBool(self.answers > self.interrupts);
+            },
+            else => {},
+        }
     }
 
     /// A datagram by hand, past the link.
@@ -103,3 +116,51 @@ pub const Peer = struct {
         };
     }
 };
+
+/// The peer and its node; the socket comes first, since the node must know its port.
+pub const Pair = struct {
+    socket: i32,
+    rig: Rig,
+    peer: Peer,
+
+    pub fn init() !Pair {
+        const here = try udp.Address.parse("127.0.0.1", 0);
+        const socket = try udp.open(&here);
+        errdefer linux.close(socket);
+        var rig = try Rig.initBeside(1, try udp.boundPort(socket));
+        errdefer rig.deinit();
+        rig.node.engine.?.trace.printed = false;
+        return .{ .socket = socket, .rig = rig, .peer = try Peer.init(socket, &rig) };
+    }
+
+    pub fn deinit(self: *Pair) void {
+        self.peer.deinit();
+        self.rig.deinit();
+        linux.close(self.socket);
+    }
+
+    pub fn ended(self: *Pair) bool {
+        return @atomicLoad(bool, &self.rig.node.engine.?.ended, .monotonic);
+    }
+
+    pub fn counter(self: *Pair, which: abi.Counter) u64 {
+        return self.rig.node.count.values[@intFromEnum(which)].load(.monotonic);
+    }
+};
+
+pub fn access(vcpu: u8, size: u8, count: u32, data: []const u8) m.Message {
+    return .{ .io_request = .{
+        .vcpu = vcpu,
+        .seq = 1,
+        .space = .port,
+        .write = data.len > 0,
+        .address = 0x40,
+        .size = size,
+        .count = count,
+        .data = data,
+    } };
+}
+
+pub fn ipi(mode: u8, targets: []const u8) m.Message {
+    return .{ .ipi = .{ .mode = mode, .vector = 0, .level = true, .targets = targets } };
+}

@@ -2,63 +2,21 @@
 //! one sentence, and what is no peer's is counted. Nothing here may end by a panic.
 
 const std = @import("std");
-const abi = @import("../abi.zig");
 const limits = @import("../limits.zig");
 const linux = @import("../sys/linux.zig");
 const m = @import("../wire/message.zig");
 const rig_room = @import("rig.zig");
 const udp = @import("../sys/udp.zig");
-const Peer = @import("hostile_peer.zig").Peer;
-const Rig = rig_room.Rig;
+const peer = @import("hostile_peer.zig");
+const Pair = peer.Pair;
+const Peer = peer.Peer;
+const access = peer.access;
+const ipi = peer.ipi;
 const testing = std.testing;
 
 const ping = [_]u8{ 0x81, 3 };
 
-/// The peer and its node; the socket comes first, since the node must know its port.
-const Pair = struct {
-    socket: i32,
-    rig: Rig,
-    peer: Peer,
-
-    fn init() !Pair {
-        const here = try udp.Address.parse("127.0.0.1", 0);
-        const socket = try udp.open(&here);
-        errdefer linux.close(socket);
-        var rig = try Rig.initBeside(1, try udp.boundPort(socket));
-        errdefer rig.deinit();
-        rig.node.engine.?.trace.printed = false;
-        return .{ .socket = socket, .rig = rig, .peer = try Peer.init(socket, &rig) };
-    }
-
-    fn deinit(self: *Pair) void {
-        self.peer.deinit();
-        self.rig.deinit();
-        linux.close(self.socket);
-    }
-
-    fn ended(self: *Pair) bool {
-        return @atomicLoad(bool, &self.rig.node.engine.?.ended, .monotonic);
-    }
-
-    fn counter(self: *Pair, which: abi.Counter) u64 {
-        return self.rig.node.count.values[@intFromEnum(which)].load(.monotonic);
-    }
-};
-
 const Bad = struct { m.Message, []const u8 };
-
-fn access(vcpu: u8, size: u8, count: u32, data: []const u8) m.Message {
-    return .{ .io_request = .{
-        .vcpu = vcpu,
-        .seq = 1,
-        .space = .port,
-        .write = data.len > 0,
-        .address = 0x40,
-        .size = size,
-        .count = count,
-        .data = data,
-    } };
-}
 
 fn state(vcpu: u8) m.Message {
     return .{ .apic_state = .{
@@ -70,10 +28,6 @@ fn state(vcpu: u8) m.Message {
         .dfr = 0,
         .enabled = true,
     } };
-}
-
-fn ipi(mode: u8, targets: []const u8) m.Message {
-    return .{ .ipi = .{ .mode = mode, .vector = 0, .level = true, .targets = targets } };
 }
 
 fn reply(vcpu: u8, data: []const u8) m.Message {
@@ -209,19 +163,6 @@ test "answers beyond a window wait for a peer that acknowledges late" {
     try testing.expect(!pair.ended());
 }
 
-test "whoever resets the machine from another node gets no answer" {
-    var pair = try Pair.init();
-    defer pair.deinit();
-    var reset = access(1, 1, 1, &.{0xfe});
-    reset.io_request.address = 0x64;
-    pair.peer.say(reset);
-    _ = try pair.rig.event(.reset);
-    pair.peer.say(access(1, 1, 1, &.{}));
-    while (pair.counter(.io_served) < 2 or pair.peer.replies == 0) pair.peer.pump();
-    pair.peer.settle(&pair, Pair.ended);
-    try testing.expectEqual(1, pair.peer.replies);
-}
-
 test "a peer that takes no answer ends the VM by a sentence" {
     var pair = try Pair.init();
     defer pair.deinit();
@@ -260,30 +201,4 @@ test "what is dropped is counted by its reason" {
     try testing.expectEqual(2, pair.counter(.dropped_malformed));
     try testing.expectEqual(1, pair.counter(.dropped_refused));
     try testing.expect(!pair.ended());
-}
-
-fn asked(pair: *Pair) bool {
-    pair.peer.pump();
-    return pair.peer.wanted != null;
-}
-
-test "a machine whose images still wait for a page has not stopped" {
-    var pair = try Pair.init();
-    defer pair.deinit();
-    // Into node 1's memory.
-    try pair.rig.node.load(66 * limits.page_size, "image", 1);
-    try rig_room.await(&pair, asked);
-    try pair.rig.node.stop();
-    try testing.expectError(error.Busy, pair.rig.node.close());
-    pair.peer.say(.{ .data = .{
-        .page = 66,
-        .tx = pair.peer.wanted.?.tx,
-        .access = .write,
-        .version = 1,
-        .acks = 0,
-        .content = .zero,
-        .bytes = &.{},
-    } });
-    _ = try pair.rig.event(.loaded);
-    _ = try pair.rig.event(.stopped);
 }
