@@ -240,6 +240,6 @@ pub const Bus = struct {
             .data = data,
         };
         if (slot.node == self.machine.node) return self.answered(slot.node, &r);
-        self.machine.engine.fabric.send(slot.node, .{ .io_reply = r });
+        self.machine.engine.fabric.sendPromptly(slot.node, .{ .io_reply = r });
     }
 };

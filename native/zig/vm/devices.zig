@@ -18,7 +18,7 @@ pub fn endOfInterrupt(machine: *Machine, vector: u8, way: interrupts.Way) void {
     carryOutBy(machine, &effects, way);
 }
 
-/// Any thread, without the board's lock.
+/// Threads of vCPUs, devices and the engine, without the board's lock.
 pub fn carryOut(machine: *Machine, effects: *const BoardEffects) void {
     const on_engine = machine.engine.onThisThread();
     carryOutBy(machine, effects, if (on_engine) .engine else .queue);
@@ -49,7 +49,7 @@ pub fn takeConsole(machine: *Machine, out: []u8) usize {
     machine.board_lock.lock();
     const taken = machine.board.takeOutput(out, linux.nowNs(), &effects);
     machine.board_lock.unlock();
-    carryOut(machine, &effects);
+    carryOutBy(machine, &effects, .promptly);
     return taken;
 }
 
@@ -59,7 +59,7 @@ pub fn consoleInput(machine: *Machine, bytes: []const u8) usize {
     machine.board_lock.lock();
     const taken = machine.board.input(bytes, &effects);
     machine.board_lock.unlock();
-    carryOut(machine, &effects);
+    carryOutBy(machine, &effects, .promptly);
     return taken;
 }
 
@@ -69,7 +69,7 @@ pub fn pressPower(machine: *Machine) void {
     machine.board_lock.lock();
     machine.board.pressPower(&effects);
     machine.board_lock.unlock();
-    carryOut(machine, &effects);
+    carryOutBy(machine, &effects, .promptly);
 }
 
 /// The battery-backed chip's state into `out`, for the machine after a restart; returns bytes.

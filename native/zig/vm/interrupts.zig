@@ -91,8 +91,9 @@ test "an acknowledgement of an older state counts for nothing" {
     try std.testing.expect(!acks.possible(second + 1));
 }
 
-/// How a message leaves: vCPU and device threads queue it, the engine thread sends it itself.
-pub const Way = enum { queue, engine };
+/// How a message leaves: vCPU and device threads queue it, and so does the control plane's thread,
+/// which must not wait for room; the engine thread sends it itself.
+pub const Way = enum { queue, promptly, engine };
 
 /// Delivers to every vCPU the request reaches, here and elsewhere; false when there is none.
 pub fn deliver(
@@ -131,6 +132,7 @@ pub fn deliver(
 fn send(machine: *Machine, to: u8, message: m.Message, way: Way) void {
     switch (way) {
         .queue => machine.engine.fabric.send(to, message),
+        .promptly => machine.engine.fabric.sendPromptly(to, message),
         .engine => machine.engine.send(to, message),
     }
 }
