@@ -73,7 +73,7 @@ function toEvent(head: Record, data: Uint8Array): DataEvent | undefined {
     case eventKind.peerRefused:
       return { kind: "peer-refused", node: head.node };
     case eventKind.peerSilent:
-      return { kind: "peer-silent", node: head.node, heard: head.a !== 0n };
+      return { kind: "peer-silent", node: head.node, silentMs: Number(head.a) };
     case eventKind.engineError:
       return { kind: "engine-error", reason: text(data) };
     case eventKind.disk:

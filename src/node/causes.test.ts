@@ -33,11 +33,11 @@ const cases: readonly (readonly [LastEvent, Cause])[] = [
     { kind: "lost", node: 1, how: "its port is closed" },
   ],
   [
-    { kind: "peer-silent", node: 1, heard: true },
+    { kind: "peer-silent", node: 1, silentMs: 2000 },
     { kind: "lost", node: 1, how: "its engine was silent for 2000 ms" },
   ],
   [
-    { kind: "peer-silent", node: 0, heard: false },
+    { kind: "peer-silent", node: 0, silentMs: 0 },
     {
       kind: "lost",
       node: 0,
@@ -49,5 +49,5 @@ const cases: readonly (readonly [LastEvent, Cause])[] = [
 ];
 
 test.each(cases)("%o", (event, cause) => {
-  expect(causeOf(event, 2, 2000)).toEqual(cause);
+  expect(causeOf(event, 2)).toEqual(cause);
 });

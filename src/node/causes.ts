@@ -23,8 +23,8 @@ export type LastEvent = Extract<
 
 export type Cause = Extract<Event, { readonly kind: "end" | "lost" }>;
 
-/** @param node the one that tells. @param silenceMs how long its engine waits for a peer. */
-export function causeOf(event: LastEvent, node: number, silenceMs: number): Cause {
+/** @param node the one that tells. */
+export function causeOf(event: LastEvent, node: number): Cause {
   switch (event.kind) {
     case "poweroff":
       return { kind: "end", cause: "poweroff", code: 0, reason: "the guest powered off" };
@@ -48,10 +48,11 @@ export function causeOf(event: LastEvent, node: number, silenceMs: number): Caus
       return {
         kind: "lost",
         node: event.node,
-        how: event.heard
-          ? `its engine was silent for ${silenceMs} ms`
-          : "its engine was never heard, let all UDP between the nodes pass and not only the " +
-            "port of --peers",
+        how:
+          event.silentMs > 0
+            ? `its engine was silent for ${event.silentMs} ms`
+            : "its engine was never heard, let all UDP between the nodes pass and not only the " +
+              "port of --peers",
       };
     default:
       return event satisfies never;

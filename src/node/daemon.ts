@@ -334,7 +334,7 @@ export class Daemon {
       case "stopped":
         return;
       default: {
-        const cause = causeOf(event, this.#o.node, this.#o.silenceMs);
+        const cause = causeOf(event, this.#o.node);
         if (cause.kind === "end") this.#console.sendOutput();
         return this.#step(cause);
       }

@@ -92,7 +92,8 @@ export type DataEvent =
   | { readonly kind: "crash"; readonly vcpu: number; readonly reason: string }
   | { readonly kind: "stopped" }
   | { readonly kind: "peer-refused"; readonly node: number }
-  | { readonly kind: "peer-silent"; readonly node: number; readonly heard: boolean }
+  /** `silentMs`: the limit that has passed; 0 when it never was heard. */
+  | { readonly kind: "peer-silent"; readonly node: number; readonly silentMs: number }
   | { readonly kind: "engine-error"; readonly reason: string }
   /** Something is wrong with a disk; the VM goes on. */
   | { readonly kind: "disk"; readonly disk: number; readonly reason: string }

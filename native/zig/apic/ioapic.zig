@@ -23,10 +23,13 @@ pub const IoApic = struct {
     /// Requests one access may cause: each pin once.
     pub const Requests = struct {
         items: [pins]Request = undefined,
+        /// Whose they are.
+        from: [pins]u8 = undefined,
         count: usize = 0,
 
-        fn add(self: *Requests, request: Request) void {
+        fn add(self: *Requests, pin: u8, request: Request) void {
             self.items[self.count] = request;
+            self.from[self.count] = pin;
             self.count += 1;
         }
 
@@ -86,7 +89,7 @@ pub const IoApic = struct {
         if (level) self.lines |= bit else self.lines &= ~bit;
         const entry = self.entries[pin];
         if (isLevel(entry)) return self.service(pin, out);
-        if (rises and entry & masked == 0) out.add(requestOf(entry));
+        if (rises and entry & masked == 0) out.add(pin, requestOf(entry));
     }
 
     /// Fires a level pin whose line is high and which waits for no EOI.
@@ -96,7 +99,7 @@ pub const IoApic = struct {
         if (!high or !isLevel(entry.*)) return;
         if (entry.* & (masked | remote_irr) != 0) return;
         entry.* |= remote_irr;
-        out.add(requestOf(entry.*));
+        out.add(pin, requestOf(entry.*));
     }
 
     /// Whether nothing that happens on the pin is seen.
@@ -105,13 +108,12 @@ pub const IoApic = struct {
     }
 
     /// No local APIC accepts what a level pin has asked for: no EOI will come, and it asks again
-    /// when anything of it changes (remote IRR says that one has accepted: 82093AA, 3.2.4).
-    pub fn unaccepted(self: *IoApic, request: *const Request) void {
-        for (&self.entries) |*entry| {
-            if (isLevel(entry.*) and std.meta.eql(requestOf(entry.*), request.*)) {
-                entry.* &= ~@as(u64, remote_irr);
-            }
-        }
+    /// when anything of it changes (remote IRR says that one has accepted: 82093AA, 3.2.4). At once
+    /// if its entry is another by now.
+    pub fn unaccepted(self: *IoApic, pin: u8, asked: *const Request, out: *Requests) void {
+        const entry = &self.entries[pin];
+        entry.* &= ~@as(u64, remote_irr);
+        if (!std.meta.eql(requestOf(entry.*), asked.*)) self.service(pin, out);
     }
 
     /// A local APIC ended this vector.
@@ -193,13 +195,17 @@ test "a level pin that nobody listens to asks again when it is told whom to ask"
     var out: IoApic.Requests = .{};
     apic.line(9, true, &out);
     try testing.expectEqual(1, out.count);
-    apic.unaccepted(&out.items[0]);
+    var none: IoApic.Requests = .{};
+    apic.unaccepted(9, &out.items[0], &none);
+    try testing.expectEqual(0, none.count);
     try testing.expectEqual(0, apic.entries[9] & remote_irr);
     const again = program(&apic, 9, 0x0100_0000_0000_0059 | level_triggered);
     try testing.expectEqual(1, again.count);
     try testing.expectEqual(1, again.items[0].destination);
-    // What another pin was told is not this one's.
-    apic.unaccepted(&out.items[0]);
+    // That nobody took the first is known only now.
+    apic.unaccepted(9, &out.items[0], &none);
+    try testing.expectEqual(1, none.count);
+    try testing.expectEqual(1, none.items[0].destination);
     try testing.expect(apic.entries[9] & remote_irr != 0);
 }
 

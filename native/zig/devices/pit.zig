@@ -1,6 +1,6 @@
 //! 8254 interval timer (Intel 8254 data sheet): three channels that count because time passes, so a
-//! kernel can calibrate its clock. Channel 0 raises IRQ 0 in modes 2 and 3; channel 2 is gated and
-//! read back through port 0x61.
+//! kernel can calibrate its clock. Channel 0 raises IRQ 0 at each rise of its output; channel 2 is
+//! gated and read back through port 0x61.
 
 const std = @import("std");
 
@@ -96,7 +96,8 @@ const Channel = struct {
 
     /// When the next rise that nobody was told of happens.
     fn nextRise(self: *const Channel) ?u64 {
-        if (!self.loaded or (!self.periodic() and self.told > 0)) return null;
+        if (!self.loaded or self.stopped_ns != null) return null;
+        if (!self.periodic() and self.told > 0) return null;
         const ticks_then: u128 = @as(u128, self.told + 1) * self.reload;
         const after_ns = std.math.divCeil(u128, ticks_then * std.time.ns_per_s, rate_hz) catch
             unreachable;

@@ -148,3 +148,14 @@ test "reprogramming forgets the old period" {
     try testing.expectEqual(null, pit.deadline());
     try testing.expect(!pit.tick(900_000_000));
 }
+
+test "channel 0 in a mode that its gate would have to trigger never rises" {
+    for ([_]u8{ 1, 5 }) |mode| {
+        var pit: Pit = .{};
+        pit.write(3, 0x30 | mode << 1, 0);
+        pit.write(0, 0xff, 0);
+        pit.write(0, 0x00, 0);
+        try testing.expectEqual(null, pit.deadline());
+        try testing.expect(!pit.tick(900 * ms));
+    }
+}

@@ -25,9 +25,10 @@ pub const Watch = struct {
             // What came meanwhile may not be read yet, and nobody was silent for this node's sake.
             if (late_ns >= limits.stall_ns) l.heard_ns = @min(l.heard_ns + late_ns, now_ns);
             const heard = l.stats.datagrams_received > 0;
-            if (now_ns -| l.lastHeard() > self.limit(heard)) {
-                self.report(events, .peer_silent, @intCast(peer), @intFromBool(heard));
-            }
+            const limit_ns = self.limit(heard);
+            if (now_ns -| l.lastHeard() <= limit_ns) continue;
+            const limit_ms = if (heard) limit_ns / limits.ns_per_ms else 0;
+            self.report(events, .peer_silent, @intCast(peer), limit_ms);
         };
     }
 

@@ -57,15 +57,13 @@ pub const Bus = struct {
         if (route.node == self.machine.node and !route.slow) {
             self.machine.counters.add(.io_local, 1);
             if (self.execute(a, data) == .goes_on) return;
-            // As its reset line holds a processor: what it did next could be taken for a crash.
-            const never: std.atomic.Value(u32) = .init(0);
-            _ = vcpu.waitWhile(&never, 0, null);
+            // As its reset line holds a processor: what it did next could be taken for a crash. It
+            // waits as for an answer, which never comes.
+            self.expect(vcpu, self.machine.node);
+            _ = vcpu.waitWhile(&vcpu.answer.ready, 0, null);
             return;
         }
-        vcpu.io_seq += 1;
-        vcpu.answer.seq = vcpu.io_seq;
-        vcpu.answer.node = route.node;
-        vcpu.answer.ready.store(0, .release);
+        self.expect(vcpu, route.node);
         if (route.node == self.machine.node) {
             if (!self.handUp(self.machine.node, vcpu.index, vcpu.io_seq, a, data)) {
                 if (!a.write) @memset(data, 0xff);
@@ -85,6 +83,14 @@ pub const Bus = struct {
             } });
         }
         self.await(vcpu, route.node, a, data);
+    }
+
+    /// The next answer is that of this access.
+    fn expect(_: *Bus, vcpu: *Vcpu, node: m.NodeId) void {
+        vcpu.io_seq += 1;
+        vcpu.answer.seq = vcpu.io_seq;
+        vcpu.answer.node = node;
+        vcpu.answer.ready.store(0, .release);
     }
 
     fn await(self: *Bus, vcpu: *Vcpu, node: m.NodeId, a: Access, data: []u8) void {

@@ -5,6 +5,7 @@ const std = @import("std");
 const BoardEffects = @import("../devices/board.zig").Effects;
 const Cmos = @import("../devices/cmos.zig").Cmos;
 const interrupts = @import("interrupts.zig");
+const IoApic = @import("../apic/ioapic.zig").IoApic;
 const linux = @import("../sys/linux.zig");
 const PciEffects = @import("../devices/pci/function.zig").Effects;
 const Machine = @import("machine.zig").Machine;
@@ -25,12 +26,7 @@ pub fn carryOut(machine: *Machine, effects: *const BoardEffects) void {
 }
 
 fn carryOutBy(machine: *Machine, effects: *const BoardEffects, way: interrupts.Way) void {
-    for (effects.requests()) |*request| {
-        if (interrupts.deliver(machine, null, request, way) or !request.level) continue;
-        machine.board_lock.lock();
-        machine.board.io_apic.unaccepted(request);
-        machine.board_lock.unlock();
-    }
+    deliverAll(machine, &effects.interrupts, way);
     for (effects.pci.requests()) |*request| _ = interrupts.deliver(machine, null, request, way);
     for (machine.doorbells, 0..) |doorbell, number| {
         if (effects.pci.wakes >> @intCast(number) & 1 != 0) if (doorbell) |bell| bell.ring();
@@ -41,6 +37,17 @@ fn carryOutBy(machine: *Machine, effects: *const BoardEffects, way: interrupts.W
     if (effects.reset) machine.events.simple(.reset, machine.node, 0);
     if (effects.exit_code) |code| machine.events.simple(.debug_exit, machine.node, code);
     if (effects.rearm) machine.ticker.poke();
+}
+
+fn deliverAll(machine: *Machine, requests: *const IoApic.Requests, way: interrupts.Way) void {
+    for (requests.slice(), 0..) |*request, i| {
+        if (interrupts.deliver(machine, null, request, way) or !request.level) continue;
+        var again: IoApic.Requests = .{};
+        machine.board_lock.lock();
+        machine.board.io_apic.unaccepted(requests.from[i], request, &again);
+        machine.board_lock.unlock();
+        deliverAll(machine, &again, way);
+    }
 }
 
 /// Takes what the guest printed, oldest first, and lets a guest that waits for it go on.
