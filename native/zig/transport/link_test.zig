@@ -1,8 +1,19 @@
-//! Datagrams that no sender of this protocol sends, straight into a link.
+//! One link by itself: datagrams that no sender of this protocol sends, and when it sleeps.
 
 const std = @import("std");
 const header = @import("header.zig");
-const Link = @import("link.zig").Link;
+const link_room = @import("link.zig");
+const Link = link_room.Link;
+
+const config: link_room.Config = .{
+    .vm_id = 7,
+    .epoch = 1,
+    .self = 0,
+    .peer = 1,
+    .mtu = 1400,
+    .heartbeat_ns = 1_000_000,
+    .nodes = 2,
+};
 
 const Sink = struct {
     count: usize = 0,
@@ -19,15 +30,7 @@ test "mutated datagrams are dropped or harmless" {
     const allocator = std.testing.allocator;
     var prng: std.Random.DefaultPrng = .init(99);
     const random = prng.random();
-    var link = try Link.init(allocator, .{
-        .vm_id = 7,
-        .epoch = 1,
-        .self = 0,
-        .peer = 1,
-        .mtu = 1400,
-        .heartbeat_ns = 1_000_000,
-        .nodes = 2,
-    }, 1);
+    var link = try Link.init(allocator, config, 1);
     defer link.deinit(allocator);
     var sink: Sink = .{};
     for (0..50_000) |i| {
@@ -77,15 +80,7 @@ fn mutateFrames(body: []u8, random: std.Random) void {
 
 test "a link whose packets are all under way sleeps until the first may be asked for" {
     const allocator = std.testing.allocator;
-    var link = try Link.init(allocator, .{
-        .vm_id = 7,
-        .epoch = 1,
-        .self = 0,
-        .peer = 1,
-        .mtu = 1400,
-        .heartbeat_ns = 1_000_000,
-        .nodes = 2,
-    }, 1);
+    var link = try Link.init(allocator, config, 1);
     defer link.deinit(allocator);
     var sink: Sink = .{};
     const now_ns = 2;
