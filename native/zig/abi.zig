@@ -21,7 +21,7 @@ pub const EventKind = enum(u16) {
     stopped = 7,
     /// `node` = the peer.
     peer_refused = 8,
-    /// `node` = the peer, a = 1 when it was heard before.
+    /// `node` = the peer, a = the limit in ms that has passed, 0 when it was never heard.
     peer_silent = 9,
     engine_error = 10,
     /// Slow device access. `node` = origin, a = id, b = address, c = size | count << 8 | write <<

@@ -10,7 +10,7 @@ const units: Readonly<Record<string, number>> = {
   T: 2 ** 40,
 };
 const pageBytes = 4096;
-/** Pages have 32-bit numbers, and there are as many as the highest one says. */
+/** The number of all pages has 32 bits. */
 const ramBytesMax = 2 ** 44 - pageBytes;
 
 function refuse(where: string, value: string, wanted: string): never {

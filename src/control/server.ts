@@ -93,8 +93,9 @@ function listen(path: string, questions: Questions): ControlServer {
     const own = inodeOf(path);
     return {
       close() {
+        const there = inodeOf(path);
         // Bun removes whatever is at the path then, and another node's may be there by now.
-        if (inodeOf(path) === own) server.stop(true);
+        if (there === undefined || there === own) server.stop(true);
         else server.unref();
       },
     };
