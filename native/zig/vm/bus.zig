@@ -59,11 +59,11 @@ pub const Bus = struct {
             if (self.execute(a, data) == .goes_on) return;
             // As its reset line holds a processor: what it did next could be taken for a crash. It
             // waits as for an answer, which never comes.
-            self.expect(vcpu, self.machine.node);
+            expect(vcpu, self.machine.node);
             _ = vcpu.waitWhile(&vcpu.answer.ready, 0, null);
             return;
         }
-        self.expect(vcpu, route.node);
+        expect(vcpu, route.node);
         if (route.node == self.machine.node) {
             if (!self.handUp(self.machine.node, vcpu.index, vcpu.io_seq, a, data)) {
                 if (!a.write) @memset(data, 0xff);
@@ -83,14 +83,6 @@ pub const Bus = struct {
             } });
         }
         self.await(vcpu, route.node, a, data);
-    }
-
-    /// The next answer is that of this access.
-    fn expect(_: *Bus, vcpu: *Vcpu, node: m.NodeId) void {
-        vcpu.io_seq += 1;
-        vcpu.answer.seq = vcpu.io_seq;
-        vcpu.answer.node = node;
-        vcpu.answer.ready.store(0, .release);
     }
 
     fn await(self: *Bus, vcpu: *Vcpu, node: m.NodeId, a: Access, data: []u8) void {
@@ -249,3 +241,11 @@ pub const Bus = struct {
         self.machine.engine.fabric.sendPromptly(slot.node, .{ .io_reply = r });
     }
 };
+
+/// From here on an answer is that of the vCPU's next access.
+fn expect(vcpu: *Vcpu, node: m.NodeId) void {
+    vcpu.io_seq += 1;
+    vcpu.answer.seq = vcpu.io_seq;
+    vcpu.answer.node = node;
+    vcpu.answer.ready.store(0, .release);
+}
