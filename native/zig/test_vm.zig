@@ -20,6 +20,8 @@ comptime {
     _ = @import("vm/setup_script_test.zig");
     _ = @import("vm/vcpu_script_test.zig");
     _ = @import("vm/cpuid.zig");
+    _ = @import("vm/deadline.zig");
+    _ = @import("vm/deadline_test.zig");
     _ = @import("vm/clock.zig");
     _ = @import("vm/disk_test.zig");
 }

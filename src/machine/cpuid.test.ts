@@ -56,8 +56,8 @@ const oneNode = [{ cpus: 2, ramPages: 1 }];
 
 test("what must never be seen is not", () => {
   const table = cpuidTable({ hosts: [host()], nodes: oneNode, hide: [] });
-  // MONITOR, VMX, SMX, PDCM, TSC-deadline; WAITPKG, LA57; SVM, TOPOEXT, PERFCTR, MWAITX; INVLPGB.
-  expect(setIn(find(table, 1).ecx, [3, 5, 6, 15, 24])).toEqual([]);
+  // MONITOR, VMX, SMX, PDCM; WAITPKG, LA57; SVM, TOPOEXT, PERFCTR, MWAITX; INVLPGB.
+  expect(setIn(find(table, 1).ecx, [3, 5, 6, 15])).toEqual([]);
   expect(setIn(find(table, 7).ecx, [5, 16])).toEqual([]);
   expect(setIn(find(table, 0x8000_0001).ecx, [2, 22, 23, 24, 28, 29])).toEqual([]);
   expect(setIn(find(table, 0x8000_0008).ebx, [3])).toEqual([]);
@@ -133,6 +133,24 @@ test("XSAVE and what needs it go on an emulated host and when asked for", () => 
   expect(() => cpuidTable({ hosts: [host()], nodes: oneNode, hide: ["avx9"] })).toThrow(
     '"avx9": no CPU feature',
   );
+});
+
+/** Whether guests of these hosts see the deadline mode of the APIC's timer. */
+function showsDeadline(hosts: readonly HostFacts[], hide: readonly string[] = []): boolean {
+  const table = cpuidTable({ hosts, nodes: hosts.map(() => ({ cpus: 1, ramPages: 1 })), hide });
+  return setIn(find(table, 1).ecx, [24]).length > 0;
+}
+
+test("the APIC timer's deadline is shown where every host has it, unless hidden", () => {
+  const lacking = host({
+    cpuid: host().cpuid.map((each) =>
+      each.leaf === 1 ? Object.assign({}, each, { ecx: each.ecx & ~(1 << 24) }) : each,
+    ),
+  });
+  expect(showsDeadline([host(), host()])).toBe(true);
+  expect(showsDeadline([host(), lacking])).toBe(false);
+  expect(showsDeadline([lacking, host()])).toBe(false);
+  expect(showsDeadline([host()], ["tsc_deadline"])).toBe(false);
 });
 
 test("a bit or a leaf that one node lacks is shown nowhere, in either order", () => {

@@ -92,9 +92,9 @@ export type FeatureName = keyof typeof features;
 /**
  * Hidden together. `always`: nested virtualization (its host writes guest pages past the page
  * tables), five-level paging (only more page-table pages), performance monitoring and tracing (host
- * buffers in guest memory), waiting instructions (they would occupy a host CPU), the deadline timer
- * (KVM swallows its MSR without an in-kernel APIC), broadcast TLB flushes (they stop at the host's
- * edge), extended topology (ours is told elsewhere). `xsave`: everything that needs its state.
+ * buffers in guest memory), waiting instructions (they would occupy a host CPU), broadcast TLB
+ * flushes (they stop at the host's edge), extended topology (ours is told elsewhere). `xsave`:
+ * everything that needs its state.
  */
 export const groups = {
   always: [
@@ -106,7 +106,6 @@ export const groups = {
     "pdcm",
     "dtes64",
     "ds",
-    "tsc_deadline",
     "monitor",
     "mwaitx",
     "waitpkg",

@@ -262,6 +262,26 @@ pub const Local = struct {
         return if (busy) @max(at_ns, self.pace.until_ns) else at_ns;
     }
 
+    // IA32_TSC_DEADLINE, whose register is not among those of the APIC (SDM 11.5.4.1).
+
+    /// What the TSC will read when the timer fires; 0 = it waits for none.
+    pub fn tscDeadline(self: *const Local) u64 {
+        return self.timer.tsc;
+    }
+
+    /// @param at_ns: when the TSC will read `tsc`.
+    pub fn setTscDeadline(self: *Local, tsc: u64, at_ns: u64, now_ns: u64) void {
+        if (!self.enabled()) return;
+        self.expire(now_ns);
+        self.timer.arm(tsc, at_ns);
+        self.pace.handled(now_ns);
+    }
+
+    /// It is known better when the TSC will be there.
+    pub fn retime(self: *Local, at_ns: u64) void {
+        if (self.timer.tsc != 0) self.timer.tsc_ns = at_ns;
+    }
+
     pub fn ppr(self: *const Local) u8 {
         const served = highest(&self.isr) orelse 0;
         return if (self.tpr >> 4 >= served >> 4) self.tpr else served & 0xf0;
@@ -403,13 +423,18 @@ pub const Local = struct {
         var entry = value & if (index == 0) @as(u32, 0x7_00ff) else 0x1_a7ff;
         if (!self.softwareEnabled()) entry |= lvt_masked;
         self.lvt[index] = entry;
-        if (index == 0) self.timer.setPeriodic(entry & (1 << 17) != 0);
+        if (index == 0) self.timer.setMode(switch (@as(u2, @truncate(entry >> 17))) {
+            0 => .one_shot,
+            1, 3 => .periodic,
+            2 => .tsc_deadline,
+        });
     }
 
     fn endOfInterrupt(self: *Local, now_ns: u64, effects: *Effects) void {
         const vector = highest(&self.isr) orelse return;
         self.isr.unset(vector);
-        if (self.timer.periodic and vector == self.timerVector()) self.pace.handled(now_ns);
+        const periodic = self.timer.mode == .periodic;
+        if (periodic and vector == self.timerVector()) self.pace.handled(now_ns);
         if (self.tmr.isSet(vector)) effects.eoi = vector;
     }
 

@@ -114,6 +114,58 @@ test "the timer fires once or again and again, masked means silent" {
     try testing.expect(!apic.irr.isSet(0x55));
 }
 
+test "a time stamp that is waited for fires once, and what was fired before stays" {
+    var apic = ready();
+    var effects: Effects = .{};
+    apic.setTscDeadline(90_000, 900, 0);
+    try testing.expectEqual(0, apic.tscDeadline());
+    apic.mmioWrite(reg_lvt_timer, 0x4_0055, 0, &effects);
+    try testing.expectEqual(0x4_0055, apic.mmioRead(reg_lvt_timer, 0));
+    apic.setTscDeadline(90_000, 900, 0);
+    try testing.expectEqual(90_000, apic.tscDeadline());
+    try testing.expectEqual(900, apic.deadline(true).?);
+    apic.tick(899, true);
+    try testing.expect(!apic.timerWaits());
+    apic.retime(1000);
+    apic.tick(999, true);
+    try testing.expect(!apic.timerWaits());
+    apic.tick(1000, true);
+    try testing.expect(apic.timerWaits());
+    try testing.expectEqual(0, apic.tscDeadline());
+    try testing.expectEqual(null, apic.deadline(true));
+    // Armed anew by its handler, after 2 us: the next one is kept back for seven times that.
+    apic.acknowledge(0x55, 1000);
+    apic.mmioWrite(reg_eoi, 0, 1500, &effects);
+    apic.setTscDeadline(100_000, 4000, 3000);
+    try testing.expectEqual(3000 + 7 * 2000, apic.deadline(true).?);
+    apic.tick(16_999, true);
+    try testing.expect(!apic.timerWaits());
+    // It has fired before the next one is asked for, or any is called off.
+    apic.setTscDeadline(200_000, 30_000, 16_999);
+    try testing.expect(apic.timerWaits());
+    apic.irr.unset(0x55);
+    apic.setTscDeadline(0, 0, 30_000);
+    try testing.expect(apic.timerWaits());
+    try testing.expectEqual(0, apic.tscDeadline());
+    apic.irr.unset(0x55);
+    // Masked it fires for nobody, a change of mode and INIT disarm it.
+    apic.setTscDeadline(300_000, 40_000, 31_000);
+    apic.mmioWrite(reg_lvt_timer, 0x5_0055, 31_000, &effects);
+    try testing.expectEqual(null, apic.deadline(false));
+    apic.mmioWrite(reg_lvt_timer, 0x4_0055, 41_000, &effects);
+    apic.tick(50_000, false);
+    try testing.expect(!apic.timerWaits());
+    apic.setTscDeadline(400_000, 60_000, 51_000);
+    apic.mmioWrite(reg_lvt_timer, 0x55, 51_000, &effects);
+    try testing.expectEqual(null, apic.deadline(false));
+    apic.mmioWrite(reg_lvt_timer, 0x4_0055, 51_000, &effects);
+    try testing.expectEqual(null, apic.deadline(false));
+    apic.setTscDeadline(400_000, 60_000, 51_000);
+    apic.reset();
+    apic.tick(70_000, false);
+    try testing.expectEqual(0, apic.tscDeadline());
+}
+
 test "a masked timer counts on and wakes nobody" {
     var apic = ready();
     var effects: Effects = .{};

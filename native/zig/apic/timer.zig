@@ -1,28 +1,48 @@
 //! The local APIC's timer (SDM 11.5.4): counts down from `initial` at the bus rate over the
-//! divisor. Nothing runs: the count is computed from the time of the start. Missed periods count as
-//! one.
+//! divisor, or waits for a time stamp (11.5.4.1). Nothing runs: the count is computed from the time
+//! of the start. Missed periods count as one.
 
 const std = @import("std");
 
 /// One tick of the undivided timer, 1 GHz.
 const tick_ns = 1;
 
+/// Bits 17 and 18 of its LVT entry; there is no fourth.
+pub const Mode = enum { one_shot, periodic, tsc_deadline };
+
 pub const Timer = struct {
     initial: u32 = 0,
     divide: u32 = 0,
-    periodic: bool = false,
+    mode: Mode = .one_shot,
     /// When the running count reached, or reaches, `initial` again.
     start_ns: u64 = 0,
     running: bool = false,
+    /// What the guest's TSC reads when it fires; 0 = never.
+    tsc: u64 = 0,
+    /// When that will be, by what is known of the TSC.
+    tsc_ns: u64 = 0,
 
+    /// Does nothing while it waits for time stamps.
     pub fn start(self: *Timer, count: u32, now_ns: u64) void {
+        if (self.mode == .tsc_deadline) return;
         self.initial = count;
         self.start_ns = now_ns;
         self.running = count != 0;
     }
 
-    pub fn setPeriodic(self: *Timer, periodic: bool) void {
-        self.periodic = periodic;
+    /// Fires when the TSC reads `tsc`, at `at_ns`; 0 disarms. Does nothing while it counts.
+    pub fn arm(self: *Timer, tsc: u64, at_ns: u64) void {
+        if (self.mode != .tsc_deadline) return;
+        self.tsc = tsc;
+        self.tsc_ns = at_ns;
+    }
+
+    /// From counts to time stamps or back it is disarmed.
+    pub fn setMode(self: *Timer, mode: Mode) void {
+        if ((mode == .tsc_deadline) != (self.mode == .tsc_deadline)) {
+            self.* = .{ .divide = self.divide };
+        }
+        self.mode = mode;
     }
 
     /// A change of the divisor goes on from the current count.
@@ -35,22 +55,26 @@ pub const Timer = struct {
     pub fn current(self: *const Timer, now_ns: u64) u32 {
         if (!self.running) return 0;
         const elapsed = (now_ns -| self.start_ns) / self.unit();
-        if (self.periodic) return self.initial - @as(u32, @intCast(elapsed % self.initial));
+        if (self.mode == .periodic) {
+            return self.initial - @as(u32, @intCast(elapsed % self.initial));
+        }
         return if (elapsed >= self.initial) 0 else self.initial - @as(u32, @intCast(elapsed));
     }
 
     pub fn deadline(self: *const Timer) ?u64 {
+        if (self.tsc != 0) return self.tsc_ns;
         return if (self.running) self.start_ns + self.period() else null;
     }
 
     /// True when it fired since the last call.
     pub fn expired(self: *Timer, now_ns: u64) bool {
-        if (!self.running or now_ns < self.start_ns + self.period()) return false;
-        if (self.periodic) {
+        if (now_ns < self.deadline() orelse return false) return false;
+        if (self.mode == .periodic) {
             const periods = (now_ns - self.start_ns) / self.period();
             self.start_ns += periods * self.period();
         } else {
             self.running = false;
+            self.tsc = 0;
         }
         return true;
     }
@@ -87,9 +111,38 @@ test "divisors after the manual's table" {
 test "a periodic timer that was late fires once and keeps its phase" {
     var t: Timer = .{};
     t.setDivide(11, 0);
-    t.setPeriodic(true);
+    t.setMode(.periodic);
     t.start(100, 0);
     try std.testing.expect(t.expired(350));
     try std.testing.expect(!t.expired(399));
     try std.testing.expectEqual(400, t.deadline().?);
+}
+
+test "one that waits for a time stamp counts nothing, fires once, and a change of mode disarms it" {
+    var t: Timer = .{};
+    t.setDivide(11, 0);
+    t.arm(5000, 50);
+    try std.testing.expectEqual(null, t.deadline());
+    t.start(100, 0);
+    t.setMode(.tsc_deadline);
+    try std.testing.expectEqual(null, t.deadline());
+    t.start(100, 0);
+    try std.testing.expectEqual(0, t.current(10));
+    try std.testing.expectEqual(null, t.deadline());
+    t.arm(5000, 50);
+    try std.testing.expectEqual(50, t.deadline().?);
+    try std.testing.expect(!t.expired(49));
+    try std.testing.expect(t.expired(50));
+    try std.testing.expectEqual(0, t.tsc);
+    try std.testing.expect(!t.expired(51));
+    t.arm(6000, 60);
+    t.arm(0, 0);
+    try std.testing.expectEqual(null, t.deadline());
+    t.arm(7000, 70);
+    t.setMode(.tsc_deadline);
+    try std.testing.expectEqual(70, t.deadline().?);
+    t.setMode(.one_shot);
+    try std.testing.expectEqual(null, t.deadline());
+    t.start(100, 0);
+    try std.testing.expectEqual(100, t.deadline().?);
 }

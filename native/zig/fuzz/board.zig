@@ -90,12 +90,14 @@ fn access(case: *Case, source: *Source, effects: *Effects) void {
 }
 
 fn interrupt(case: *Case, source: *Source) void {
-    switch (source.below(6)) {
+    switch (source.below(8)) {
         0 => case.apic.nmi(),
         1 => case.apic.requestInit(),
         2 => case.apic.requestSipi(source.int(u8)),
         3 => if (case.apic.deliverable()) |vector| case.apic.acknowledge(vector, case.now_ns),
         4 => case.apic.tick(case.now_ns, source.boolean()),
+        5 => case.apic.setTscDeadline(source.wide(), case.now_ns + source.below(100), case.now_ns),
+        6 => case.apic.retime(case.now_ns + source.below(100)),
         else => case.apic.accept(source.int(u8), source.boolean()),
     }
     if (case.apic.takeInit()) case.apic.reset();

@@ -143,6 +143,13 @@ const MsrEntry = extern struct { index: u32, reserved: u32 = 0, data: u64 };
 pub const Msrs = extern struct { count: u32 = 1, padding: u32 = 0, entry: MsrEntry };
 pub const DeviceAttr = extern struct { flags: u32 = 0, group: u32, attr: u64, address: u64 };
 
+/// struct kvm_msr_filter: which accesses KVM may carry out, by ranges of one bit per register, 0 =
+/// it must not. What no range names it may.
+const MsrFilter = extern struct { flags: u32 = 0, padding: u32 = 0, ranges: [16]MsrRange };
+const MsrRange = extern struct { flags: u32, count: u32, base: u32, padding: u32 = 0, bitmap: u64 };
+const msr_filter_read = 1;
+const msr_filter_write = 2;
+
 /// struct kvm_vcpu_events; `head` = exception and interrupt, `tail` = SMM and what came later.
 pub const Translation = extern struct {
     linear: u64,
@@ -192,6 +199,9 @@ comptime {
     assert(ioctl_enable_cap == 0x4068aea3);
     assert(set_debugregs == 0x4080aea2);
     assert(set_guest_debug == 0x4048ae9b);
+    assert(@offsetOf(MsrFilter, "ranges") == 8 and @sizeOf(MsrRange) == 24);
+    assert(@offsetOf(MsrRange, "bitmap") == 16);
+    assert(set_msr_filter == 0x4188aec6);
 }
 
 pub const get_api_version = os.IOCTL.IO(0xae, 0x00);
@@ -221,12 +231,14 @@ pub const set_debugregs = os.IOCTL.IOW(0xae, 0xa2, DebugRegs);
 pub const get_tsc_khz = os.IOCTL.IO(0xae, 0xa3);
 pub const set_tsc_khz = os.IOCTL.IO(0xae, 0xa2);
 pub const ioctl_enable_cap = os.IOCTL.IOW(0xae, 0xa3, EnableCap);
+pub const set_msr_filter = os.IOCTL.IOW(0xae, 0xc6, MsrFilter);
 pub const set_device_attr = os.IOCTL.IOW(0xae, 0xe1, DeviceAttr);
 pub const get_device_attr = os.IOCTL.IOW(0xae, 0xe2, DeviceAttr);
 
 const cap_sync_regs = 74;
 pub const cap_immediate_exit = 136;
 pub const cap_user_space_msr = 188;
+const cap_msr_filter = 189;
 const cap_enforce_pv_feature_cpuid = 190;
 const api_version_wanted = 12;
 const msr_tsc = 0x10;
@@ -312,6 +324,22 @@ pub const Vm = struct {
         if (!self.supports(cap_user_space_msr)) return error.Unsupported;
         const invalid_unknown_filter = 1 | 2 | 4;
         try self.enable(cap_user_space_msr, invalid_unknown_filter);
+    }
+
+    /// Accesses to this MSR, and to no other that KVM carries out itself, become exits, too; before
+    /// the first vCPU runs.
+    pub fn exitOnMsr(self: Vm, index: u32) Error!void {
+        if (!self.supports(cap_msr_filter)) return error.Unsupported;
+        const none: u64 = 0;
+        const unused: MsrRange = .{ .flags = 0, .count = 0, .base = 0, .bitmap = 0 };
+        var filter: MsrFilter = .{ .ranges = @splat(unused) };
+        filter.ranges[0] = .{
+            .flags = msr_filter_read | msr_filter_write,
+            .count = 1,
+            .base = index,
+            .bitmap = @intFromPtr(&none),
+        };
+        _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_msr_filter, &filter }));
     }
 
     fn enable(self: Vm, cap: u32, argument: u64) Error!void {

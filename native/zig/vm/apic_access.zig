@@ -1,7 +1,10 @@
-//! A vCPU's accesses to its own local APIC, by MMIO (xAPIC) or by MSR exits (x2APIC), in its
-//! thread. What such an access asks of the world is carried out after the vCPU's lock is released.
+//! A vCPU's accesses to its own local APIC, in its thread: by MMIO (xAPIC) or by MSR exits (x2APIC,
+//! and the timer's deadline). What such an access asks of the world is carried out after the vCPU's
+//! lock is released.
 
 const std = @import("std");
+const deadline = @import("deadline.zig");
+const kvm = @import("../sys/kvm.zig");
 const linux = @import("../sys/linux.zig");
 const Effects = @import("../apic/local.zig").Effects;
 const Vcpu = @import("vcpu.zig").Vcpu;
@@ -44,13 +47,24 @@ pub fn mmio(vcpu: *Vcpu, write: bool, address: u64, data: []u8) void {
 pub fn readMsr(vcpu: *Vcpu, index: u32) void {
     vcpu.lock.lock();
     defer vcpu.lock.unlock();
-    const value = vcpu.apic.msrRead(index, linux.nowNs());
+    const value = if (index == deadline.msr)
+        vcpu.apic.tscDeadline()
+    else
+        vcpu.apic.msrRead(index, linux.nowNs());
     vcpu.kvm.run.exit.msr.failed = @intFromBool(value == null);
     vcpu.kvm.run.exit.msr.data = value orelse 0;
 }
 
-pub fn writeMsr(vcpu: *Vcpu, index: u32, value: u64) void {
+pub fn writeMsr(vcpu: *Vcpu, index: u32, value: u64) kvm.Error!void {
     var effects: Effects = .{};
+    if (index == deadline.msr) {
+        const at_ns = if (value == 0) 0 else try deadline.when(vcpu, value);
+        vcpu.lock.lock();
+        defer vcpu.lock.unlock();
+        vcpu.apic.setTscDeadline(value, at_ns, linux.nowNs());
+        vcpu.kvm.run.exit.msr.failed = 0;
+        return;
+    }
     vcpu.lock.lock();
     const taken = vcpu.apic.msrWrite(index, value, linux.nowNs(), &effects);
     vcpu.lock.unlock();

@@ -3,6 +3,7 @@
 const std = @import("std");
 const abi = @import("../abi.zig");
 const codec = @import("../wire/codec.zig");
+const deadline = @import("deadline.zig");
 const kvm = @import("../sys/kvm.zig");
 
 /// Writes abi.Facts into `out`; returns the bytes used.
@@ -16,6 +17,7 @@ pub fn facts(allocator: std.mem.Allocator, system: kvm.System, out: []u8) !usize
     var vendor: [12]u8 = @splat(0);
     var bits: u8 = 36;
     var xcr0: u64 = 1;
+    const has_deadline = deadline.comesOut(system);
     for (table.entries[0..count], entries) |*from, *to| {
         to.* = .{
             .leaf = from.function,
@@ -30,6 +32,9 @@ pub fn facts(allocator: std.mem.Allocator, system: kvm.System, out: []u8) !usize
             0 => for ([_]u32{ from.ebx, from.edx, from.ecx }, 0..) |word, i| {
                 std.mem.writeInt(u32, vendor[4 * i ..][0..4], word, .little);
             },
+            // Kernels since 6.14 claim it for their own APIC.
+            1 => to.ecx = to.ecx & ~@as(u32, deadline.feature) |
+                if (has_deadline) @as(u32, deadline.feature) else 0,
             0xd => if (from.index == 0) {
                 xcr0 = @as(u64, from.edx) << 32 | from.eax;
             },

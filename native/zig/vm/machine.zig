@@ -18,6 +18,7 @@ const pci = @import("../devices/pci/host.zig");
 const shadow = @import("shadow.zig");
 const state = @import("state.zig");
 const cpuid = @import("cpuid.zig");
+const deadline = @import("deadline.zig");
 const ApicEffects = @import("../apic/local.zig").Effects;
 const Board = @import("../devices/board.zig").Board;
 const Bus = @import("bus.zig").Bus;
@@ -97,7 +98,7 @@ pub const Machine = struct {
             .board = .init(plan.unix_seconds, linux.nowNs(), output),
             .board_node = plan.device_node,
             .bus = .{ .machine = self },
-            .tsc = .{ .counters = counters },
+            .tsc = .{ .counters = counters, .khz = plan.tsc_khz },
             .forgets_shadow = shadow.forgotten(),
         };
         errdefer self.bus.deinit();
@@ -110,6 +111,7 @@ pub const Machine = struct {
     fn build(self: *Machine, plan: *const abi.Plan, vcpus: []Vcpu) !void {
         self.vm.reserveRealModePages(real_mode_gpa);
         try self.vm.exitOnUnknownMsrs();
+        if (deadline.isShown(plan.cpuid)) try self.vm.exitOnMsr(deadline.msr);
         for (self.engine.memory.slots().slice(), 0..) |slot, i| {
             try self.vm.addMemory(@intCast(i), slot.gpa, slot.bytes);
         }
@@ -247,10 +249,6 @@ pub const Machine = struct {
         }
         if (effects.ipi) |*request| _ = interrupts.deliver(self, vcpu.index, request, .queue);
         if (effects.eoi) |vector| self.endOfInterrupt(vector);
-    }
-
-    pub fn publishLocal(self: *Machine, vcpu: *Vcpu) void {
-        interrupts.publish(self, vcpu);
     }
 
     fn endOfInterrupt(self: *Machine, vector: u8) void {

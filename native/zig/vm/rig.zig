@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
+const deadline = @import("deadline.zig");
 const kvm = @import("../sys/kvm.zig");
 const linux = @import("../sys/linux.zig");
 const map = @import("../devices/map.zig");
@@ -270,6 +271,10 @@ fn hostCpuid(system: kvm.System, out: []abi.CpuidEntry) ![]const abi.CpuidEntry 
             .ecx = e.ecx,
             .edx = e.edx,
         };
+        if (e.function == 1) {
+            out[count].ecx &= ~@as(u32, deadline.feature);
+            if (deadline.comesOut(system)) out[count].ecx |= deadline.feature;
+        }
         count += 1;
     }
     return out[0..count];

@@ -46,7 +46,7 @@ fn cpuid(leaf: u32) [4]u32 {
 /// them and may have to come from another node, and a fault of the kernel's own in a thread with a
 /// signal pending raises itself again until the page is there.
 pub fn passHalt(vcpu: *Vcpu, alarm: *Alarm) kvm.Error!bool {
-    if (!vcpu.interruptWaits()) return false;
+    if (!try vcpu.interruptWaits()) return false;
     const run_page = vcpu.kvm.run;
     if (run_page.ready_for_interrupt_injection == 0 or run_page.if_flag == 0) return false;
     switch (exits.decode(run_page)) {

@@ -27,6 +27,8 @@ pub const Reading = struct { count: u64, advanced: u64 };
 
 pub const Tsc = struct {
     counters: *Counters,
+    /// Its rate, on which all nodes have agreed.
+    khz: u32,
     base: clock.Base = .{},
     /// Ticks of all steps made.
     advanced: std.atomic.Value(u64) = .init(0),

@@ -77,7 +77,7 @@ const World = struct {
 
     fn init(self: *World) void {
         self.* = .{
-            .tsc = .{ .counters = &self.counters, .base = .{ .rule = .offset } },
+            .tsc = .{ .counters = &self.counters, .khz = 1, .base = .{ .rule = .offset } },
             .actors = @splat(.{ .world = self }),
         };
     }

@@ -14,6 +14,7 @@
 const std = @import("std");
 const abi = @import("../abi.zig");
 const apic_access = @import("apic_access.zig");
+const deadline_room = @import("deadline.zig");
 const debug_room = @import("debug.zig");
 const kvm = @import("../sys/kvm.zig");
 const limits = @import("../limits.zig");
@@ -88,7 +89,9 @@ pub const Vcpu = struct {
         while (true) {
             const may_inject = !self.machine.forgets_shadow or try shadow.passHalt(self, alarm);
             const seen, const command = self.goesIn();
+            const stepped = self.tsc_applied;
             try self.machine.tsc.apply(self);
+            if (self.tsc_applied != stepped) try deadline_room.renew(self);
             if (command == .run and self.takeInit()) {
                 try self.reset();
                 continue;
@@ -160,6 +163,7 @@ pub const Vcpu = struct {
     /// Events before entry. Returns when the timer fires.
     fn prepare(self: *Vcpu, alarm: *mailbox_room.Alarm, may_inject: bool) kvm.Error!?u64 {
         const now_ns = linux.nowNs();
+        try deadline_room.settle(self, now_ns);
         self.lock.lock();
         defer self.lock.unlock();
         self.apic.tick(now_ns, self.activity == .running);
@@ -200,8 +204,9 @@ pub const Vcpu = struct {
     }
 
     /// Whether it will take an interrupt as soon as the guest allows.
-    pub fn interruptWaits(self: *Vcpu) bool {
+    pub fn interruptWaits(self: *Vcpu) kvm.Error!bool {
         const now_ns = linux.nowNs();
+        try deadline_room.settle(self, now_ns);
         self.lock.lock();
         defer self.lock.unlock();
         self.apic.tick(now_ns, self.activity == .running);
@@ -223,7 +228,7 @@ pub const Vcpu = struct {
         self.apic.reset();
         self.activity = .wait_for_sipi;
         self.lock.unlock();
-        self.machine.publishLocal(self);
+        interrupts.publish(self.machine, self);
     }
 
     /// Lets KVM complete what the last exit left open: it would overwrite registers set now at the
@@ -273,7 +278,7 @@ pub const Vcpu = struct {
                 apic_access.mmio(self, p.write, p.address, data);
             },
             .read_msr => |index| apic_access.readMsr(self, index),
-            .write_msr => |w| apic_access.writeMsr(self, w.index, w.value),
+            .write_msr => |w| try apic_access.writeMsr(self, w.index, w.value),
             .halt => try self.halt(),
             .debug => |stop| self.debugStop(stop.rip, stop.dr6),
             .int3 => |rip| if (try debug_room.takesInt3(self, rip)) self.debugStop(rip, 0),

@@ -158,8 +158,9 @@ pub const Function = struct {
         self.space.write(offset, data);
         if (self.takeReset()) return self.reset(effects);
         self.flush(effects);
-        // What had to wait goes on (PCI 3.0, 6.2.2); the bridge has no thread.
-        if (self.isBusMaster() and !was_master and self.number != 0) self.wake(effects);
+        // What had to wait goes on, and what is being done stops behind the request it is at (PCI
+        // 3.0, 6.2.2); the bridge has no thread.
+        if (self.isBusMaster() != was_master and self.number != 0) self.wake(effects);
         if (self.operations.capability_written) |hook| {
             self.tellOwner(offset, data.len, hook, effects);
         }

@@ -165,9 +165,13 @@ test "a reset of the function is one of the device, without the bus it does noth
     rig.negotiate(0);
     rig.enableQueue();
     rig.set(u8, 20, 15);
-    rig.command(config.command_memory);
-    try testing.expectEqual(null, rig.transport.take());
     _ = rig.wakes();
+    rig.command(config.command_memory);
+    try testing.expectEqual(bell, rig.wakes());
+    try testing.expectEqual(null, rig.transport.take());
+    // Nothing is new to it.
+    rig.command(config.command_memory);
+    try testing.expectEqual(0, rig.wakes());
     rig.command(config.command_memory | config.command_bus_master);
     try testing.expectEqual(bell, rig.wakes());
     try testing.expect(rig.transport.take() != null);
