@@ -111,6 +111,8 @@ export class Run {
   readonly #progress: Progress;
   /** Where the console's text of the last answer ended. */
   #answered = 0;
+  /** Answers that quote the kernel: from and to in the text of the first console. */
+  readonly #quoted: (readonly [number, number])[] = [];
   #attached = false;
   readonly #folder: string;
   readonly #started = performance.now();
@@ -177,7 +179,7 @@ export class Run {
       throw new Failed(`${this.#program} on host ${bad} ended with exit code ${codes[bad]}`);
     }
     // What somebody typed or ran there is theirs.
-    const { text } = this.#first().console;
+    const text = this.#spoken();
     const { lateCounts = true } = this.#scenario;
     const complaint = this.#attached ? undefined : complaintOf(text, lateCounts);
     if (complaint !== undefined) throw new Failed(`the guest's console says: ${complaint}`);
@@ -321,7 +323,14 @@ export class Run {
     this.#progress.say(`${question.meaning} (${seconds.toFixed(1)} s)${answer}`);
   }
 
-  async #askGuest({ command, seconds }: Question): Promise<string> {
+  /** The first console without what is judged as an answer. */
+  #spoken(): string {
+    const { text } = this.#first().console;
+    const starts = [0, ...this.#quoted.map(([, to]) => to)];
+    return starts.map((from, i) => text.slice(from, this.#quoted[i]?.[0])).join("");
+  }
+
+  async #askGuest({ command, seconds, quotes }: Question): Promise<string> {
     await this.#prompt();
     const { console } = this.#first();
     const from = console.text.length;
@@ -332,6 +341,7 @@ export class Run {
       console.wait(/([^]*?)END-(\d+)\n/, from),
     );
     this.#answered = from + (end.index ?? 0) + end[0].length;
+    if (quotes === true) this.#quoted.push([from, this.#answered]);
     return (end[1] ?? "").trim();
   }
 
@@ -370,7 +380,7 @@ export class Run {
 
   /** With what the guest said about itself. */
   #failed(reason: string): Failed {
-    const complaint = complaintOf(this.#first().console.text);
+    const complaint = complaintOf(this.#spoken());
     return new Failed(
       complaint === undefined ? reason : `${reason}; its console says: ${complaint}`,
     );

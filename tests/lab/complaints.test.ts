@@ -1,6 +1,8 @@
 /** @module What is a complaint: on a console, and as the guest's shell looks for it. */
 
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { complaintOf, findComplaints, noComplaints } from "../../scripts/lab/complaints.ts";
 import { questionsOf, scenarios } from "../../scripts/lab/scenarios.ts";
 import { lenient } from "./find.ts";
@@ -45,16 +47,7 @@ test("the guest shows its complaints with the backtraces behind them, of many th
 });
 
 /** As Debian's 6.12.117 gives it on QEMU without giantvm (docs/lab.md), shortened. */
-const lateTimer = `[   17.748021] ------------[ cut here ]------------
-[   17.750507] WARNING: CPU: 0 PID: 1 at kernel/time/hrtimer.c:1056 hrtimer_forward+0x7b/0xc0
-[   17.757467] RDX: 0000000017820c19 RSI: 000000041fb0c5c7 RDI: ffff88801f536840
-[   17.758051] FS:  0000000001008e60(0000) GS:ffff88801f400000(0000) knlGS:0000000000000000
-[   17.758556] Call Trace:
-[   17.759163]  dl_task_timer+0x3a5/0x9e0
-[   17.759612]  __hrtimer_run_queues+0x10d/0x250
-[   17.765669] ---[ end trace 0000000000000000 ]---
-[   17.767245] x: y
-`;
+const lateTimer = readFileSync(join(import.meta.dir, "late-timer.txt"), "utf8");
 
 test("the kernel's own warning of a late deadline timer is let pass, and nothing beside it", () => {
   const lockup = "[   17.8] watchdog: BUG: soft lockup - CPU#2 stuck for 22s!\n";

@@ -5,6 +5,7 @@
  */
 
 import { appendFileSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 
 const [behaviour = "", pids = "", ...args] = process.argv.slice(2);
 appendFileSync(pids, `${process.pid}\n`);
@@ -153,6 +154,13 @@ if (behaviour === "slow") {
           return;
         }
         const answer = behaviour === "lies" ? "1" : "2";
+        if (bytes.toString().startsWith("dmesg")) {
+          const log = readFileSync(join(import.meta.dirname, "late-timer.txt"), "utf8");
+          const found = log.slice(log.indexOf("\n") + 1);
+          socket.write(`${found.replaceAll("\n", "\r\n")}END-0\r\nguest# `);
+          if (behaviour === "complains-late") socket.write("Oops: invalid opcode: 0000\r\n");
+          return;
+        }
         // The prompt comes in pieces, as a console may bring it: the rest behind a next question.
         setTimeout(() => socket.write(`${answer}\r\nEND-0\r\ngu`), 200);
         setTimeout(() => socket.write("est# "), 300);

@@ -5,6 +5,7 @@ import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { hostCommand } from "../../scripts/lab/commands.ts";
 import { Cpio } from "../../scripts/lab/cpio.ts";
+import { dmesg } from "../../scripts/lab/scenarios/questions.ts";
 import { transcriptOf } from "../../scripts/lab/report.ts";
 import { type Scenario, scenarios } from "../../scripts/lab/scenarios.ts";
 import { excerpt, Transcript } from "../../scripts/lab/transcript.ts";
@@ -69,6 +70,16 @@ test("somebody at the console types instead of questions, until the guest powers
 test("a guest that complains has not passed, whatever it answers", async () => {
   const { outcome } = await withFake("complains");
   expect(outcome.reason).toBe("the guest's console says: clocksource: tsc is unstable");
+});
+
+test("what a guest quotes of its log is an answer, what it says beside counts", async () => {
+  const scenario = { ...short, questions: [...short.questions, dmesg], reboots: 1 };
+  const good = await withFake("quotes", scenario);
+  expect(good.outcome.reason).toBe("");
+  const bad = await withFake("complains-late", scenario);
+  expect(bad.outcome.reason).toBe(
+    "the guest's console says: guest# guest# Oops: invalid opcode: 0000",
+  );
 });
 
 /** Answers of giantvm on the first host to what it is asked about a guest that is given up. */

@@ -87,6 +87,8 @@ pub const Local = struct {
     tmr: Vectors = .initEmpty(),
     timer: Timer = .{},
     pace: Pace = .{},
+    /// Whether the timer may wait for time stamps; as it is made.
+    has_deadline: bool = false,
     nmi_pending: bool = false,
     init_pending: bool = false,
     sipi_pending: ?u8 = null,
@@ -155,7 +157,7 @@ pub const Local = struct {
     pub fn reset(self: *Local) void {
         const sipi_kept = self.sipi_pending;
         const base = self.base;
-        self.* = .{ .id = self.id, .base = base };
+        self.* = .{ .id = self.id, .base = base, .has_deadline = self.has_deadline };
         self.sipi_pending = sipi_kept;
     }
 
@@ -241,7 +243,7 @@ pub const Local = struct {
     fn expire(self: *Local, now_ns: u64) void {
         if (!self.timer.expired(now_ns)) return;
         const entry = self.lvt[0];
-        if (entry & lvt_masked != 0 or !self.softwareEnabled()) return;
+        if (entry & lvt_masked != 0 or !self.receives()) return;
         self.accept(@truncate(entry), false);
     }
 
@@ -267,6 +269,11 @@ pub const Local = struct {
     /// What the TSC will read when the timer fires; 0 = it waits for none.
     pub fn tscDeadline(self: *const Local) u64 {
         return self.timer.tsc;
+    }
+
+    /// The same where it is due by what is known of the TSC.
+    pub fn tscDue(self: *const Local, now_ns: u64) ?u64 {
+        return if (self.timer.tsc != 0 and now_ns >= self.timer.tsc_ns) self.timer.tsc else null;
     }
 
     /// @param at_ns: when the TSC will read `tsc`.
@@ -420,7 +427,8 @@ pub const Local = struct {
 
     fn writeLvt(self: *Local, index: u12, value: u32) void {
         // Delivery status and remote IRR are read-only.
-        var entry = value & if (index == 0) @as(u32, 0x7_00ff) else 0x1_a7ff;
+        const timer_bits: u32 = if (self.has_deadline) 0x7_00ff else 0x3_00ff;
+        var entry = value & if (index == 0) timer_bits else 0x1_a7ff;
         if (!self.softwareEnabled()) entry |= lvt_masked;
         self.lvt[index] = entry;
         if (index == 0) self.timer.setMode(switch (@as(u2, @truncate(entry >> 17))) {

@@ -117,6 +117,10 @@ test "the timer fires once or again and again, masked means silent" {
 test "a time stamp that is waited for fires once, and what was fired before stays" {
     var apic = ready();
     var effects: Effects = .{};
+    // Where it is not shown its bit is reserved.
+    apic.mmioWrite(reg_lvt_timer, 0x4_0055, 0, &effects);
+    try testing.expectEqual(0x55, apic.mmioRead(reg_lvt_timer, 0));
+    apic.has_deadline = true;
     apic.setTscDeadline(90_000, 900, 0);
     try testing.expectEqual(0, apic.tscDeadline());
     apic.mmioWrite(reg_lvt_timer, 0x4_0055, 0, &effects);
@@ -124,6 +128,8 @@ test "a time stamp that is waited for fires once, and what was fired before stay
     apic.setTscDeadline(90_000, 900, 0);
     try testing.expectEqual(90_000, apic.tscDeadline());
     try testing.expectEqual(900, apic.deadline(true).?);
+    try testing.expectEqual(null, apic.tscDue(899));
+    try testing.expectEqual(90_000, apic.tscDue(900).?);
     apic.tick(899, true);
     try testing.expect(!apic.timerWaits());
     apic.retime(1000);
@@ -164,6 +170,20 @@ test "a time stamp that is waited for fires once, and what was fired before stay
     apic.reset();
     apic.tick(70_000, false);
     try testing.expectEqual(0, apic.tscDeadline());
+    try testing.expect(apic.has_deadline);
+}
+
+test "an APIC that is switched off hears nothing of its timer" {
+    var apic = ready();
+    var effects: Effects = .{};
+    apic.mmioWrite(reg_lvt_timer, 0x55, 0, &effects);
+    apic.mmioWrite(reg_timer_initial, 1000, 0, &effects);
+    const on = apic.base;
+    apic.setBase(0xfee0_0000, &effects);
+    apic.tick(5000, false);
+    apic.setBase(on, &effects);
+    try testing.expect(!apic.timerWaits());
+    try testing.expectEqual(null, apic.deadline(false));
 }
 
 test "a masked timer counts on and wakes nobody" {

@@ -5,6 +5,7 @@ const std = @import("std");
 const destination = @import("../apic/destination.zig");
 const map = @import("../devices/map.zig");
 const m = @import("../wire/message.zig");
+const ApicEffects = @import("../apic/local.zig").Effects;
 const Board = @import("../devices/board.zig").Board;
 const Effects = @import("../devices/board.zig").Effects;
 const Local = @import("../apic/local.zig").Local;
@@ -28,6 +29,7 @@ pub fn run(_: std.mem.Allocator, input: []const u8) anyerror!void {
     var output: [output_bytes]u8 = undefined;
     var case: Case = .{ .board = .init(1_795_525_559, 1 << 40, &output), .apic = .init(3, false) };
     case.board.pci.attach(1, &case.device.function);
+    case.apic.has_deadline = source.boolean();
     while (source.more()) {
         var effects: Effects = .{};
         switch (source.below(11)) {
@@ -90,7 +92,7 @@ fn access(case: *Case, source: *Source, effects: *Effects) void {
 }
 
 fn interrupt(case: *Case, source: *Source) void {
-    switch (source.below(8)) {
+    switch (source.below(12)) {
         0 => case.apic.nmi(),
         1 => case.apic.requestInit(),
         2 => case.apic.requestSipi(source.int(u8)),
@@ -98,10 +100,30 @@ fn interrupt(case: *Case, source: *Source) void {
         4 => case.apic.tick(case.now_ns, source.boolean()),
         5 => case.apic.setTscDeadline(source.wide(), case.now_ns + source.below(100), case.now_ns),
         6 => case.apic.retime(case.now_ns + source.below(100)),
+        7...10 => register(case, source),
         else => case.apic.accept(source.int(u8), source.boolean()),
     }
     if (case.apic.takeInit()) case.apic.reset();
     _ = case.apic.deadline(source.boolean());
+}
+
+/// A store to a register of the local APIC, or a load of the timer's count.
+fn register(case: *Case, source: *Source) void {
+    const timer = [_]u12{ 0xf0, 0x320, 0x380, 0x3e0 };
+    const value: u32 = @truncate(source.wide());
+    const any: u12 = @truncate(source.int(u16));
+    const offset = if (source.boolean()) timer[source.below(timer.len)] else any;
+    var effects: ApicEffects = .{};
+    switch (source.below(4)) {
+        0 => _ = case.apic.mmioRead(0x390, case.now_ns),
+        1 => case.apic.mmioWrite(offset, value, case.now_ns, &effects),
+        2 => _ = case.apic.msrWrite(0x800 + (offset >> 4), value, case.now_ns, &effects),
+        // On, its timer in any mode, open.
+        else => {
+            case.apic.mmioWrite(0xf0, 0x1ff, case.now_ns, &effects);
+            case.apic.mmioWrite(0x320, value & ~@as(u32, 1 << 16), case.now_ns, &effects);
+        },
+    }
 }
 
 /// What a peer says of its vCPUs, and an interrupt to whoever it reaches.

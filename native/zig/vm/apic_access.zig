@@ -12,7 +12,7 @@ const Vcpu = @import("vcpu.zig").Vcpu;
 const page: u64 = 0xfee0_0000;
 
 /// Any MMIO exit; what is not the APIC's page goes to the bus.
-pub fn mmio(vcpu: *Vcpu, write: bool, address: u64, data: []u8) void {
+pub fn mmio(vcpu: *Vcpu, write: bool, address: u64, data: []u8) kvm.Error!void {
     if (address & ~@as(u64, 0xfff) != page or vcpu.apic.x2apic()) {
         return vcpu.machine.bus.access(vcpu, .{
             .space = .mmio,
@@ -25,6 +25,7 @@ pub fn mmio(vcpu: *Vcpu, write: bool, address: u64, data: []u8) void {
     var effects: Effects = .{};
     const offset: u12 = @truncate(address);
     const now_ns = linux.nowNs();
+    if (write) try deadline.settle(vcpu, now_ns);
     vcpu.lock.lock();
     if (write) {
         // Registers take aligned 32-bit stores; others are undefined (SDM 11.4.1).
@@ -57,16 +58,13 @@ pub fn readMsr(vcpu: *Vcpu, index: u32) void {
 
 pub fn writeMsr(vcpu: *Vcpu, index: u32, value: u64) kvm.Error!void {
     var effects: Effects = .{};
-    if (index == deadline.msr) {
-        const at_ns = if (value == 0) 0 else try deadline.when(vcpu, value);
-        vcpu.lock.lock();
-        defer vcpu.lock.unlock();
-        vcpu.apic.setTscDeadline(value, at_ns, linux.nowNs());
-        vcpu.kvm.run.exit.msr.failed = 0;
-        return;
-    }
+    const now_ns = linux.nowNs();
+    try deadline.settle(vcpu, now_ns);
+    const sets_deadline = index == deadline.msr;
+    const at_ns = if (sets_deadline and value != 0) try deadline.when(vcpu, value) else 0;
     vcpu.lock.lock();
-    const taken = vcpu.apic.msrWrite(index, value, linux.nowNs(), &effects);
+    if (sets_deadline) vcpu.apic.setTscDeadline(value, at_ns, now_ns);
+    const taken = sets_deadline or vcpu.apic.msrWrite(index, value, now_ns, &effects);
     vcpu.lock.unlock();
     vcpu.kvm.run.exit.msr.failed = @intFromBool(!taken);
     vcpu.machine.carryOut(vcpu, &effects);

@@ -17,7 +17,7 @@ pub fn facts(allocator: std.mem.Allocator, system: kvm.System, out: []u8) !usize
     var vendor: [12]u8 = @splat(0);
     var bits: u8 = 36;
     var xcr0: u64 = 1;
-    const has_deadline = deadline.comesOut(system);
+    const has_deadline = try deadline.comesOut(system);
     for (table.entries[0..count], entries) |*from, *to| {
         to.* = .{
             .leaf = from.function,

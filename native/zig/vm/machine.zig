@@ -111,7 +111,8 @@ pub const Machine = struct {
     fn build(self: *Machine, plan: *const abi.Plan, vcpus: []Vcpu) !void {
         self.vm.reserveRealModePages(real_mode_gpa);
         try self.vm.exitOnUnknownMsrs();
-        if (deadline.isShown(plan.cpuid)) try self.vm.exitOnMsr(deadline.msr);
+        const has_deadline = deadline.isShown(plan.cpuid);
+        if (has_deadline) try self.vm.exitOnMsr(deadline.msr);
         for (self.engine.memory.slots().slice(), 0..) |slot, i| {
             try self.vm.addMemory(@intCast(i), slot.gpa, slot.bytes);
         }
@@ -126,6 +127,7 @@ pub const Machine = struct {
                 .kvm = try self.vm.createVcpu(@intCast(i)),
                 .apic = .init(@intCast(index), index == 0),
             };
+            vcpu.apic.has_deadline = has_deadline;
             self.vcpus = vcpus[0 .. i + 1];
             try self.setUp(vcpu, plan);
         }

@@ -273,7 +273,7 @@ fn hostCpuid(system: kvm.System, out: []abi.CpuidEntry) ![]const abi.CpuidEntry 
         };
         if (e.function == 1) {
             out[count].ecx &= ~@as(u32, deadline.feature);
-            if (deadline.comesOut(system)) out[count].ecx |= deadline.feature;
+            if (try deadline.comesOut(system)) out[count].ecx |= deadline.feature;
         }
         count += 1;
     }

@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
+const deadline = @import("deadline.zig");
 const errors = @import("../errors.zig");
 const kvm = @import("../sys/kvm.zig");
 const limits = @import("../limits.zig");
@@ -28,7 +29,7 @@ fn setUp() !void {
         .vm_id = 1,
         .epoch = 1,
         .nodes = &.{ node("192.0.2.1", 1), node("2001:db8::2", 2) },
-        .cpuid = &.{},
+        .cpuid = &.{std.mem.zeroInit(abi.CpuidEntry, .{ .leaf = 1, .ecx = deadline.feature })},
         .tsc_khz = 2_000_000,
         .device_node = 0,
         .routes = &.{
@@ -70,6 +71,16 @@ test "whichever call fails, everything opened before is closed" {
     }
     // Those that count: descriptors, mappings, registrations, and what each vCPU needs.
     try testing.expect(refused >= 20 + 6 * cpus);
+}
+
+test "what the timer's deadline needs is asked for before there is a vCPU" {
+    var kernel: Scripted = .init(testing.allocator);
+    kernel.install();
+    defer kernel.remove();
+    kernel.next(.{ .request = kvm.set_msr_filter }, .{ .fails = .INVAL }, 1);
+    try testing.expectError(error.Unexpected, setUp());
+    try testing.expectEqual(1, kernel.count(.{ .request = kvm.set_msr_filter }));
+    try testing.expectEqual(0, kernel.count(.{ .request = kvm.create_vcpu }));
 }
 
 test "a signal while the VM is created" {

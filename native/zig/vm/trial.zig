@@ -1,7 +1,8 @@
-//! A few instructions in real mode of a VM that is thrown away, to see what this host's KVM does
-//! with them. Takes milliseconds.
+//! A few instructions of a VM that is thrown away, to see what this host's KVM does with them.
+//! Takes milliseconds.
 
 const std = @import("std");
+const abi = @import("../abi.zig");
 const exits = @import("exit.zig");
 const kernel = @import("../sys/kernel.zig");
 const kvm = @import("../sys/kvm.zig");
@@ -22,6 +23,7 @@ pub const Trial = struct {
     /// The only page, with the table of interrupt vectors.
     memory: []u8,
 
+    /// In real mode.
     pub fn init(system: kvm.System, code: []const u8) kvm.Error!Trial {
         const vm = try system.createVm();
         errdefer vm.close();
@@ -48,6 +50,13 @@ pub const Trial = struct {
         self.vcpu.close();
         self.vm.close();
         _ = kernel.call(.munmap, .{ self.memory.ptr, page_size });
+    }
+
+    /// Flat 32-bit protected mode instead, without descriptor tables.
+    pub fn protectedMode(self: *const Trial) kvm.Error!void {
+        const boot = std.mem.zeroInit(abi.Boot, .{ .rip = code_address, .rsp = stack });
+        try self.vcpu.setSregs(&state.protectedMode(&boot, apic_base));
+        try self.vcpu.setRegs(&state.flatRegs(&boot));
     }
 
     /// Real mode's handler of an interrupt or exception.

@@ -275,7 +275,7 @@ pub const Vcpu = struct {
             },
             .mmio => |p| {
                 const data = run_page.exit.mmio.data[0..p.length];
-                apic_access.mmio(self, p.write, p.address, data);
+                try apic_access.mmio(self, p.write, p.address, data);
             },
             .read_msr => |index| apic_access.readMsr(self, index),
             .write_msr => |w| try apic_access.writeMsr(self, w.index, w.value),

@@ -131,6 +131,7 @@ export const dmesg: Question = {
   meaning: "its kernel's log has no lockup, stall, clock warning or bug",
   again: true,
   shown: true,
+  quotes: true,
 };
 
 /** The same where the machine below may be late; what of that is on the console is told. */

@@ -16,6 +16,8 @@ export type Question = {
   readonly again?: boolean;
   /** The answer is what it is asked for: shown, not only judged. */
   readonly shown?: true;
+  /** The answer repeats what the kernel said before: complaints in it are judged as the answer. */
+  readonly quotes?: true;
   /** Limit of this answer where it is not the scenario's. */
   readonly seconds?: number;
 };
