@@ -22,6 +22,7 @@ comptime {
     _ = @import("vm/cpuid.zig");
     _ = @import("vm/deadline.zig");
     _ = @import("vm/deadline_test.zig");
+    _ = @import("vm/deadline_trial_test.zig");
     _ = @import("vm/clock.zig");
     _ = @import("vm/disk_test.zig");
 }
