@@ -199,25 +199,14 @@ test "a store to the timer finds a deadline that is due by the host's clock alon
 
 const next = 1 << 60;
 
-fn storesNext(kernel: *Scripted, made: Call) usize {
-    const answer = storesDeadline(kernel, made);
-    kernel.run.?.exit.msr.data = next;
+fn storesNext(kernel: *Scripted, _: Call) usize {
     // Time goes by, as the host's clock takes it.
     rigOf(kernel).vcpu().apic.retime(linux.nowNs());
-    return answer;
+    return script_rig.storesMsr(kernel, deadline.msr, next);
 }
 
 fn storesDeadline(kernel: *Scripted, _: Call) usize {
-    const page = kernel.run.?;
-    page.exit_reason = 30;
-    page.exit.msr = .{
-        .failed = 1,
-        .padding = @splat(0),
-        .reason = 4,
-        .index = deadline.msr,
-        .data = wanted,
-    };
-    return 0;
+    return script_rig.storesMsr(kernel, deadline.msr, wanted);
 }
 
 test "a store that KVM cannot time ends the vCPU by a sentence" {

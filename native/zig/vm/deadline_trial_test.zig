@@ -7,6 +7,7 @@ const deadline = @import("deadline.zig");
 const host = @import("host.zig");
 const kernel_room = @import("../sys/kernel.zig");
 const kvm = @import("../sys/kvm.zig");
+const script_rig = @import("script_rig.zig");
 const scripted = @import("../sys/scripted.zig");
 const Call = kernel_room.Call;
 const Scripted = scripted.Scripted;
@@ -16,16 +17,7 @@ const run_vcpu: scripted.What = .{ .request = kvm.run_vcpu };
 
 /// The trial's guest has stored to the MSR.
 fn stores(kernel: *Scripted, _: Call) usize {
-    const page = kernel.run.?;
-    page.exit_reason = 30;
-    page.exit.msr = .{
-        .failed = 1,
-        .padding = @splat(0),
-        .reason = 4,
-        .index = deadline.msr,
-        .data = 0x55aa,
-    };
-    return 0;
+    return script_rig.storesMsr(kernel, deadline.msr, 0x55aa);
 }
 
 fn halts(kernel: *Scripted, _: Call) usize {

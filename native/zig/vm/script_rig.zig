@@ -119,6 +119,21 @@ pub const Rig = struct {
     }
 };
 
+/// KVM_RUN's answer: the guest has stored to an MSR that a filter holds back.
+pub fn storesMsr(kernel: *Scripted, index: u32, value: u64) usize {
+    const page = kernel.run.?;
+    const filtered = 4;
+    page.exit_reason = 30;
+    page.exit.msr = .{
+        .failed = 1,
+        .padding = @splat(0),
+        .reason = filtered,
+        .index = index,
+        .data = value,
+    };
+    return 0;
+}
+
 fn registers(_: *Scripted, made: Call) usize {
     made.at(kvm.Regs, 2).* = .{ .rip = 0xf00d };
     return 0;
