@@ -40,6 +40,7 @@ fn checked(comptime T: type) type {
     // The timer's third mode: a time stamp, and when the TSC will read it.
     expect(T, "tscDeadline", fn (*const T) u64);
     expect(T, "tscDue", fn (*const T, u64) ?u64);
+    expect(T, "tscReached", fn (*T) void);
     expect(T, "setTscDeadline", fn (*T, u64, u64, u64) void);
     expect(T, "retime", fn (*T, u64) void);
     // The task priority's upper half is the processor's CR8.

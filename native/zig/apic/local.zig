@@ -271,9 +271,16 @@ pub const Local = struct {
         return self.timer.tsc;
     }
 
-    /// The same where it is due by what is known of the TSC.
+    /// The same where it is due by what is known of the TSC, which is to be asked.
     pub fn tscDue(self: *const Local, now_ns: u64) ?u64 {
-        return if (self.timer.tsc != 0 and now_ns >= self.timer.tsc_ns) self.timer.tsc else null;
+        const timer = &self.timer;
+        if (timer.tsc == 0 or timer.tsc_reached or now_ns < timer.tsc_ns) return null;
+        return timer.tsc;
+    }
+
+    /// The TSC has been asked, and is there.
+    pub fn tscReached(self: *Local) void {
+        self.timer.tsc_reached = true;
     }
 
     /// @param at_ns: when the TSC will read `tsc`.

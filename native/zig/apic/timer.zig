@@ -21,6 +21,8 @@ pub const Timer = struct {
     tsc: u64 = 0,
     /// When that will be, by what is known of the TSC.
     tsc_ns: u64 = 0,
+    /// The TSC was seen to read that or more: it need not be asked again.
+    tsc_reached: bool = false,
 
     /// Does nothing while it waits for time stamps.
     pub fn start(self: *Timer, count: u32, now_ns: u64) void {
@@ -35,6 +37,7 @@ pub const Timer = struct {
         if (self.mode != .tsc_deadline) return;
         self.tsc = tsc;
         self.tsc_ns = at_ns;
+        self.tsc_reached = false;
     }
 
     /// From counts to time stamps or back it is disarmed.

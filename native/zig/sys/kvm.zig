@@ -150,7 +150,6 @@ const MsrRange = extern struct { flags: u32, count: u32, base: u32, padding: u32
 const msr_filter_read = 1;
 const msr_filter_write = 2;
 
-/// struct kvm_vcpu_events; `head` = exception and interrupt, `tail` = SMM and what came later.
 pub const Translation = extern struct {
     linear: u64,
     physical: u64 = 0,
@@ -160,6 +159,7 @@ pub const Translation = extern struct {
     padding: [5]u8 = @splat(0),
 };
 
+/// struct kvm_vcpu_events; `head` = exception and interrupt, `tail` = SMM and what came later.
 const VcpuEvents = extern struct {
     head: [11]u8,
     /// The instruction before was `sti` (2) or a load of SS (1): neither interrupt nor NMI comes.

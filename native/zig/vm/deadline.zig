@@ -46,10 +46,13 @@ fn after(now_ns: u64, ticks: u64, khz: u32) u64 {
 const century_ns = 100 * 365 * 86_400 * std.time.ns_per_s;
 
 /// Before the vCPU looks at its timer, or changes it, in its thread: what is due by the host's
-/// clock may not be by the guest's.
+/// clock may not be by the guest's. Asks once: what has come may be kept back (apic/pace.zig).
 pub fn settle(vcpu: *Vcpu, now_ns: u64) kvm.Error!void {
     const tsc = vcpu.apic.tscDue(now_ns) orelse return;
-    if (try vcpu.kvm.getTsc() < tsc) try renew(vcpu);
+    if (try vcpu.kvm.getTsc() < tsc) return renew(vcpu);
+    vcpu.lock.lock();
+    defer vcpu.lock.unlock();
+    vcpu.apic.tscReached();
 }
 
 /// The guest's TSC has stepped; in the vCPU's thread.

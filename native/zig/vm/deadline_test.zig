@@ -170,6 +170,25 @@ test "a step of the TSC brings a deadline nearer" {
     try testing.expectEqual(vector, rig.vcpu().apic.deliverable().?);
 }
 
+fn interrupted(_: *Scripted, _: Call) usize {
+    return failure(.INTR);
+}
+
+test "a deadline that has come and is kept back is asked for once" {
+    var rig: ScriptRig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    dueByClock(&rig);
+    rig.vcpu().apic.pace.until_ns = linux.nowNs() + std.time.ns_per_hour;
+    rig.kernel.next(.{ .request = kvm.get_msrs }, .{ .does = readsIt }, 9);
+    rig.kernel.next(run_vcpu, .{ .does = interrupted }, 3);
+    rig.kernel.next(run_vcpu, .{ .does = over }, 1);
+    rig.go();
+    try testing.expectEqual(1, rig.kernel.count(.{ .request = kvm.get_msrs }));
+    try testing.expectEqual(null, rig.vcpu().apic.deliverable());
+    try testing.expectEqual(wanted, rig.vcpu().apic.tscDeadline());
+}
+
 test "one that is masked waits for the guest's clock, too" {
     var rig: ScriptRig = undefined;
     try rig.init();

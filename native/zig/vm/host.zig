@@ -32,7 +32,7 @@ pub fn facts(allocator: std.mem.Allocator, system: kvm.System, out: []u8) !usize
             0 => for ([_]u32{ from.ebx, from.edx, from.ecx }, 0..) |word, i| {
                 std.mem.writeInt(u32, vendor[4 * i ..][0..4], word, .little);
             },
-            // Kernels since 6.14 claim it for their own APIC.
+            // Newer kernels claim it, of an APIC of their own.
             1 => to.ecx = to.ecx & ~@as(u32, deadline.feature) |
                 if (has_deadline) @as(u32, deadline.feature) else 0,
             0xd => if (from.index == 0) {
