@@ -3,6 +3,7 @@
 comptime {
     _ = @import("apic/interface.zig");
     _ = @import("apic/local_test.zig");
+    _ = @import("apic/local_timer_test.zig");
     _ = @import("apic/timer.zig");
     _ = @import("apic/destination.zig");
     _ = @import("apic/ioapic.zig");
