@@ -6,6 +6,7 @@ comptime {
     _ = @import("sys/uffd.zig");
     _ = @import("sys/udp.zig");
     _ = @import("engine/memory.zig");
+    _ = @import("engine/memory_test.zig");
     _ = @import("engine/memory_script_test.zig");
     _ = @import("engine/desk.zig");
     _ = @import("engine/events.zig");

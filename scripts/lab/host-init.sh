@@ -15,7 +15,10 @@ exec </dev/ttyS0 >/dev/ttyS0 2>&1
 
 value() { tr ' ' '\n' </proc/cmdline | sed -n "s/^lab\.$1=//p"; }
 
-for module in irqbypass kvm kvm-amd failover net_failover virtio_net; do
+# What is not there is built in.
+virtio="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_console"
+for module in $virtio irqbypass kvm kvm-amd failover net_failover virtio_net; do
+  [ -e "/modules/$module.ko" ] || continue
   insmod "/modules/$module.ko" || echo "LAB-FAILED insmod $module"
 done
 ip link set lo up

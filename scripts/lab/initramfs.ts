@@ -12,8 +12,17 @@ import { Cpio } from "./cpio.ts";
 import { diskPath, guestInit } from "./disk.ts";
 import { LabMissing, type Packages } from "./packages.ts";
 
-/** In the order in which they are loaded; the last only where the network is to be bad. */
+/**
+ * In the order in which they are loaded, without those that the kernel has built in; the last only
+ * where the network is to be bad.
+ */
 const moduleFiles = [
+  "drivers/virtio/virtio_ring.ko",
+  "drivers/virtio/virtio.ko",
+  "drivers/virtio/virtio_pci_legacy_dev.ko",
+  "drivers/virtio/virtio_pci_modern_dev.ko",
+  "drivers/virtio/virtio_pci.ko",
+  "drivers/char/virtio_console.ko",
   "virt/lib/irqbypass.ko",
   "arch/x86/kvm/kvm.ko",
   "arch/x86/kvm/kvm-amd.ko",
@@ -22,6 +31,12 @@ const moduleFiles = [
   "drivers/net/virtio_net.ko",
   "net/sched/sch_netem.ko",
 ];
+
+/** The package lists what is no module of its kernel (kbuild's modules.builtin). */
+function isBuiltIn(packages: Packages, path: string): boolean {
+  const list = readFileSync(join(packages.modules, "../modules.builtin"), "utf8");
+  return list.split("\n").includes(`kernel/${path}`);
+}
 
 function readModule(packages: Packages, path: string): Uint8Array {
   const plain = join(packages.modules, path);
@@ -98,6 +113,7 @@ export function hostArchive(packages: Packages, image: HostImage): Buffer {
   const archive = base(packages, "host-init.sh");
   const known = new Set<string>();
   for (const path of moduleFiles) {
+    if (isBuiltIn(packages, path)) continue;
     archive.file(join("modules", basename(path)), readModule(packages, path));
   }
   for (const program of image.programs) addProgram(archive, "bin", program, known);

@@ -42,8 +42,10 @@ const kinds: ReadonlyMap<string, Kind> = new Map([
 ]);
 
 export const kernelNames: readonly string[] = [...kinds.keys()];
-/** What boots where nothing else is asked for, and what the emulated hosts run. */
+/** What boots where nothing else is asked for, guests as well as emulated hosts. */
 export const defaultKernel = "cloud-6.12";
+/** Kernels that emulated hosts can run. */
+export const hostKernelNames: readonly string[] = [defaultKernel, "cloud-6.1"];
 
 /** The package behind a meta package, e.g. linux-image-6.12.117+deb12-cloud-amd64. */
 function packageOf(name: string, { metas, own }: Kind): string {
@@ -72,8 +74,8 @@ export function debianKernel(name: string, say: (line: string) => void): Kernel 
   if (kind === undefined) throw new RangeError(`no kernel ${name}`);
   const cached = existsSync(cache) ? readdirSync(cache) : [];
   const own = cached.find((each) => kind.own.test(each)) ?? packageOf(name, kind);
-  // A guest needs the image alone; its modules would be half a gigabyte.
-  const folder = unpacked(own, say, name === defaultKernel ? "" : "boot");
+  // A guest needs the image alone; the modules of a generic kernel would be half a gigabyte.
+  const folder = unpacked(own, say, hostKernelNames.includes(name) ? "" : "boot");
   const release = own.replace("linux-image-", "");
   return { folder, release, vmlinuz: join(folder, "boot", `vmlinuz-${release}`) };
 }
@@ -107,8 +109,8 @@ function vmlinux({ folder, vmlinuz }: Kernel): string {
 const unpackedSuffix = "-vmlinux";
 
 /** Whether a guest's kernel is the one that the emulated hosts run. */
-export function isHostsKernel(name = defaultKernel): boolean {
-  return name === defaultKernel || name === defaultKernel + unpackedSuffix;
+export function isHostsKernel(name = defaultKernel, hosts = defaultKernel): boolean {
+  return name === hosts || name === hosts + unpackedSuffix;
 }
 
 /**

@@ -6,9 +6,10 @@ import { buildProgram } from "../../tests/zig.ts";
 import { diskTools, makeDisk } from "./disk.ts";
 import { hostArchive } from "./initramfs.ts";
 import { defaultKernel, kernelImage } from "./kernels.ts";
-import { LabMissing, packages } from "./packages.ts";
+import { hostKernel, LabMissing, packages } from "./packages.ts";
 import type { Lab } from "./play.ts";
 import { guestProgram } from "./programs.ts";
+import type { Scenario } from "./scenarios.ts";
 import { tscKhz } from "./tsc.ts";
 
 const program = join(import.meta.dir, "../../dist/giantvm");
@@ -18,8 +19,10 @@ export async function makeLab(say: (line: string) => void): Promise<Lab> {
   if (process.arch !== "x64") throw new LabMissing("the lab needs an x86-64 machine");
   if (!existsSync(program)) throw new Error("dist/giantvm is missing: npm run build");
   const found = packages(say);
+  const packagesOf = ({ hostKernel: name }: Scenario) =>
+    name === undefined ? found : { ...found, ...hostKernel(name, say) };
   return {
-    packages: found,
+    packages: packagesOf,
     tscKhz: await tscKhz(),
     archive: (scenario, path) => {
       const { guest, kernel = defaultKernel, programs: guestPrograms = [], disk } = scenario;
@@ -31,7 +34,7 @@ export async function makeLab(say: (line: string) => void): Promise<Lab> {
         kernel: kernelImage(kernel, say),
         guestPrograms: guestPrograms.map((name) => guestProgram(name, say)),
       };
-      writeFileSync(path, hostArchive(found, image));
+      writeFileSync(path, hostArchive(packagesOf(scenario), image));
     },
   };
 }

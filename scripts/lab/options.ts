@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { exitCode, Failure } from "../../src/cli/failure.ts";
 import { type Flags, readArguments } from "../../src/cli/flags.ts";
 import type { Option } from "../../src/config/options.ts";
-import { defaultKernel, kernelFault, kernelNames } from "./kernels.ts";
+import { defaultKernel, hostKernelNames, kernelFault, kernelNames } from "./kernels.ts";
 import { linuxNodes, linuxScenario, linuxSeconds } from "./scenarios/linux.ts";
 import { type Scenario, scenarios } from "./scenarios.ts";
 
@@ -26,6 +26,7 @@ giantvm on each. Without a scenario Debian's kernel boots over them to a shell o
   --cpus K        vCPUs of each node (1); 2,1 gives node 0 two and node 1 one
   --host-cpus N   CPUs of each emulated host (1: with more the emulation itself fails now and then)
   --kernel NAME   the guest's: ${kernelNames.join(", ")} or a file (${defaultKernel})
+  --host-kernel N the hosts': ${hostKernelNames.join(" or ")} (${defaultKernel})
   --reboots N     how often the guest starts anew once it has answered
   --runs N        plays the scenario so often, until it fails; then the sums
   --patience N    waits so many times longer for everything, on a busy machine
@@ -35,20 +36,22 @@ giantvm on each. Without a scenario Debian's kernel boots over them to a shell o
 
 const hostsMax = 8;
 const cpusMax = 64;
-const valued = ["hosts", "cpus", "host-cpus", "kernel", "reboots", "runs", "patience"] as const;
+const counted = ["hosts", "cpus", "host-cpus", "reboots", "runs", "patience"] as const;
+const named = ["kernel", "host-kernel"] as const;
 const options: readonly Option[] = [
-  ...valued.map((name) => ({ name, value: name === "kernel" ? "NAME" : "N", help: "" })),
+  ...counted.map((name) => ({ name, value: "N", help: "" })),
+  ...named.map((name) => ({ name, value: "NAME", help: "" })),
   { name: "logs", help: "" },
   { name: "list", help: "" },
   { name: "help", short: "h", help: "" },
 ];
-type Valued = (typeof valued)[number];
+type Counted = (typeof counted)[number];
 
 function misused(sentence: string): never {
   throw new Failure(exitCode.usage, sentence);
 }
 
-function count(option: Valued, text: string | undefined, least: number, most: number) {
+function count(option: Counted, text: string | undefined, least: number, most: number) {
   if (text === undefined) return undefined;
   const value = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= least && value <= most) return value;
@@ -88,6 +91,15 @@ function kernelOf(name: string, folder: string): string {
   return misused(`--kernel "${name}": give ${kernelNames.join(", ")} or a kernel; ${fault}`);
 }
 
+function hostKernelOf(name: string | undefined, scenario: Scenario): string | undefined {
+  if (name === undefined || name === defaultKernel) return undefined;
+  if (!hostKernelNames.includes(name)) {
+    return misused(`--host-kernel "${name}": give ${hostKernelNames.join(" or ")}`);
+  }
+  if (scenario.disk !== true) return name;
+  return misused("the guest's module for a disk is that of the hosts; leave --host-kernel out");
+}
+
 function changed(flags: Flags, scenario: Scenario, folder: string): Scenario {
   const linuxOnly = (["kernel", "reboots"] as const).find((each) => flags[each] !== undefined);
   if (scenario.guest !== "linux" && linuxOnly !== undefined) {
@@ -101,6 +113,7 @@ function changed(flags: Flags, scenario: Scenario, folder: string): Scenario {
   if (scenario.disk === true && (kernel ?? defaultKernel) !== defaultKernel) {
     return misused(`the module for a disk is that of ${defaultKernel}; leave --kernel out`);
   }
+  const hostKernel = hostKernelOf(flags["host-kernel"], scenario);
   const nodeCpus = readNodes(flags, scenario);
   const hostCpus = count("host-cpus", flags["host-cpus"], 1, cpusMax);
   const reboots = count("reboots", flags["reboots"], 0, 1000);
@@ -111,6 +124,7 @@ function changed(flags: Flags, scenario: Scenario, folder: string): Scenario {
     ...(reboots === undefined ? {} : { reboots }),
     ...(patience === undefined ? {} : { patience }),
     ...(kernel === undefined ? {} : { kernel }),
+    ...(hostKernel === undefined ? {} : { hostKernel }),
   };
 }
 
@@ -150,9 +164,10 @@ export function readRequest(args: readonly string[], folder: string, usual?: str
 }
 
 /** The machine of a scenario, in words. */
-export function machineOf({ nodes, kernel, guest }: Scenario): string {
+export function machineOf({ nodes, kernel, hostKernel, guest }: Scenario): string {
   const cpus = nodes.map((node) => node.cpus).join("+");
-  const hosts = `${nodes.length} host${nodes.length > 1 ? "s" : ""}`;
+  const own = hostKernel === undefined ? "" : ` of ${hostKernel}`;
+  const hosts = `${nodes.length} host${nodes.length > 1 ? "s" : ""}${own}`;
   if (typeof guest === "object") return hosts;
   const what = guest !== "builtin" ? `, ${kernel ?? defaultKernel}` : "";
   return `${hosts}, vCPUs ${cpus}${what}`;

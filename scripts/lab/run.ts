@@ -53,7 +53,7 @@ export type Answer = {
 };
 
 export type Lab = {
-  readonly packages: Packages;
+  readonly packages: (scenario: Scenario) => Packages;
   readonly tscKhz: number;
   /** Writes the hosts' file system for a scenario to `path`. */
   readonly archive: (scenario: Scenario, path: string) => void;
@@ -140,7 +140,7 @@ export class Run {
     return scenario.nodes.map(
       (_, node) =>
         new Host({
-          packages,
+          packages: packages(scenario),
           tscKhz,
           archive: path,
           folder: this.#folder,
@@ -276,8 +276,8 @@ export class Run {
   async askWhere(): Promise<void> {
     const [first] = this.hosts;
     if (!first || !/the VM runs/.test(first.log.text) || /^LAB-EXIT /m.test(first.log.text)) return;
-    const { guest, kernel, patience = 1 } = this.#scenario;
-    const symbols = guest === "linux" && isHostsKernel(kernel);
+    const { guest, kernel, hostKernel, patience = 1 } = this.#scenario;
+    const symbols = guest === "linux" && isHostsKernel(kernel, hostKernel);
     const asked = askWhere(first.shell, symbols, (text) => (this.where += text));
     await limited(whereSeconds * patience, asked);
   }

@@ -17,10 +17,10 @@ const errno = {
 const cases: readonly [string, keyof typeof errno, number, string][] = [
   ["gvm_open", "ENOENT", exitCode.host, "/dev/kvm is missing: load kvm_intel or kvm_amd"],
   ["gvm_open", "EACCES", exitCode.host, "join the group kvm or run as root"],
-  ["gvm_open", "EOPNOTSUPP", exitCode.host, "use Linux 6.2 or later"],
+  ["gvm_open", "EOPNOTSUPP", exitCode.host, "use Linux 6.1 or later"],
   ["gvm_facts", "EBUSY", exitCode.host, "another hypervisor holds"],
   ["gvm_configure", "EACCES", exitCode.host, "run as root or give access to /dev/userfaultfd"],
-  ["gvm_configure", "EOPNOTSUPP", exitCode.host, "use Linux 6.2 or later"],
+  ["gvm_configure", "EOPNOTSUPP", exitCode.host, "use Linux 6.1 or later"],
   ["gvm_configure", "ENOMEM", exitCode.host, "lower --local-memory"],
   ["gvm_configure", "EAGAIN", exitCode.host, "no more threads"],
   ["gvm_run", "EAGAIN", exitCode.host, "no more threads"],

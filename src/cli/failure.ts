@@ -30,7 +30,7 @@ export class Failure extends Error {
 
 const tooOld = new Failure(
   exitCode.host,
-  "this kernel lacks the userfaultfd or KVM features needed: use Linux 6.2 or later; " +
+  "this kernel lacks the userfaultfd or KVM features needed: use Linux 6.1 or later; " +
     "giantvm doctor names what is missing",
 );
 

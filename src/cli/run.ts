@@ -192,7 +192,7 @@ async function start(config: RunConfig, output: ConsoleWriter, log: Log): Promis
       ),
   );
   const order = peers.map(({ address, port }) => peerLabel({ host: address, port })).join(",");
-  warnAtStart(config, node, self, log);
+  warnAtStart(config, node, self, realHost(probeHost), log);
   const vmIdU64 = crypto.getRandomValues(new BigUint64Array(1))[0] ?? 1n;
   const devices = [scratchDevice(config.scratchNode, config.scratchDelayMs)];
   daemon = new Daemon({

@@ -120,6 +120,23 @@ test("page tables are final: user, accessed and dirty everywhere", () => {
   expect(mmio & ~0x1fn & ~0xffn).toBe(BigInt(probeGpa) & ~0x1f_ffffn);
 });
 
+test("page tables reach each node's memory, however much all have", () => {
+  const server = { cpus: 48, ramPages: 200 * 262_144 };
+  const built = images([server, server, server, server, server]);
+  const { gpaU64 = 0n, bytes } = built.segments.find((each) => each.gpaU64 === built.boot.cr3U64)!;
+  const words = new BigUint64Array(bytes.slice().buffer);
+  const below = (table: bigint, address: bigint, level: bigint) => {
+    const index = (address >> (12n + 9n * (level - 1n))) & 511n;
+    const entry = words[Number((table - gpaU64) / 8n + index)] ?? 0n;
+    expect(entry & 1n).toBe(1n);
+    return entry & ~0xfffn;
+  };
+  for (const address of [0n, 0x80_0000_0000n, (1001n << 30n) - 0x20_0000n]) {
+    const page = below(below(below(gpaU64, address, 4n), address, 3n), address, 2n);
+    expect(page).toBe(address);
+  }
+});
+
 test("too little memory is one sentence", () => {
   const small = [{ cpus: 1, ramPages: 256 }];
   expect(() => images(small)).toThrow(/needs 8 MiB on node 0, which gives 1 MiB/);

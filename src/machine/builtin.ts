@@ -70,7 +70,10 @@ type PlacedNode = {
   readonly areaGpa: number;
 };
 
-/** Identity map of everything below `end` (4 GiB at least, for devices) for rings 0 and 3. */
+/**
+ * Identity map of everything below `end` (4 GiB at least, for devices) for rings 0 and 3: one table
+ * of level 4, then all of level 3, then all of level 2 with pages of 2 MiB.
+ */
 function userTables(gpa: number, end: number): Uint8Array {
   const present = 0x001n;
   const writable = 0x002n;
@@ -81,14 +84,14 @@ function userTables(gpa: number, end: number): Uint8Array {
   const table = present | writable | user | accessed;
   const entries = 512;
   const gigabytes = Math.max(4, Math.ceil(end / gigabyte));
-  if (gigabytes > entries) throw new MachineError("the built-in guest takes 512 GiB at most");
-  const tables = new BigUint64Array(entries * (2 + gigabytes));
-  tables[0] = BigInt(gpa + pageBytes) | table;
+  const above = 1 + Math.ceil(gigabytes / entries);
+  const tables = new BigUint64Array(entries * (above + gigabytes));
+  for (let i = 1; i < above; i += 1) tables[i - 1] = BigInt(gpa + i * pageBytes) | table;
   for (let i = 0; i < gigabytes; i += 1) {
-    tables[entries + i] = BigInt(gpa + (2 + i) * pageBytes) | table;
+    tables[entries + i] = BigInt(gpa + (above + i) * pageBytes) | table;
     for (let k = 0; k < entries; k += 1) {
       const page = BigInt(i * entries + k) << 21n;
-      tables[entries * (2 + i) + k] = page | table | dirty | large;
+      tables[entries * (above + i) + k] = page | table | dirty | large;
     }
   }
   return new Uint8Array(tables.buffer);

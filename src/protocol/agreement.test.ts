@@ -113,10 +113,10 @@ test("255 vCPUs are the most", () => {
   expect(refused([hello({ cpus: 128 }), hello({ cpus: 128 })])).toContain("256 vCPUs in all");
 });
 
-test("pages have 32-bit numbers, however wide the addresses", () => {
-  const half = { ramPages: 2 ** 31, facts: { physicalAddressBits: 52 } };
-  expect(refused([hello(half), hello({ ...half, ramPages: 2 ** 31 - 1 })])).toBe("agreed");
-  expect(refused([hello(half), hello(half)])).toContain("16 TiB");
+test("8 TiB are the most, however wide the addresses", () => {
+  const half = { ramPages: 2 ** 30, facts: { physicalAddressBits: 52 } };
+  expect(refused([hello(half), hello(half)])).toBe("agreed");
+  expect(refused([hello(half), hello({ ...half, ramPages: 2 ** 30 + 1 })])).toContain("8 TiB");
   expect(refused([hello({ ramPages: 0 })])).toContain("--local-memory");
 });
 

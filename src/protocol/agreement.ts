@@ -11,8 +11,8 @@ import type { Hello } from "./messages.ts";
 /** What KVM takes for the same rate (tsc_tolerance_ppm): beyond it it would have to scale. */
 const tscTolerancePpm = 250;
 const vcpusMax = 255;
-/** Page numbers are u32 in the data plane. */
-const pagesMax = 0xffff_ffff;
+/** KVM takes 2^31 - 1 pages in one slot, and what lies above the hole at 3 GiB is one. */
+const pagesMax = 2 ** 31;
 
 export type Agreement = {
   readonly vmIdU64: bigint;
@@ -115,7 +115,7 @@ function tooMuch(hellos: readonly Hello[]): string | undefined {
   const pages = hellos.reduce((sum, hello) => sum + hello.ramPages, 0);
   if (pages === 0) return "no node gives memory: raise --local-memory";
   if (pages > pagesMax) {
-    return `${pages / 256} MiB of memory in all are 16 TiB or more: lower the nodes' shares`;
+    return `${pages / 256} MiB of memory in all are more than 8 TiB: lower the nodes' shares`;
   }
   const bits = Math.min(...hellos.map((hello) => hello.facts.physicalAddressBits));
   const last = gpaRanges(0, ramBytes(hellos)).at(-1);

@@ -28,7 +28,11 @@ export function fakeLab(folder: string, behaviour: string): Lab {
   writeFileSync(qemu, `#!/bin/sh\nexec ${fake.join(" ")} ${join(folder, "pids")} "$@"\n`);
   chmodSync(qemu, 0o755);
   const nothing = { vmlinuz: "", modules: "", busybox: "", tc: "", release: "" };
-  return { packages: { ...nothing, setpriv: "setpriv", qemu }, archive: () => {}, tscKhz: 1 };
+  return {
+    packages: () => ({ ...nothing, setpriv: "setpriv", qemu }),
+    archive: () => {},
+    tscKhz: 1,
+  };
 }
 
 /** Of each start of the fake in that folder. */

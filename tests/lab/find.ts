@@ -3,7 +3,7 @@
 import { diskTools } from "../../scripts/lab/disk.ts";
 import { makeLab } from "../../scripts/lab/lab.ts";
 import { defaultKernel, kernelImage } from "../../scripts/lab/kernels.ts";
-import { LabMissing } from "../../scripts/lab/packages.ts";
+import { hostKernel as modulesOf, LabMissing } from "../../scripts/lab/packages.ts";
 import { type Lab, type Outcome, play } from "../../scripts/lab/play.ts";
 import { guestProgram } from "../../scripts/lab/programs.ts";
 import { transcriptOf } from "../../scripts/lab/report.ts";
@@ -37,9 +37,10 @@ export async function findLab(): Promise<Lab | undefined> {
 
 /** Whether the scenario's kernel and programs are there; else a line says what is missing. */
 export function ready(scenario: Scenario): boolean {
-  const { name, kernel = defaultKernel, programs = [], disk = false } = scenario;
+  const { name, kernel = defaultKernel, hostKernel, programs = [], disk = false } = scenario;
   try {
     kernelImage(kernel, say);
+    if (hostKernel !== undefined) modulesOf(hostKernel, say);
     if (disk) diskTools(say);
     for (const program of programs) guestProgram(program, say);
     return true;

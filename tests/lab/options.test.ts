@@ -23,6 +23,10 @@ test("without a scenario a shell over two hosts, on the machine that is asked fo
   expect(machineOf(other)).toBe("3 hosts, vCPUs 2+2+2, cloud-6.1");
   expect(other.hostCpus).toBe(2);
   expect(machineOf(scenarioOf("--cpus", "2,1"))).toBe("2 hosts, vCPUs 2+1, cloud-6.12");
+  const old = scenarioOf("--host-kernel", "cloud-6.1");
+  expect(old.hostKernel).toBe("cloud-6.1");
+  expect(machineOf(old)).toBe("2 hosts of cloud-6.1, vCPUs 1+1, cloud-6.12");
+  expect(machineOf(scenarioOf("--host-kernel", "cloud-6.12"))).toBe(machineOf(scenarioOf()));
 });
 
 test("a scenario on other hosts is asked what fits them", () => {
@@ -57,6 +61,14 @@ test("what is not understood gets one sentence", () => {
     [
       ["disk", "--kernel", "generic-6.12"],
       "the module for a disk is that of cloud-6.12; leave --kernel out",
+    ],
+    [
+      ["disk", "--host-kernel", "cloud-6.1"],
+      "the guest's module for a disk is that of the hosts; leave --host-kernel out",
+    ],
+    [
+      ["--host-kernel", "generic-6.12"],
+      '--host-kernel "generic-6.12": give cloud-6.12 or cloud-6.1',
     ],
     [["--hosts"], "--hosts: give a value (N)"],
     [["--hosts", "2", "--hosts", "3"], "--hosts is given twice; give it once"],

@@ -60,6 +60,7 @@ test "only RAM is touched, wherever a range begins and ends" {
     const page = memory_room.page_size;
     var bytes: [2 * page]u8 align(page) = @splat(0);
     const memory: Memory = .{
+        .by_copy = null,
         .memfd = -1,
         .uffd = -1,
         .ram_bytes = bytes.len,
@@ -93,6 +94,7 @@ test "a range that would span the hole is none" {
         @ptrFromInt(memory_room.page_size),
     )[0 .. 5 << 30];
     const memory: Memory = .{
+        .by_copy = null,
         .memfd = -1,
         .uffd = -1,
         .ram_bytes = low + memory_room.page_size,

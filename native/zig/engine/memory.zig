@@ -7,6 +7,7 @@ const limits = @import("../limits.zig");
 const kernel = @import("../sys/kernel.zig");
 const linux = @import("../sys/linux.zig");
 const uffd = @import("../sys/uffd.zig");
+const ByCopy = @import("by_copy.zig").ByCopy;
 const State = @import("../dsm/dsm.zig").State;
 const Page = @import("../wire/message.zig").Page;
 const os = linux.os;
@@ -41,6 +42,8 @@ pub const Memory = struct {
     /// Laid out by guest physical address, hole included.
     guest: []align(page_size) u8,
     alias: []align(page_size) u8,
+    /// Where the kernel cannot map a page write-protected as it lies in the page cache.
+    by_copy: ?ByCopy,
 
     pub fn init(ram_bytes: u64) !Memory {
         assert(ram_bytes > 0 and ram_bytes % page_size == 0);
@@ -59,16 +62,19 @@ pub const Memory = struct {
         }
         advise(guest);
         advise(alias);
-        const fd = try uffd.open();
-        errdefer linux.close(fd);
+        const opened = try uffd.open();
+        errdefer linux.close(opened.fd);
+        const by_copy: ?ByCopy = if (opened.continues_protected) null else try .init();
+        errdefer if (by_copy) |way| way.deinit();
         var self: Memory = .{
             .memfd = memfd,
-            .uffd = fd,
+            .uffd = opened.fd,
             .ram_bytes = ram_bytes,
             .guest = guest,
             .alias = alias,
+            .by_copy = by_copy,
         };
-        for (self.slots().slice()) |slot| try uffd.register(fd, slot.bytes);
+        for (self.slots().slice()) |slot| try uffd.register(self.uffd, slot.bytes);
         return self;
     }
 
@@ -84,6 +90,7 @@ pub const Memory = struct {
         unmap(self.alias);
         linux.close(self.uffd);
         linux.close(self.memfd);
+        if (self.by_copy) |way| way.deinit();
     }
 
     pub const Slots = struct {
@@ -125,12 +132,13 @@ pub const Memory = struct {
     }
 
     /// The only way a page becomes usable: maps what the alias holds with the state's protection
-    /// and wakes whoever waits. Never COPY or ZEROPAGE: both fail once the alias has touched the
-    /// page.
+    /// and wakes whoever waits. Where CONTINUE does never COPY or ZEROPAGE: both fail once the
+    /// alias has touched the page.
     pub fn map(self: *const Memory, page: Page, state: State) linux.Error!void {
         assert(state != .invalid);
         const target: []u8 = self.guestPage(page);
         const protected = state == .shared;
+        if (protected) if (self.by_copy) |way| return way.map(self, page);
         uffd.continuePage(self.uffd, target, protected) catch |err| switch (err) {
             // Nothing in the page cache yet: a read through the alias puts a zero page there.
             error.BadAddress => {
@@ -150,7 +158,8 @@ pub const Memory = struct {
         };
     }
 
-    fn reprotect(self: *const Memory, target: []u8, protected: bool) linux.Error!void {
+    /// Of a page that is mapped already.
+    pub fn reprotect(self: *const Memory, target: []u8, protected: bool) linux.Error!void {
         try uffd.writeProtect(self.uffd, target, protected);
         try uffd.wake(self.uffd, target);
     }
@@ -194,91 +203,4 @@ fn advise(memory: []align(page_size) u8) void {
     for ([_]u32{ os.MADV.NOHUGEPAGE, os.MADV.DONTFORK, os.MADV.DONTDUMP }) |advice| {
         _ = kernel.call(.madvise, .{ memory.ptr, memory.len, advice });
     }
-}
-
-const testing = std.testing;
-
-/// Touches the guest mapping from another thread, as a vCPU does.
-const Toucher = struct {
-    word: *volatile u64,
-    stored: std.atomic.Value(u32) = .init(0),
-    stop: std.atomic.Value(u32) = .init(0),
-
-    fn store(self: *Toucher) void {
-        self.word.* += 1;
-        self.stored.store(1, .release);
-    }
-
-    fn loop(self: *Toucher) void {
-        while (self.stop.load(.acquire) == 0) self.word.* +%= 1;
-    }
-};
-
-fn openOrSkip(ram_bytes: u64) !Memory {
-    return Memory.init(ram_bytes) catch |err| switch (err) {
-        error.PermissionDenied, error.Unsupported => {
-            std.debug.print("skipped: userfaultfd for kernel faults is not permitted here\n", .{});
-            return error.SkipZigTest;
-        },
-        else => err,
-    };
-}
-
-/// The next fault event of any thread.
-fn awaitEvent(memory: *const Memory) !uffd.Message {
-    var messages: [1]uffd.Message = undefined;
-    var poll: [1]os.pollfd = .{.{ .fd = memory.uffd, .events = os.POLL.IN, .revents = 0 }};
-    while (true) {
-        const got = try uffd.read(memory.uffd, &messages);
-        if (got.len > 0) return got[0];
-        if (os.poll(&poll, 1, 60_000) == 0) return error.NoEvent;
-    }
-}
-
-test "first touch, read copy, upgrade, and the bytes behind the alias" {
-    var memory = try openOrSkip(16 * page_size);
-    defer memory.deinit();
-    var toucher: Toucher = .{ .word = @ptrCast(memory.guestPage(3)) };
-    const thread = try std.Thread.spawn(.{}, Toucher.store, .{&toucher});
-    const first = try awaitEvent(&memory);
-    try testing.expectEqual(3, memory.pageAt(first.address));
-    try memory.map(3, .shared);
-    const second = try awaitEvent(&memory);
-    try testing.expect(second.flags & uffd.flag_wp != 0);
-    try testing.expectEqual(0, toucher.stored.load(.acquire));
-    // Present and protected: the continue meets EEXIST and must end writable.
-    try memory.map(3, .modified);
-    thread.join();
-    try testing.expectEqual(1, memory.aliasPage(3)[0]);
-    // A repeated event on a page that is held maps it again by its state, harmlessly.
-    try memory.map(3, .modified);
-    try testing.expectEqual(1, memory.guestPage(3)[0]);
-}
-
-test "no store lands after protect or drop" {
-    var memory = try openOrSkip(4 * page_size);
-    defer memory.deinit();
-    var toucher: Toucher = .{ .word = @ptrCast(memory.guestPage(1)) };
-    const thread = try std.Thread.spawn(.{}, Toucher.loop, .{&toucher});
-    const alias: *volatile u64 = @ptrCast(memory.aliasPage(1));
-    for (0..300) |round| {
-        _ = try awaitEvent(&memory);
-        try memory.map(1, .modified);
-        while (alias.* == 0) std.atomic.spinLoopHint();
-        if (round % 2 == 0) try memory.protect(1) else try memory.drop(1);
-        const seen = alias.*;
-        for (0..200) |_| try testing.expectEqual(seen, alias.*);
-    }
-    toucher.stop.store(1, .release);
-    _ = try awaitEvent(&memory);
-    try memory.map(1, .modified);
-    thread.join();
-}
-
-test "addresses skip the hole" {
-    const ram = low_bytes + 2 * page_size;
-    try testing.expectEqual(low_bytes + hole_bytes, gpaOf(low_bytes));
-    try testing.expectEqual(low_bytes, offsetOf(low_bytes + hole_bytes, ram).?);
-    try testing.expectEqual(null, offsetOf(low_bytes, ram));
-    try testing.expectEqual(null, offsetOf(low_bytes + hole_bytes + 2 * page_size, ram));
 }

@@ -147,6 +147,60 @@ test "a page nobody has touched is put into the page cache first" {
     try rig.kernel.expectRequests(&.{ continue_page, continue_page, write_protect, wake });
 }
 
+/// A kernel before Linux 6.4, whose pagemap tells of every page what the test says.
+const Old = struct {
+    var entry: u64 = 0;
+
+    fn features(_: *Scripted, _: Call) usize {
+        return 0;
+    }
+
+    fn pagemap(_: *Scripted, made: Call) usize {
+        made.at(u64, 1).* = entry;
+        return @sizeOf(u64);
+    }
+
+    /// The bytes that the copy is of, which are to be those of the page.
+    fn copy(kernel: *Scripted, made: Call) usize {
+        const memory: *const Memory = @ptrCast(@alignCast(kernel.context.?));
+        const asked = made.at(uffd.Copy, 2);
+        const from: *const [page_size]u8 = @ptrFromInt(asked.from);
+        const right = asked.mode == uffd.copy_wp and asked.len == page_size and
+            asked.to == @intFromPtr(memory.guestPage(6)) and from[9] == 7 and
+            memory.aliasPage(6)[9] == 0;
+        return if (right) 0 else failure(.INVAL);
+    }
+};
+
+test "before Linux 6.4 a page to be read leaves the page cache and comes back protected" {
+    var rig: Rig = undefined;
+    rig.kernel = .init(testing.allocator);
+    rig.kernel.install();
+    rig.kernel.next(.{ .request = uffd.ioctl_api }, .{ .does = Old.features }, 1);
+    rig.memory = try Memory.init(8 * page_size);
+    defer rig.deinit();
+    rig.kernel.calls = .empty;
+    rig.kernel.context = &rig.memory;
+    rig.kernel.next(.{ .call = .pread64 }, .{ .does = Old.pagemap }, 3);
+    rig.kernel.next(.{ .request = uffd.ioctl_copy }, .{ .fails = .AGAIN }, 1);
+    rig.kernel.next(.{ .request = uffd.ioctl_copy }, .{ .does = Old.copy }, 1);
+    rig.memory.aliasPage(6)[9] = 7;
+    try rig.memory.map(6, .shared);
+    try rig.kernel.expectRequests(&.{ uffd.ioctl_copy, uffd.ioctl_copy });
+    // One that is mapped stays so; which way it is protected nobody knows.
+    Old.entry = 1 << 63;
+    try rig.memory.map(6, .shared);
+    try rig.kernel.expectRequests(&.{ write_protect, wake });
+    // To be written it is mapped as by any kernel.
+    try rig.memory.map(6, .modified);
+    try rig.kernel.expectRequests(&.{continue_page});
+    // What is in the page cache all the same is not for this node to overwrite.
+    Old.entry = 0;
+    rig.kernel.next(.{ .request = uffd.ioctl_copy }, .{ .fails = .EXIST }, 1);
+    try testing.expectError(error.Exists, rig.memory.map(6, .shared));
+    try testing.expectError(error.Unexpected, rig.memory.map(6, .shared));
+}
+
 test "a refusal for good is told, and wakes nobody" {
     var rig: Rig = undefined;
     try rig.init();
@@ -193,9 +247,9 @@ test "without the right to handle kernel faults: the device, else one clear erro
         errors.negativeErrno(error.PermissionDenied));
     try kernel.expectNothingLeft();
     // The device, once opened to this user, gives one too, and is closed again.
-    const fd = try uffd.open();
+    const opened = try uffd.open();
     try testing.expectEqual(1, kernel.descriptors.items.len);
-    linux.close(fd);
+    linux.close(opened.fd);
     try kernel.expectNothingLeft();
 }
 

@@ -157,8 +157,12 @@ pub fn futexWait(word: *const std.atomic.Value(u32), expected: u32, deadline_ns:
 }
 
 pub fn futexWake(word: *const std.atomic.Value(u32)) void {
+    wakeSome(word, std.math.maxInt(i32));
+}
+
+fn wakeSome(word: *const std.atomic.Value(u32), most: u32) void {
     const wake_private = 1 | 128;
-    _ = kernel.call(.futex, .{ word, wake_private, std.math.maxInt(i32) });
+    _ = kernel.call(.futex, .{ word, wake_private, most });
 }
 
 /// A plain futex mutex (Drepper, "Futexes are tricky", mutex 2).
@@ -171,7 +175,8 @@ pub const Lock = struct {
     }
 
     pub fn unlock(self: *Lock) void {
-        if (self.word.swap(0, .release) == 2) futexWake(&self.word);
+        // One is enough: whoever waited leaves a 2 when it has the lock, and so wakes the next.
+        if (self.word.swap(0, .release) == 2) wakeSome(&self.word, 1);
     }
 };
 

@@ -51,8 +51,8 @@ test "what is open here is what the engine needs" {
     } else |_| {}
     try std.testing.expectEqual(version, result.kvm_api_version);
     const opened = uffd.open();
-    if (opened) |fd| {
-        linux.close(fd);
+    if (opened) |one| {
+        linux.close(one.fd);
         try std.testing.expectEqual(uffd.features_needed, //
             result.userfault_features & uffd.features_needed);
     } else |_| try std.testing.expect(result.userfault_features & uffd.features_needed !=

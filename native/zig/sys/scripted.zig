@@ -140,7 +140,7 @@ pub const Scripted = struct {
                 self.add(&self.descriptors, Descriptor{ .fd = @intCast(fd), .thing = .memory });
                 return fd;
             },
-            .ftruncate, .madvise => return kernel.real(made),
+            .ftruncate, .fallocate, .madvise => return kernel.real(made),
             .close => self.close(made.fd()),
             .mmap => return self.map(made),
             .munmap => return self.unmap(made),
@@ -234,6 +234,7 @@ pub const Scripted = struct {
             kvm.get_sregs => made.at(kvm.Sregs, 2).* = std.mem.zeroes(kvm.Sregs),
             // Without a rule a guest ends by a triple fault.
             kvm.run_vcpu => self.run.?.exit_reason = kvm.exit_shutdown,
+            uffd.ioctl_api => made.at(uffd.Api, 2).features |= uffd.feature_wp_unpopulated,
             uffd.ioctl_new => return self.open(.userfault),
             else => {},
         }

@@ -8,8 +8,9 @@ const os = linux.os;
 const assert = std.debug.assert;
 
 pub const Range = extern struct { start: u64, len: u64 };
-const Api = extern struct { api: u64, features: u64, ioctls: u64 };
+pub const Api = extern struct { api: u64, features: u64, ioctls: u64 };
 const Register = extern struct { range: Range, mode: u64, ioctls: u64 };
+pub const Copy = extern struct { to: u64, from: u64, len: u64, mode: u64, copied: i64 };
 pub const Continue = extern struct { range: Range, mode: u64, mapped: i64 };
 pub const WriteProtect = extern struct { range: Range, mode: u64 };
 
@@ -27,6 +28,7 @@ comptime {
     assert(ioctl_api == 0xc018aa3f);
     assert(ioctl_register == 0xc020aa00);
     assert(ioctl_wake == 0x8010aa02);
+    assert(ioctl_copy == 0xc028aa03);
     assert(ioctl_write_protect == 0xc018aa06);
     assert(ioctl_continue == 0xc020aa07);
 }
@@ -34,6 +36,7 @@ comptime {
 pub const ioctl_api = os.IOCTL.IOWR(0xaa, 0x3f, Api);
 pub const ioctl_register = os.IOCTL.IOWR(0xaa, 0x00, Register);
 pub const ioctl_wake = os.IOCTL.IOR(0xaa, 0x02, Range);
+pub const ioctl_copy = os.IOCTL.IOWR(0xaa, 0x03, Copy);
 pub const ioctl_write_protect = os.IOCTL.IOWR(0xaa, 0x06, WriteProtect);
 pub const ioctl_continue = os.IOCTL.IOWR(0xaa, 0x07, Continue);
 
@@ -45,12 +48,15 @@ const feature_thread_id = 1 << 8;
 const feature_missing_shmem = 1 << 5;
 const feature_minor_shmem = 1 << 10;
 const feature_wp_shmem = 1 << 12;
-const feature_wp_unpopulated = 1 << 13;
 pub const features_needed: u64 = feature_thread_id | feature_missing_shmem | feature_minor_shmem |
-    feature_wp_shmem | feature_wp_unpopulated;
+    feature_wp_shmem;
+/// UFFD_FEATURE_WP_UNPOPULATED: not needed for shared memory, but as old as a UFFDIO_CONTINUE that
+/// write-protects, of which no feature tells (both Linux 6.4).
+pub const feature_wp_unpopulated: u64 = 1 << 13;
 
 const mode_missing_wp_minor = 1 | 2 | 4;
 pub const continue_wp = 2;
+pub const copy_wp = 2;
 pub const write_protect_wp = 1;
 
 pub const ioctl_new = os.IOCTL.IO(0xaa, 0x00);
@@ -68,13 +74,20 @@ pub fn openPlain() linux.Error!i32 {
     };
 }
 
+pub const Opened = struct {
+    fd: i32,
+    /// Whether continuePage can write-protect.
+    continues_protected: bool,
+};
+
 /// Opens one with all features the engine needs.
-pub fn open() linux.Error!i32 {
+pub fn open() linux.Error!Opened {
     const fd = try openPlain();
     errdefer linux.close(fd);
     var api: Api = .{ .api = 0xaa, .features = features_needed, .ioctls = 0 };
     _ = linux.check(ioctl(fd, ioctl_api, &api)) catch return error.Unsupported;
-    return fd;
+    // The kernel answers with all features that it has.
+    return .{ .fd = fd, .continues_protected = api.features & feature_wp_unpopulated != 0 };
 }
 
 /// Features this kernel has; the descriptor must be new.
@@ -103,6 +116,26 @@ pub fn continuePage(fd: i32, page: []u8, protected: bool) linux.Error!void {
         };
         _ = linux.check(ioctl(fd, ioctl_continue, &c)) catch |err| switch (err) {
             // The address space is changing under us (another thread's mmap): ask again.
+            error.Again => continue,
+            else => return err,
+        };
+        return;
+    }
+}
+
+/// Puts these bytes into the page cache, where the page must not be yet, maps them write-protected
+/// and wakes.
+pub fn copyProtected(fd: i32, page: []u8, bytes: []const u8) linux.Error!void {
+    assert(page.len == bytes.len);
+    while (true) {
+        var c: Copy = .{
+            .to = @intFromPtr(page.ptr),
+            .from = @intFromPtr(bytes.ptr),
+            .len = page.len,
+            .mode = copy_wp,
+            .copied = 0,
+        };
+        _ = linux.check(ioctl(fd, ioctl_copy, &c)) catch |err| switch (err) {
             error.Again => continue,
             else => return err,
         };

@@ -76,4 +76,8 @@ export const linux: readonly Scenario[] = [
   kernel("single-vmlinux", "cloud-6.12-vmlinux", [2]),
   kernel("pair-6.1", "cloud-6.1", [1, 1]),
   kernel("pair-generic", "generic-6.12", [1, 1]),
+  {
+    ...linuxScenario("pair-hosts-6.1", "over two hosts of Linux 6.1, 1 vCPU each", [1, 1]),
+    hostKernel: "cloud-6.1",
+  },
 ];

@@ -70,8 +70,10 @@ export type Scenario = {
   readonly nodes: readonly Node[];
   /** CPUs of each emulated host; 1 when left out: with more the emulation itself fails at times. */
   readonly hostCpus?: number;
-  /** A name of kernels.ts, or a file; cloud-6.12 when left out. */
+  /** The guest's: a name of kernels.ts, or a file; cloud-6.12 when left out. */
   readonly kernel?: string;
+  /** The hosts', one of hostKernelNames; cloud-6.12 when left out. */
+  readonly hostKernel?: string;
   /** The Linux guest has the ext4 disk of disk.ts, whose file the first host has. */
   readonly disk?: boolean;
   /** None when left out. */

@@ -11,8 +11,9 @@ const enabled = 1;
 const xapicIds = 255;
 const localDistance = 10;
 /**
- * Above 30 Linux keeps fork, exec and wake-ups on the node and reclaims there before it takes
- * memory from another (node_reclaim_distance): right where each remote page is a network trip.
+ * Above 30 (node_reclaim_distance) Linux keeps fork, exec and wake-ups on the node: right where
+ * each remote page is a network trip. It still takes memory of other nodes before it reclaims a
+ * node's page cache (vm.zone_reclaim_mode is 0): a page there is nearer than a disk.
  */
 const remoteDistance = 40;
 

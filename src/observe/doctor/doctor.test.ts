@@ -75,7 +75,8 @@ test("old kernels fail or are told to be slower", async () => {
   const kernel = "/proc/sys/kernel/osrelease";
   expect(await levels(host({ [kernel]: "5.15.0-1-amd64" }))).toEqual({ kernel: "fail" });
   expect(await levels(host({ [kernel]: "6.1.0-28-amd64" }))).toEqual({ kernel: "warn" });
-  expect(await levels(host({ [kernel]: "6.2.0" }))).toEqual({});
+  expect(await levels(host({ [kernel]: "6.3.12" }))).toEqual({ kernel: "warn" });
+  expect(await levels(host({ [kernel]: "6.4.0" }))).toEqual({});
   expect(await levels(host({ [kernel]: "7.0-rc1" }))).toEqual({});
 });
 
@@ -85,6 +86,7 @@ test("userfaultfd: denied, absent, too few features, library missing", async () 
   expect(await levels(withProbe({ userfault: "denied" }))).toEqual({ userfaultfd: "fail" });
   expect(await levels(withProbe({ userfault: "missing" }))).toEqual({ userfaultfd: "fail" });
   expect(await levels(withProbe({ userfaultFeatures: 0xfff }))).toEqual({ userfaultfd: "fail" });
+  expect(await levels(withProbe({ userfaultFeatures: 0x1fff }))).toEqual({});
   expect(await levels(host({}, { probe: () => undefined }))).toEqual({ userfaultfd: "warn" });
 });
 

@@ -8,18 +8,18 @@ export function kernelVersion(host: HostSource): Finding {
   const [major = 0, minor = 0] = release.split(/[.-]/).map(Number);
   const at = (wantedMajor: number, wantedMinor: number) =>
     major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
-  if (at(6, 2)) return ok("kernel", release);
+  if (at(6, 4)) return ok("kernel", release);
+  const slower = "pages that are only read are copied once more";
+  const cure = "use Linux 6.4 or later";
+  if (at(6, 2)) return warn("kernel", `${release}: ${slower}`, cure);
   if (at(6, 1)) {
-    return warn(
-      "kernel",
-      `${release}: a vCPU that waits for a page cannot be interrupted, so stopping takes longer`,
-      "use Linux 6.2 or later",
-    );
+    const stopping = "a vCPU that waits for a page cannot be interrupted, so stopping takes longer";
+    return warn("kernel", `${release}: ${slower}, and ${stopping}`, cure);
   }
   return fail(
     "kernel",
-    `${release} cannot write-protect shared memory that is not mapped yet`,
-    "use Linux 6.2 or later (6.1 is the oldest that works)",
+    `${release} is older than any that giantvm was tried on`,
+    "use Linux 6.4 or later (6.1 is the oldest that works)",
   );
 }
 
@@ -29,7 +29,6 @@ const features = [
   ["THREAD_ID", 8],
   ["MINOR_SHMEM", 10],
   ["WP_HUGETLBFS_SHMEM", 12],
-  ["WP_UNPOPULATED", 13],
 ] as const;
 
 export function userfault(host: HostSource): Finding {
@@ -52,7 +51,7 @@ export function userfault(host: HostSource): Finding {
   const lacking = features.filter(([, bit]) => ((probe.userfaultFeatures >> bit) & 1) === 0);
   if (lacking.length === 0) return ok(name, "all features there");
   const names = lacking.map(([feature]) => feature).join(", ");
-  return fail(name, `lacks ${names}`, "use Linux 6.2 or later for x86-64");
+  return fail(name, `lacks ${names}`, "use Linux 6.1 or later for x86-64");
 }
 
 export function limits(host: HostSource): readonly Finding[] {

@@ -6,9 +6,14 @@ import type { HostSource } from "./source.ts";
 const kilobytesPerMib = 1024;
 const memoryMinMib = 512;
 
-export function memory(host: HostSource): Finding {
+/** Memory that programs can have without swap; undefined where the kernel does not tell. */
+export function availableMib(host: Pick<HostSource, "text">): number | undefined {
   const line = /^MemAvailable:\s+(\d+) kB/m.exec(host.text("/proc/meminfo") ?? "");
-  const mib = Math.floor(Number(line?.[1] ?? "0") / kilobytesPerMib);
+  return line === null ? undefined : Math.floor(Number(line[1]) / kilobytesPerMib);
+}
+
+export function memory(host: HostSource): Finding {
+  const mib = availableMib(host) ?? 0;
   const found = `${mib.toLocaleString("en")} MiB available`;
   if (mib >= memoryMinMib) return ok("memory", found);
   return warn("memory", found, `free at least ${memoryMinMib} MiB or give nodes less memory`);
