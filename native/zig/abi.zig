@@ -121,6 +121,11 @@ pub const Counter = enum(u16) {
     stalls_ganged_ns,
     /// Requests for pages behind one that a thread walked to.
     requests_ahead,
+    /// Pages of this host's memory that the guest takes now; of other nodes given up to take less;
+    /// and whose memory was given back, those among them.
+    pages_taken,
+    pages_evicted,
+    pages_forgotten,
 };
 
 /// How the boot processor starts; what the registers below must hold is the boot protocol's affair.
@@ -174,6 +179,8 @@ pub const Plan = struct {
     routes: []const Route,
     silence_ms: u32,
     spin_us: u32,
+    /// How many pages of this host's memory the guest may take; 0 = as many as it wants.
+    taken_max_pages: u32 = 0,
     /// Unix time at start, seconds: the guest's real-time clock.
     unix_seconds: u64,
     /// Instead of that time, what gvm_cmos gave before a restart of the guest; or nothing.

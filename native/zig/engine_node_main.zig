@@ -44,6 +44,8 @@ const Options = struct {
     patience: words.Time = .{ .ns = 10 * std.time.ns_per_s },
     /// A peer that says nothing for so long is lost, and the run with it.
     silence: words.Time = .{ .ns = 2 * std.time.ns_per_s },
+    /// How many pages of memory a process may take; 0 = all.
+    taken: u32 = 0,
     /// A rule to switch off, of dsm/guards.zig or transport/guards.zig.
     guard: []const u8 = "",
 };
@@ -206,6 +208,7 @@ pub fn main(init: std.process.Init.Minimal) !void {
         .silence_ns = options.silence.ns,
         .spin_ns = 0,
         .guards = guards,
+        .taken_max_pages = options.taken,
     }, socket, &events, &counters);
     try engine.start(null);
 

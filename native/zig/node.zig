@@ -105,6 +105,7 @@ pub const Node = struct {
             .silence_ns = @as(u64, plan.silence_ms) * ns_per_ms,
             .spin_ns = @as(u64, plan.spin_us) * 1000,
             .guards = guards,
+            .taken_max_pages = plan.taken_max_pages,
         }, self.socket, &self.events, &self.count);
         self.engine.?.watch.calm.store(true, .monotonic);
         self.tsc_khz = plan.tsc_khz;

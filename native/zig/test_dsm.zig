@@ -10,6 +10,7 @@ comptime {
     _ = @import("dsm/queue.zig");
     _ = @import("dsm/shares.zig");
     _ = @import("dsm/dsm_test.zig");
+    _ = @import("dsm/discard_test.zig");
     _ = @import("dsm/end_test.zig");
     _ = @import("dsm/ahead_test.zig");
     _ = @import("dsm/gang_test.zig");

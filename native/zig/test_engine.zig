@@ -14,6 +14,7 @@ comptime {
     _ = @import("engine/gate.zig");
     _ = @import("engine/engine.zig");
     _ = @import("engine/fault_script_test.zig");
+    _ = @import("engine/reclaim_script_test.zig");
     _ = @import("engine/sleep_script_test.zig");
     _ = @import("engine/socket_script_test.zig");
     _ = @import("engine/heat.zig");

@@ -31,6 +31,8 @@ export function hostCommand(scenario: Scenario, node: number): string {
     files[guest],
     `--silence ${silenceMs} --report /tmp/report --control /tmp/control`,
   ];
+  const { cacheMemory } = scenario;
+  if (cacheMemory !== undefined) words.push(`--cache-memory ${cacheMemory}`);
   if (scenario.disk === true) words.push(`--disk path=${diskPath}`);
   if (scenario.append !== undefined) words.push(`--append ${shellQuoted(scenario.append)}`);
   if (scenario.nodes.length > 1) {

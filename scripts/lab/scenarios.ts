@@ -1,5 +1,6 @@
 /** @module What the lab can show, by name; a family of scenarios is a file in scenarios/. */
 
+import { caches } from "./scenarios/cache.ts";
 import { debuggers } from "./scenarios/debug.ts";
 import { disks } from "./scenarios/disk.ts";
 import { holes } from "./scenarios/hole.ts";
@@ -11,7 +12,16 @@ import type { Scenario } from "./scenarios/types.ts";
 
 export * from "./scenarios/types.ts";
 
-const all = [...linux, ...holes, ...stressful, ...disks, ...debuggers, ...network, ...watched];
+const all = [
+  ...linux,
+  ...holes,
+  ...caches,
+  ...stressful,
+  ...disks,
+  ...debuggers,
+  ...network,
+  ...watched,
+];
 
 export const scenarios: ReadonlyMap<string, Scenario> = new Map(
   all.map((each) => [each.name, each]),

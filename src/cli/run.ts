@@ -9,6 +9,7 @@ import { diskText } from "../config/disks.ts";
 import { type Named, readLarge } from "../config/files.ts";
 import { peerLabel } from "../config/peers.ts";
 import { checkImages, readRunConfig, type RunConfig } from "../config/run.ts";
+import { takenMaxPages } from "../config/taken.ts";
 import { scratchDevice, type SlowDevice } from "../devices/scratch.ts";
 import { builtinImages } from "../machine/builtin.ts";
 import { cpuidTable } from "../machine/cpuid.ts";
@@ -28,6 +29,7 @@ import type { Log, Outcome } from "../node/options.ts";
 import { deviceRoutes } from "../node/routes.ts";
 import { sentence } from "../observe/doctor/finding.ts";
 import { kvmObstacle } from "../observe/doctor/kvm.ts";
+import { availableMib } from "../observe/doctor/machine.ts";
 import { realHost } from "../observe/doctor/source.ts";
 import { makeLog } from "../observe/log.ts";
 import type { Agreement } from "../protocol/agreement.ts";
@@ -95,6 +97,7 @@ async function images(
 
 function planOf(
   config: RunConfig,
+  takenMax: number,
   disks: readonly OpenDisk[],
   devices: readonly SlowDevice[],
   node: number,
@@ -121,6 +124,7 @@ function planOf(
     ),
     silenceMs: config.silenceMs,
     spinUs: config.spinUs,
+    takenMaxPages: takenMax,
     guardOff: config.guardOff,
     disks: diskPlans(disks),
   };
@@ -161,12 +165,14 @@ function opener(config: RunConfig, order: string, address: string, vmIdU64: bigi
       return { dataPlane, hello };
     } catch (error) {
       // What the doctor would say is more than the errno of the call.
-      const obstacle = kvmObstacle(realHost(probeHost));
+      const obstacle = kvmObstacle(host);
       if (obstacle !== undefined) throw new Failure(exitCode.host, sentence(obstacle));
       throw hostFailure(error, address);
     }
   };
 }
+
+const host = realHost(probeHost);
 
 type Started = { readonly daemon: Daemon; readonly close: (clean: boolean) => void };
 
@@ -192,7 +198,9 @@ async function start(config: RunConfig, output: ConsoleWriter, log: Log): Promis
       ),
   );
   const order = peers.map(({ address, port }) => peerLabel({ host: address, port })).join(",");
-  warnAtStart(config, node, self, realHost(probeHost), log);
+  warnAtStart(config, node, self, host, log);
+  // Asked before the guest takes any.
+  const takenMax = takenMaxPages(config.memoryBytes, config.cacheBytes, availableMib(host));
   const vmIdU64 = crypto.getRandomValues(new BigUint64Array(1))[0] ?? 1n;
   const devices = [scratchDevice(config.scratchNode, config.scratchDelayMs)];
   daemon = new Daemon({
@@ -211,7 +219,8 @@ async function start(config: RunConfig, output: ConsoleWriter, log: Log): Promis
         nodes: hellos.map(({ cpus, ramPages }) => ({ cpus, ramPages })),
         hide: [...new Set(hellos.flatMap((hello) => hello.hide))],
       }),
-    planOf: (agreement, hellos) => planOf(config, disks, devices, node, peers, agreement, hellos),
+    planOf: (agreement, hellos) =>
+      planOf(config, takenMax, disks, devices, node, peers, agreement, hellos),
     images: (agreement, hellos) => images(config, agreement, hellos),
     explain: (error) => hostFailure(error, self.address, config.guardOff),
     nowNs: monotonicNs,

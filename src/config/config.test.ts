@@ -13,9 +13,9 @@ test("sizes are whole pages, plain numbers MiB", () => {
   expect(size("--x", "512M")).toBe(512 * 2 ** 20);
   expect(size("--x", "8KiB")).toBe(8192);
   expect(size("--x", "8kb")).toBe(8192);
-  expect(size("--x", "16383G")).toBe(2 ** 44 - 2 ** 30);
+  expect(size("--x", "8T")).toBe(2 ** 43);
   expect(size("--x", "64")).toBe(64 * 2 ** 20);
-  for (const bad of ["", "0", "1K", "ten", "-1G", "1.5G", "16T", "17T", "1P", "4096B", "10iB"]) {
+  for (const bad of ["", "0", "1K", "ten", "-1G", "1.5G", "8193G", "16T", "1P", "4096B", "10iB"]) {
     expect(() => size("--x", bad)).toThrow("--x");
   }
 });
@@ -53,6 +53,14 @@ test("--memory is split into equal shares of whole pages", () => {
   expect(config.memoryBytes % 4096).toBe(0);
   expect(3 * config.memoryBytes).toBeLessThanOrEqual(2 ** 30);
   expect(3 * config.memoryBytes).toBeGreaterThan(2 ** 30 - 3 * 4096);
+});
+
+test("memory for pages of other nodes is what is left, or 16M and more", () => {
+  expect(readRunConfig({}, {}).cacheBytes).toBeUndefined();
+  expect(readRunConfig({ "cache-memory": "16M" }, {}).cacheBytes).toBe(2 ** 24);
+  expect(() => readRunConfig({ "cache-memory": "15M" }, {})).toThrow(
+    '--cache-memory "15M": give 16M or more',
+  );
 });
 
 test("flag before environment before file, TOML and JSON", () => {

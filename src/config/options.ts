@@ -17,6 +17,11 @@ export const runOptions: readonly Option[] = [
   { name: "local-memory", value: "SIZE", help: "memory this node gives, e.g. 10G (512M)" },
   { name: "memory", value: "TOTAL", help: "memory of the VM in equal shares, instead" },
   {
+    name: "cache-memory",
+    value: "SIZE",
+    help: "for pages of other nodes, beside that (what this host has left)",
+  },
+  {
     name: "peers",
     value: "LIST",
     several: ",",

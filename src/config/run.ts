@@ -9,11 +9,14 @@ import { type DiskConfig, disksOf } from "./disks.ts";
 import { type Named, readableAgain, writable } from "./files.ts";
 import { parsePeers, type Peer, peerLabel } from "./peers.ts";
 import { collect, type Values } from "./sources.ts";
+import { cacheBytesLeast } from "./taken.ts";
 import { count, oneOf, size, yesNo } from "./values.ts";
 
 export type RunConfig = {
   readonly cpus: number;
   readonly memoryBytes: number;
+  /** For pages of other nodes; undefined for what this host has left. */
+  readonly cacheBytes: number | undefined;
   readonly peers: readonly Peer[];
   readonly self: string | undefined;
   readonly images: Images;
@@ -89,6 +92,13 @@ function memoryOf(values: Values, nodes: number): number {
     return Math.max(4096, Math.floor(share / 4096) * 4096);
   }
   return local === undefined ? 512 * 2 ** 20 : size(local.where, local.value);
+}
+
+function cacheOf(entry: Named | undefined): number | undefined {
+  if (entry === undefined) return undefined;
+  const bytes = size(entry.where, entry.value);
+  if (bytes >= cacheBytesLeast) return bytes;
+  throw new Failure(exitCode.usage, `${entry.where} "${entry.value}": give 16M or more`);
 }
 
 function imagesOf(values: Values): Images {
@@ -167,6 +177,7 @@ export function readRunConfig(
   return {
     cpus: number("local-cpu", 1, 1, 255),
     memoryBytes: memoryOf(values, peers.length),
+    cacheBytes: cacheOf(values.get("cache-memory")),
     peers,
     self: values.get("self")?.value,
     images: imagesOf(values),

@@ -10,8 +10,8 @@ const units: Readonly<Record<string, number>> = {
   T: 2 ** 40,
 };
 const pageBytes = 4096;
-/** The number of all pages has 32 bits. */
-const ramBytesMax = 2 ** 44 - pageBytes;
+/** Of all nodes together (src/protocol/agreement.ts). */
+const ramBytesMax = 2 ** 43;
 
 function refuse(where: string, value: string, wanted: string): never {
   throw new Failure(exitCode.usage, `${where} ${value}: give ${wanted}`);
@@ -28,7 +28,7 @@ export function size(where: string, value: string): number {
   if (bytes === 0 || bytes % pageBytes !== 0) {
     return refuse(where, `"${value}"`, "a positive multiple of 4K");
   }
-  if (bytes > ramBytesMax) return refuse(where, `"${value}"`, "less than 16T");
+  if (bytes > ramBytesMax) return refuse(where, `"${value}"`, "8T at most");
   return bytes;
 }
 

@@ -4,7 +4,7 @@ import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 import { Fields, u64Of } from "./fields.ts";
 
-export const abiHashU64 = 0x3f326f103ac992abn;
+export const abiHashU64 = 0x1b163d8875d011d3n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -172,6 +172,9 @@ export const counter = {
   stallsGanged: 46,
   stallsGangedNs: 47,
   requestsAhead: 48,
+  pagesTaken: 49,
+  pagesEvicted: 50,
+  pagesForgotten: 51,
 } as const;
 
 export const bootMode = {
@@ -246,6 +249,7 @@ export type Plan = {
   readonly routes: readonly Route[];
   readonly silenceMs: number;
   readonly spinUs: number;
+  readonly takenMaxPages: number;
   readonly unixSecondsU64: bigint;
   readonly cmos: Uint8Array;
   readonly guardOff: Uint8Array;
@@ -264,6 +268,7 @@ export function wirePlan(value: Plan): Wire {
     value.routes.map(wireRoute),
     value.silenceMs,
     value.spinUs,
+    value.takenMaxPages,
     value.unixSecondsU64,
     value.cmos,
     value.guardOff,

@@ -64,6 +64,8 @@ export type NodePlan = {
   readonly routes: readonly PortRange[];
   readonly silenceMs: number;
   readonly spinUs: number;
+  /** Pages of this host's memory that the guest may take; 0 for no limit. */
+  readonly takenMaxPages: number;
   /** Test only: name of a coherence guard to switch off, "" for none. */
   readonly guardOff: string;
   /** The VM's disks on the device node, none elsewhere. */

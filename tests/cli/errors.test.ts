@@ -42,7 +42,7 @@ const cases: readonly {
   { args: ["run", "--local-cpu", "2,start=x"], code: 2, says: "iplist=" },
   { args: ["run", "--local-memory", "12parsec"], code: 2, says: "a size such as 512M" },
   { args: ["run", "--local-memory", "4096B"], code: 2, says: "a size such as 512M" },
-  { args: ["run", "--local-memory", "16T"], code: 2, says: "give less than 16T" },
+  { args: ["run", "--local-memory", "16T"], code: 2, says: "give 8T at most" },
   { args: ["run", "--local-memory", "1K"], code: 2, says: "multiple of 4K" },
   { args: ["run", "--local-memory", "1G", "--memory", "2G"], code: 2, says: "use one of them" },
   { args: ["run", "--peers", "a:99999"], code: 2, says: "ports from 1 to 65535" },

@@ -7,18 +7,21 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { checkApart } from "./apart.ts";
 import { checkHistory, type Operation } from "./history.ts";
 import { buildProgram } from "../zig.ts";
-import { runEngines } from "./processes.ts";
+import { type EnginesOptions, runEngines } from "./processes.ts";
 
-function onLoopback(nodes: number, seed: number, guardOff = "") {
+function onLoopback(nodes: number, seed: number, options: Partial<EnginesOptions> = {}) {
   const site = { prefix: [], address: "127.0.0.1" };
   return runEngines({
     sites: Array.from({ length: nodes }, () => site),
     seed,
     operationsPerThread: 8000,
     patienceSeconds: 10,
-    guardOff,
+    ...options,
   });
 }
+
+/** Less than the pages with counters: those of the other nodes come and go all the time. */
+const fewPages = { takenPages: 2, operationsPerThread: 24_000 };
 
 const op = (kind: "add" | "load", value: number, begin: number, end: number): Operation => ({
   counter: 0,
@@ -68,8 +71,24 @@ describe("processes on shared memory", () => {
     }, 60_000);
   }
 
+  test("3 processes that have no memory for all pages are linearizable", async () => {
+    const result = await onLoopback(3, 47, fewPages);
+    expect(result.errors.join("")).toBe("");
+    expect(result.problems).toEqual([]);
+    const sum = (name: string) =>
+      result.totals.reduce((before, totals) => before + (totals[name] ?? 0), 0);
+    console.log(result.totals.map((t) => `${t["pages_evicted"]}/${t["pages_forgotten"]}`));
+    expect(sum("pages_evicted")).toBeGreaterThan(10);
+    expect(sum("pages_forgotten")).toBeGreaterThan(sum("pages_evicted") / 2);
+  }, 60_000);
+
   test("a mapping that stays writable while its bytes leave is found", async () => {
-    const { operations } = await onLoopback(2, 42, "protect_before_read");
+    const { operations } = await onLoopback(2, 42, { guardOff: "protect_before_read" });
     expect(checkHistory(operations).length).toBeGreaterThan(0);
+  }, 60_000);
+
+  test("bytes that are forgotten too early are found", async () => {
+    const result = await onLoopback(3, 47, { ...fewPages, guardOff: "bytes_kept" });
+    expect(result.problems.length).toBeGreaterThan(0);
   }, 60_000);
 });

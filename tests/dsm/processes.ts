@@ -20,6 +20,8 @@ export type EnginesOptions = {
   readonly silenceSeconds?: number;
   /** Length of the pauses between operations, where it matters. */
   readonly pauseUs?: number;
+  /** How many pages of memory a process may take; all where not said. */
+  readonly takenPages?: number;
   /** A rule to switch off. */
   readonly guardOff?: string;
 };
@@ -66,6 +68,7 @@ function spawn(program: string, options: EnginesOptions, node: number): Child {
     patience: `${options.patienceSeconds}s`,
     silence: `${options.silenceSeconds ?? 2}s`,
     pause: `${options.pauseUs ?? 20}us`,
+    taken: options.takenPages ?? 0,
     guard: options.guardOff ?? "",
   };
   const args = Object.entries(words).map(([name, value]) => `${name}=${value}`);

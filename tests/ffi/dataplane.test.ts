@@ -47,6 +47,7 @@ async function guest(
     routes: deviceRoutes(0, [scratchDevice(0).place]),
     silenceMs: 2000,
     spinUs: 0,
+    takenMaxPages: 0,
     guardOff: "",
     disks: [],
   };

@@ -10,6 +10,7 @@
 //!     host.map(page, state)       maps for the guest and wakes whoever waits
 //!     host.protect(page)          write -> read; no store lands after it returns
 //!     host.drop(page)             unmaps; no access lands after it returns
+//!     host.forget(page)           its bytes are needed no more; it is not mapped
 //!     host.fatal(reason)          an invariant is broken: the whole VM must stop
 //!
 //! Three roles, three files: requester.zig wants pages, home.zig keeps the directory, holder.zig
@@ -34,7 +35,6 @@ const Shares = @import("shares.zig").Shares;
 const assert = std.debug.assert;
 
 pub const State = local_room.State;
-pub const Local = local_room.Local;
 pub const Guards = @import("guards.zig").Guards;
 pub const Config = config_room.Config;
 pub const Stats = config_room.Stats;
@@ -45,7 +45,7 @@ pub const Dsm = struct {
     guards: Guards,
     elide: config_room.Elide,
     shares: Shares,
-    local: []Local,
+    local: []local_room.Local,
     entries: []home.Entry,
     busy: PageMap(home.Busy),
     queue: queue_room.Queue,

@@ -3,7 +3,7 @@
 
 const std = @import("std");
 
-pub const Guards = packed struct(u17) {
+pub const Guards = packed struct(u18) {
     /// A busy page serves one transaction at a time.
     defer_while_busy: bool = true,
     /// A writer waits until every old copy is gone.
@@ -38,6 +38,8 @@ pub const Guards = packed struct(u17) {
     put_ack: bool = true,
     /// Waiting requests are served by age.
     oldest_first: bool = true,
+    /// Bytes with which somebody may be answered are not forgotten.
+    bytes_kept: bool = true,
 
     pub fn allOn(self: Guards) bool {
         return self == Guards{};

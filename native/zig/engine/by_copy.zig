@@ -14,8 +14,6 @@ const os = linux.os;
 
 /// Of an entry of /proc/self/pagemap: a page is mapped (admin-guide/mm/pagemap.rst).
 const present: u64 = 1 << 63;
-const keep_size = 1;
-const punch_hole = 2;
 
 pub const ByCopy = struct {
     /// /proc/self/pagemap, in which a fault that was told twice is found out.
@@ -39,9 +37,7 @@ pub const ByCopy = struct {
         // are told again, and so on.
         if (try self.isMapped(target)) return memory.reprotect(target, true);
         const bytes = memory.aliasPage(page).*;
-        const offset = @as(u64, page) * page_size;
-        const hole = .{ memory.memfd, keep_size | punch_hole, offset, page_size };
-        _ = try linux.check(kernel.call(.fallocate, hole));
+        try memory.forget(page);
         try uffd.copyProtected(memory.uffd, target, &bytes);
     }
 

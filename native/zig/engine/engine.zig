@@ -30,6 +30,7 @@ const Item = @import("fabric.zig").Item;
 const Link = @import("../transport/link.zig").Link;
 const Memory = @import("memory.zig").Memory;
 const Question = @import("desk.zig").Question;
+const Reclaim = @import("reclaim.zig").Reclaim;
 const Rests = @import("rests.zig").Rests;
 const Spin = @import("spin.zig").Spin;
 const Trace = @import("trace.zig").Trace;
@@ -49,6 +50,8 @@ pub const Config = struct {
     silence_ns: u64,
     spin_ns: u64,
     guards: dsm_room.Guards = .{},
+    /// How many pages of this host's memory the guest may take; 0 = as many as it wants.
+    taken_max_pages: u64 = 0,
 };
 
 /// Who takes what is not coherence; called on the engine thread, must not block.
@@ -107,6 +110,7 @@ pub const Engine = struct {
     /// The reason was told: from here on nothing a peer says is obeyed.
     ended: bool = false,
     watch: Watch,
+    reclaim: Reclaim,
     buffer: []u8,
 
     /// Takes over the socket, which stays the caller's to close. `self` must not move afterwards.
@@ -163,6 +167,7 @@ pub const Engine = struct {
             .heat = heat,
             .now_ns = linux.nowNs(),
             .watch = .{ .silence_ns = config.silence_ns },
+            .reclaim = .{ .limit = config.taken_max_pages },
             .buffer = buffer,
         };
         try self.connect();
@@ -297,6 +302,7 @@ pub const Engine = struct {
             self.dsm.tick(self, self.now_ns);
             busy = true;
         };
+        if (self.reclaim.turn(self)) busy = true;
         self.pollLinks();
         if (self.now_ns >= self.watch.next_ns) self.watchPeers();
         return busy;
@@ -388,6 +394,7 @@ pub const Engine = struct {
         if (self.look(.none)) return .all;
         var at: u64 = self.watch.next_ns;
         if (self.dsm.deadline()) |t| at = @min(at, t);
+        if (self.reclaim.deadline()) |t| at = @min(at, t);
         for (self.links) |*link| if (link.*) |*l| {
             at = @min(at, l.deadline().?);
         };
@@ -423,6 +430,7 @@ pub const Engine = struct {
     fn publish(self: *Engine) void {
         totals.network(self.counters, &self.gate, self.links);
         totals.coherence(self.counters, &self.dsm);
+        totals.memory(self.counters, &self.memory, &self.reclaim);
     }
 
     fn takes(self: *Engine, to: m.NodeId) bool {
@@ -503,6 +511,10 @@ pub const Engine = struct {
     pub fn drop(self: *Engine, page: m.Page) void {
         self.memory.drop(page) catch |err| self.broken("drop", err);
         self.note(page, .dropped, 0);
+    }
+
+    pub fn forget(self: *Engine, page: m.Page) void {
+        self.memory.forget(page) catch |err| self.broken("forget", err);
     }
 
     fn broken(self: *Engine, what: []const u8, err: linux.Error) void {

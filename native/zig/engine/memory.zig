@@ -33,6 +33,9 @@ pub fn offsetOf(gpa: u64, ram_bytes: u64) ?u64 {
     return if (offset < ram_bytes) offset else null;
 }
 
+const keep_size = 1;
+const punch_hole = 2;
+
 pub const Slot = struct { gpa: u64, bytes: []align(page_size) u8 };
 
 pub const Memory = struct {
@@ -162,6 +165,21 @@ pub const Memory = struct {
     pub fn reprotect(self: *const Memory, target: []u8, protected: bool) linux.Error!void {
         try uffd.writeProtect(self.uffd, target, protected);
         try uffd.wake(self.uffd, target);
+    }
+
+    /// Pages of this host's memory that the guest takes (tmpfs counts them in blocks of 512 bytes).
+    pub fn takenPages(self: *const Memory) u64 {
+        var info: os.Statx = std.mem.zeroes(os.Statx);
+        const itself = os.AT.EMPTY_PATH;
+        _ = kernel.call(.statx, .{ self.memfd, "", itself, os.STATX.BASIC_STATS, &info });
+        return info.blocks / (page_size / 512);
+    }
+
+    /// Gives the memory of a page back that is not mapped: its bytes are gone.
+    pub fn forget(self: *const Memory, page: Page) linux.Error!void {
+        const offset = @as(u64, page) * page_size;
+        const hole = .{ self.memfd, keep_size | punch_hole, offset, page_size };
+        _ = try linux.check(kernel.call(.fallocate, hole));
     }
 
     /// Write -> read. No store lands after it returns.

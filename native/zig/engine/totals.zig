@@ -2,6 +2,8 @@
 
 const dsm_room = @import("../dsm/dsm.zig");
 const Counters = @import("counters.zig").Counters;
+const Memory = @import("memory.zig").Memory;
+const Reclaim = @import("reclaim.zig").Reclaim;
 const Gate = @import("gate.zig").Gate;
 const Link = @import("../transport/link.zig").Link;
 
@@ -30,6 +32,12 @@ pub fn network(counters: *Counters, gate: *const Gate, links: []?Link) void {
     counters.set(.dropped_foreign, totals.foreign);
     counters.set(.dropped_epoch, totals.other_epoch);
     counters.set(.dropped_refused, totals.refused);
+}
+
+pub fn memory(counters: *Counters, of: *const Memory, reclaim: *const Reclaim) void {
+    counters.set(.pages_taken, of.takenPages());
+    counters.set(.pages_evicted, reclaim.evicted);
+    counters.set(.pages_forgotten, reclaim.forgotten);
 }
 
 pub fn coherence(counters: *Counters, dsm: *const dsm_room.Dsm) void {

@@ -10,6 +10,7 @@ const Sim = @import("coherence.zig").Sim;
 const assert = std.debug.assert;
 
 const none: Bytes = @splat(0);
+const forgotten: Bytes = @splat(0xdb);
 
 pub const Host = struct {
     sim: *Sim,
@@ -66,6 +67,13 @@ pub const Host = struct {
         self.sim.log(self.node, "drop", page, "", .{});
         self.mapped(page).* = .invalid;
         self.touched(page);
+    }
+
+    /// Whoever is answered with them notices.
+    pub fn forget(self: *Host, page: u32) void {
+        self.sim.log(self.node, "forget", page, "", .{});
+        if (self.mapped(page).* != .invalid) self.sim.fail(error.ForgottenUnderMapping);
+        memory.copy(&self.sim.truth.bytes[self.node][page], &forgotten);
     }
 
     pub fn fatal(self: *Host, reason: []const u8) void {

@@ -12,6 +12,7 @@ pub const Failure = error{
     TornPage,
     StoreWithoutRight,
     InstalledUnderMapping,
+    ForgottenUnderMapping,
     ProtectedUnmapped,
     /// The mapping is not what the node's Dsm believes.
     StateDiffers,

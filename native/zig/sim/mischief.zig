@@ -2,6 +2,7 @@
 //! kernel raises again, threads that a signal takes out of a fault, devices that end their gather.
 
 const std = @import("std");
+const discard = @import("../dsm/discard.zig").discard;
 const Host = @import("host.zig").Host;
 const Sim = @import("coherence.zig").Sim;
 
@@ -45,5 +46,10 @@ fn evict(self: *Sim, r: std.Random, index: u8) void {
     };
     var host: Host = .{ .sim = self, .node = index };
     if (node.dsm.evict(&host, page, self.now_ns)) self.log(index, "evict", page, "", .{});
+    // And the memory of some of those it has lost.
+    const first = r.uintLessThan(u32, 4 * pages);
+    if (first < pages) for (first..first + 4) |next| {
+        _ = discard(&node.dsm, &host, @intCast(next % pages));
+    };
     self.check(index);
 }

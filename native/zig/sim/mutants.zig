@@ -85,11 +85,14 @@ fn optionsFor(seed: u64, name: []const u8) coherence.Options {
         options.mischief_per_mille = 500;
         options.wake_late_ns = 0;
         options.write_percent = 70;
-        if (seed % 8 == 7) options.channel = .{
-            .delay_min_ns = 1_000,
-            .delay_max_ns = 100_000,
-            .tail_per_mille = 100,
-        };
+        if (seed % 8 == 7) {
+            options.instructions = 1000;
+            options.channel = .{
+                .delay_min_ns = 1_000,
+                .delay_max_ns = 100_000,
+                .tail_per_mille = 100,
+            };
+        }
     }
     // And fairness, where many want one page.
     if (seed % 8 == 5) {

@@ -143,6 +143,10 @@ const Host = struct {
 
     pub fn drop(_: *Host, _: m.Page) void {}
 
+    pub fn forget(self: *Host, page: m.Page) void {
+        self.world.bytes[self.node][page] = @splat(0);
+    }
+
     pub fn fatal(self: *Host, reason: []const u8) void {
         self.world.fatal = reason;
     }

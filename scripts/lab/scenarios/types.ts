@@ -76,6 +76,8 @@ export type Scenario = {
   readonly hostKernel?: string;
   /** The Linux guest has the ext4 disk of disk.ts, whose file the first host has. */
   readonly disk?: boolean;
+  /** Of each node, for pages of the others; what its host has left when left out. */
+  readonly cacheMemory?: string;
   /** None when left out. */
   readonly programs?: readonly GuestProgram[];
   /** After the defaults of src/machine/images.ts; undefined for exactly those. */

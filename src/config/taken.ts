@@ -1,0 +1,26 @@
+/** @module How much of this host's memory the guest may take: docs/host-setup.md. */
+
+const pageBytes = 4096;
+const mib = 1 << 20;
+/** Less, and a vCPU's next instruction may need more than there is. */
+export const cacheBytesLeast = 16 * mib;
+const cacheBytesUsual = 64 * mib;
+/** For all else on this host, the tables of the guest's pages among it. */
+const restBytesLeast = 256 * mib;
+
+/**
+ * @param cacheBytes For pages of other nodes, as asked for.
+ * @param availableMib Memory of this host that nobody uses; undefined where that is not known.
+ * @returns pages of the node's own share and of other nodes together; 0 for no limit.
+ */
+export function takenMaxPages(
+  ownBytes: number,
+  cacheBytes: number | undefined,
+  availableMib: number | undefined,
+): number {
+  if (cacheBytes !== undefined) return Math.floor((ownBytes + cacheBytes) / pageBytes);
+  if (availableMib === undefined) return 0;
+  const available = availableMib * mib;
+  const most = available - Math.max(restBytesLeast, available / 16);
+  return Math.floor(Math.max(most, ownBytes + cacheBytesUsual) / pageBytes);
+}
