@@ -60,6 +60,10 @@ async function levels(source: HostSource) {
   );
 }
 
+async function cureOf(wanted: string, source: HostSource) {
+  return (await examine(source, [], "b1")).find(({ name }) => name === wanted)?.cure;
+}
+
 test("a good host has no remarks", async () => {
   expect(await levels(host())).toEqual({});
 });
@@ -144,12 +148,42 @@ test("a clock the kernel gave up is seen", async () => {
   expect(await levels(host({ [offered]: "kvm-clock tsc" }))).toEqual({});
 });
 
+test("split locks that trap: held up, fatal, or left alone by a setting", async () => {
+  const cpuinfo = fine["/proc/cpuinfo"]!.replace(" nx", " nx split_lock_detect");
+  const trapping = (changes: Readonly<Record<string, string>>) =>
+    host({ "/proc/cpuinfo": cpuinfo, ...changes });
+  const sysctl = "/proc/sys/kernel/split_lock_mitigate";
+  const told = { "split locks": "warn" } as const;
+  expect(await levels(trapping({ [sysctl]: "1" }))).toEqual(told);
+  expect(await cureOf("split locks", trapping({ [sysctl]: "1" }))).toBe(
+    "sysctl -w kernel.split_lock_mitigate=0",
+  );
+  expect(await levels(trapping({ [sysctl]: "0" }))).toEqual({});
+  // Linux before 6.2 has no such sysctl.
+  expect(await levels(trapping({}))).toEqual(told);
+  expect(await cureOf("split locks", trapping({}))).toStartWith(
+    "put split_lock_detect=off on the command line",
+  );
+  for (const [line, expected] of [
+    ["ro split_lock_detect=fatal quiet", { "split locks": "fail" }],
+    ["split_lock_detect=off split_lock_detect=fatal", { "split locks": "fail" }],
+    ["split_lock_detect=fatal split_lock_detect=off", {}],
+    ["split_lock_detect=ratelimit:10", {}],
+    ["split_lock_detect=warn", told],
+  ] as const) {
+    expect(await levels(trapping({ "/proc/cmdline": line, [sysctl]: "1" }))).toEqual(expected);
+  }
+  // bus_lock_detect alone traps user programs, no guests.
+  const bus = fine["/proc/cpuinfo"]!.replace(" nx", " nx bus_lock_detect");
+  expect(await levels(host({ "/proc/cpuinfo": bus, [sysctl]: "1" }))).toEqual({});
+});
+
 function rtLimit(soft: number): string {
   return `Limit   Soft Limit  Hard Limit  Units\nMax realtime priority     ${soft}     ${soft}`;
 }
 
 async function schedulingCure(source: HostSource) {
-  return (await examine(source, [], "b1")).find(({ name }) => name === "scheduling")?.cure;
+  return cureOf("scheduling", source);
 }
 
 test("round robin for the engine is tried; who may not is told why", async () => {
@@ -247,13 +281,14 @@ test("docs/host-setup.md has a place for every finding", async () => {
     [
       host(),
       host({ ...bad, "/proc/cpuinfo": `processor\t: 0\nflags\t: ${flags.slice(0, 19)}` }),
+      host({ "/proc/cpuinfo": `flags\t: ${flags} split_lock_detect` }),
       host({ [`${folder}/ept`]: "N", [`${folder}/unrestricted_guest`]: "N" }),
       host({ [`${folder}/eptad`]: "Y", "/sys/module/kvm_amd": "", "/sys/module/kvm_pvm": "" }),
       host({ "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave" }),
     ].map((each) => examine(each, [{ host: "nowhere.invalid", port: 1 }], "b1")),
   );
   const names = new Set(named.flat().map(({ name }) => name.replace(/^(mtu|peer) .*/, "$1")));
-  expect(names.size).toBe(22);
+  expect(names.size).toBe(23);
   const text = readFileSync(join(import.meta.dir, "../../../docs/host-setup.md"), "utf8");
   const places = [...text.matchAll(/\(([^()\n]+)\)(?:\.\*\*|, |$)/gm)];
   const told = new Set(places.flatMap(([, list = ""]) => list.split(", ")));

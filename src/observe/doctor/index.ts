@@ -8,6 +8,7 @@ import { kvmFindings } from "./kvm.ts";
 import { frequency, memory, processor, scheduling, swap } from "./machine.ts";
 import { interfaces, socketBuffers } from "./network.ts";
 import { peer } from "./peer.ts";
+import { splitLocks } from "./splitlock.ts";
 import type { HostSource } from "./source.ts";
 
 export async function examine(
@@ -22,6 +23,7 @@ export async function examine(
     kernelVersion(host),
     userfault(host),
     ...processor(host),
+    ...splitLocks(host),
     ...frequency(host),
     scheduling(host),
     memory(host),
