@@ -14,6 +14,7 @@ import {
   type Register,
 } from "./features.ts";
 import { MachineError } from "./errors.ts";
+import { familyOf, signatureOf } from "./model.ts";
 import { apicTimerKhz, type NodeShare } from "./map.ts";
 import { packageShift, topologyLeaves } from "./topology.ts";
 
@@ -39,11 +40,12 @@ const masks: readonly {
   { leaf: 0x7, index: 0, of: ["ebx", "ecx", "edx"] },
   { leaf: 0x7, index: 1, of: ["eax", "ebx", "ecx", "edx"] },
   { leaf: 0x7, index: 2, of: ["edx"] },
+  { leaf: 0xd, index: 1, of: ["eax", "ecx", "edx"] },
   { leaf: 0x8000_0001, index: 0, of: ["ecx", "edx"] },
   { leaf: 0x8000_0007, index: 0, of: ["edx"] },
   { leaf: 0x8000_0008, index: 0, of: ["ebx"] },
   { leaf: 0x8000_000a, index: 0, of: ["edx"] },
-  { leaf: 0x8000_0021, index: 0, of: ["eax"] },
+  { leaf: 0x8000_0021, index: 0, of: ["eax", "ecx"] },
 ];
 /**
  * What is told of the hosts: vendor, features, caches (2, 4, 0x80000005, 0x80000006), names, state
@@ -64,13 +66,6 @@ function key(entry: { readonly leaf: number; readonly index: number }): string {
   return `${entry.leaf.toString(16)}.${entry.index}`;
 }
 
-/** Family of leaf 1 EAX (extended family added), as the manuals print it. */
-function family(host: HostFacts): number {
-  const version = host.cpuid.find((entry) => entry.leaf === 1)?.eax ?? 0;
-  const base = (version >> 8) & 0xf;
-  return base === 0xf ? base + ((version >> 20) & 0xff) : base;
-}
-
 /**
  * QEMU's emulated processor: an AMD K8 (family 15, sold until 2008) that claims XSAVE, which came
  * with family 21. KVM_GET_SUPPORTED_CPUID, all a node knows of its host, has no brand string.
@@ -78,15 +73,20 @@ function family(host: HostFacts): number {
 export function isEmulated(host: HostFacts): boolean {
   const { leaf, register, bit } = features.xsave;
   const xsave = host.cpuid.some((entry) => entry.leaf === leaf && (entry[register] >>> bit) & 1);
-  return host.vendor === "AuthenticAMD" && family(host) === 15 && xsave;
+  return host.vendor === "AuthenticAMD" && familyOf(host) === 15 && xsave;
 }
 
 /**
- * Groups hidden without being asked for: QEMU's emulation of SVM does not carry a guest's XCR0 and
- * FPU state safely.
+ * Hidden without being asked for. `xsave`: QEMU's emulation of SVM does not carry a guest's XCR0
+ * and FPU state safely. `arch_capabilities` of hosts that differ: its MSR says which flaws a
+ * processor does not have, each vCPU reads its own host's, and Linux the boot processor's for all.
  */
 export function impliedHides(hosts: readonly HostFacts[]): readonly string[] {
-  return hosts.some(isEmulated) ? ["xsave"] : [];
+  const models = new Set(hosts.map(signatureOf));
+  return [
+    ...(hosts.some(isEmulated) ? ["xsave"] : []),
+    ...(models.size > 1 ? ["arch_capabilities"] : []),
+  ];
 }
 
 function hiddenFeatures(policy: CpuidPolicy): readonly FeatureName[] {
@@ -136,9 +136,10 @@ function isStateBeyond(leaf: Leaf, xcr0U64: bigint): boolean {
 
 /** XSAVE areas: a component is shown only when all hosts put it in the same place. */
 function keepEqualState(leaf: Leaf, other: CpuidEntry): void {
-  if (leaf.index === 1) leaf.eax = (leaf.eax & other.eax) >>> 0;
   if (leaf.index < 2) return;
-  if (leaf.eax !== other.eax || leaf.ebx !== other.ebx) {
+  // Of the compacted format: from a multiple of 64 bytes.
+  const aligned = (leaf.ecx ^ other.ecx) & 2;
+  if (leaf.eax !== other.eax || leaf.ebx !== other.ebx || aligned !== 0) {
     throw new MachineError(
       `the hosts lay out processor state ${leaf.index} differently: use --hide-cpu xsave`,
     );

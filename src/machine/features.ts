@@ -62,6 +62,7 @@ export const features = {
   avx512fp16: at(7, "edx", 23),
   amx_tile: at(7, "edx", 24),
   amx_int8: at(7, "edx", 25),
+  arch_capabilities: at(7, "edx", 29),
   avxvnni: at(7, "eax", 4, 1),
   avx512bf16: at(7, "eax", 5, 1),
   amx_fp16: at(7, "eax", 21, 1),

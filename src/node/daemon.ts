@@ -48,7 +48,7 @@ export class Daemon {
     const dataPlane = () => this.#machine.dataPlane;
     const send = (to: number, message: ControlMessage) => this.#send(to, message);
     this.#member = memberOf(options);
-    this.#machine = new NodeMachine({ node, open, planOf, images, info });
+    this.#machine = new NodeMachine({ node, names, open, planOf, images, info, warn });
     this.#pace = new Pace({
       nodes: names.length,
       calm: () => this.#running && this.#member.idle && this.#console.idle,

@@ -58,7 +58,9 @@ function machineOf(node: number, kept: number[][] = []) {
     open: (epoch) => (did.push(`open ${epoch}`), { dataPlane, hello: hello(node + 1) }),
     planOf: () => ({ node }) as NodePlan,
     images: async () => guest,
+    names: ["a:1", "b:2", "c:3"],
     info: (text) => void did.push(text),
+    warn: (text) => void did.push(`warn ${text}`),
   });
   return { machine, dataPlane, did, done: () => waiting.shift()?.() };
 }
@@ -73,6 +75,18 @@ test("a node's vCPUs are counted after those of the nodes before it", () => {
     return machine.vcpus;
   });
   expect(vcpus).toEqual([[0], [1, 2], [3, 4, 5]]);
+});
+
+test("processors of several models are told of once, not at each restart of the guest", () => {
+  const { machine, did } = machineOf(0);
+  const old = { leaf: 1, index: 0, flags: 0, eax: 0x50657, ebx: 0, ecx: 0, edx: 0 };
+  const mixed = [hello(1), { ...hello(1), facts: { ...facts, cpuid: [old] } }];
+  machine.open(1);
+  machine.configure(agreement, mixed);
+  expect(did.filter((each) => each.startsWith("warn the processors differ")).length).toBe(1);
+  did.splice(0);
+  machine.configure({ ...agreement, epoch: 2 }, mixed);
+  expect(did).toEqual(["agreed: 2 nodes, 2 vCPUs, 4 MiB", "configure 0"]);
 });
 
 test("the boot processor is set once all of the guest is in memory", async () => {

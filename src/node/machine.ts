@@ -4,13 +4,16 @@
  */
 
 import type { GuestImages } from "../machine/images.ts";
-import type { Agreement } from "../protocol/agreement.ts";
+import { type Agreement, mixedModels } from "../protocol/agreement.ts";
 import type { Hello } from "../protocol/messages.ts";
 import type { DataPlane } from "./dataplane.ts";
 import type { DaemonOptions } from "./options.ts";
 
 export type MachineOptions = Pick<DaemonOptions, "node" | "open" | "planOf" | "images"> & {
+  /** Of all nodes, as users know them. */
+  readonly names: readonly string[];
   readonly info: (text: string) => void;
+  readonly warn: (text: string) => void;
 };
 
 export class NodeMachine {
@@ -54,6 +57,9 @@ export class NodeMachine {
       `agreed: ${hellos.length} nodes, ${hellos.reduce((sum, h) => sum + h.cpus, 0)} vCPUs, ` +
         `${hellos.reduce((sum, h) => sum + h.ramPages, 0) / 256} MiB`,
     );
+    // A restart of the guest finds the same hosts.
+    const mixed = agreement.epoch === 1 ? mixedModels(hellos, this.#o.names) : undefined;
+    if (mixed !== undefined) this.#o.warn(mixed);
     this.#images = () => this.#o.images(agreement, hellos);
     this.#tscKhz = agreement.tscKhz;
     this.#dataPlane?.configure(this.#o.planOf(agreement, hellos), this.#cmos);

@@ -2,7 +2,7 @@
 
 import { expect, test } from "bun:test";
 import type { HostFacts } from "../node/dataplane.ts";
-import { agree, disagreement } from "./agreement.ts";
+import { agree, disagreement, mixedModels } from "./agreement.ts";
 import { type Hello, protocolVersion } from "./messages.ts";
 
 type Changes = Omit<Partial<Hello>, "facts"> & { readonly facts?: Partial<HostFacts> };
@@ -94,6 +94,26 @@ test("a TSC within 250 ppm is the same", () => {
   expect(differs({ facts: { tscKhz: 2_000_500 } })).toBeUndefined();
   expect(differs({ facts: { tscKhz: 1_999_500 } })).toBeUndefined();
   expect(differs({ facts: { tscKhz: 1_999_499 } })).toBeDefined();
+});
+
+/** A host whose leaf 1 says so; `ecx` is no part of the model. */
+function model(eax: number, ecx = 0): Hello {
+  return hello({ facts: { cpuid: [{ leaf: 1, index: 0, flags: 0, eax, ebx: 0, ecx, edx: 0 }] } });
+}
+
+test("processors of several models are no disagreement, and each is named", () => {
+  // Cascade Lake and Ice Lake of Intel's, Zen 3 of AMD's; another stepping is another model, too.
+  const [cascade, ice, zen] = [0x50657, 0x606a6, 0xa20f12];
+  expect(mixedModels([model(cascade), model(cascade, 1)], names)).toBeUndefined();
+  expect(disagreement([model(cascade), model(ice)], names)).toBeUndefined();
+  expect(mixedModels([model(cascade), model(ice), model(zen)], names)).toBe(
+    "the processors differ, and a guest chooses its mitigations by node 0's: " +
+      "node 0 (a:1) has family 6 model 85 stepping 7, " +
+      "node 1 (b:2) has family 6 model 106 stepping 6, " +
+      "node 2 (c:3) has family 25 model 33 stepping 2; " +
+      "let the host that needs most of them (the older one) be the first in --peers",
+  );
+  expect(mixedModels([model(cascade), model(cascade - 1)], names)).toContain("stepping 6");
 });
 
 test("two nodes are enough to disagree, whoever is still missing", () => {

@@ -5,6 +5,7 @@
  */
 
 import { gpaRanges, ramBytes } from "../machine/map.ts";
+import { modelText, signatureOf } from "../machine/model.ts";
 import type { CpuidEntry } from "../node/dataplane.ts";
 import type { Hello } from "./messages.ts";
 
@@ -93,6 +94,23 @@ export function disagreement(
     }
   }
   return undefined;
+}
+
+/**
+ * What is no disagreement, and yet to be known of hosts that differ: Linux chooses by the boot
+ * processor alone what it does against processors' flaws. undefined where all are of one model.
+ */
+export function mixedModels(
+  hellos: readonly Hello[],
+  names: readonly string[],
+): string | undefined {
+  if (new Set(hellos.map(({ facts }) => signatureOf(facts))).size < 2) return undefined;
+  const models = hellos.map(({ facts }, node) => `${nameOf(names, node)} has ${modelText(facts)}`);
+  return (
+    "the processors differ, and a guest chooses its mitigations by node 0's: " +
+    `${models.join(", ")}; ` +
+    "let the host that needs most of them (the older one) be the first in --peers"
+  );
 }
 
 /** What a node that speaks another protocol, or whose Hello cannot be read, is told. */
