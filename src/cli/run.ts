@@ -43,7 +43,7 @@ import { onSignals } from "./signals.ts";
 import { keyHelp, openTerminal, type Terminal } from "./terminal.ts";
 import { endUnexpectedBy } from "./unexpected.ts";
 import { buildId } from "./version.ts";
-import { warnAtStart } from "./warnings.ts";
+import { refuseAtStart, warnAtStart } from "./warnings.ts";
 
 /** How much longer the guest looks for the consequences where a test has switched a guard off. */
 const huntGuardOff = 50;
@@ -182,6 +182,7 @@ async function start(config: RunConfig, output: ConsoleWriter, log: Log): Promis
   const self = peers[node];
   if (self === undefined) throw new Failure(exitCode.internal, "this node is none of the peers");
   if (node === 0) checkImages(config.images);
+  refuseAtStart(config, host);
   const disks = node === config.deviceNode ? openDisks(config.disks) : [];
   let daemon: Daemon | undefined;
   const socket: ControlSocket = await openSocket(

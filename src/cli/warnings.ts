@@ -1,18 +1,41 @@
-/** @module What a user should know before anything runs. */
+/** @module What a user should know before anything runs, and what keeps it from running at all. */
 
 import type { RunConfig } from "../config/run.ts";
 import type { ResolvedPeer } from "../net/addresses.ts";
 import type { Log } from "../node/options.ts";
-import { availableMib } from "../observe/doctor/machine.ts";
+import { type Finding, sentence } from "../observe/doctor/finding.ts";
+import { settingFindings, softwareFindings } from "../observe/doctor/kvm.ts";
+import { availableMib, clockFindings } from "../observe/doctor/machine.ts";
 import type { HostSource } from "../observe/doctor/source.ts";
+import { splitLocks } from "../observe/doctor/splitlock.ts";
+import { exitCode, Failure } from "./failure.ts";
 
 const mib = 1 << 20;
+
+/** Several nodes with a guest that changes its page tables, as far as this one knows. */
+function sharesKernel(config: RunConfig): boolean {
+  return config.peers.length > 1 && config.images !== undefined;
+}
+
+/** @throws Failure where a kernel would run wrong, without a word of why; before all else. */
+export function refuseAtStart(config: RunConfig, host: Pick<HostSource, "text">): void {
+  const [obstacle] = sharesKernel(config) ? settingFindings(host) : [];
+  if (obstacle !== undefined) throw new Failure(exitCode.host, sentence(obstacle));
+}
+
+/** Who is given no kernel may still get one: that of node 0, or the built-in guest, which runs. */
+function pagingFindings(config: RunConfig, host: Host): readonly Finding[] {
+  if (sharesKernel(config)) return softwareFindings(host);
+  return config.peers.length > 1 ? settingFindings(host) : [];
+}
+
+type Host = Pick<HostSource, "text" | "exists">;
 
 export function warnAtStart(
   config: RunConfig,
   node: number,
   self: ResolvedPeer,
-  host: Pick<HostSource, "text">,
+  host: Host,
   log: Log,
 ): void {
   if (config.peers.length > 1) {
@@ -34,4 +57,6 @@ export function warnAtStart(
         "--guard-off is for tests alone",
     );
   }
+  const findings = [...pagingFindings(config, host), ...clockFindings(host), ...splitLocks(host)];
+  for (const finding of findings) log.warn(sentence(finding));
 }

@@ -83,7 +83,8 @@ function reload(module: string, setting: string): string {
   return `modprobe -r ${module} && modprobe ${module} ${setting}, while no virtual machine runs`;
 }
 
-function settingFindings(host: HostSource): readonly Finding[] {
+/** Each keeps guests that change their page tables from running over several nodes. */
+export function settingFindings(host: Pick<HostSource, "text">): readonly Finding[] {
   return neededSettings.flatMap(({ module, parameter, name, found }) =>
     host.text(`/sys/module/${module}/parameters/${parameter}`) === "N"
       ? [fail(name, found, `${reload(module, `${parameter}=1`)}; else the processor lacks it`)]
@@ -91,19 +92,21 @@ function settingFindings(host: HostSource): readonly Finding[] {
   );
 }
 
+/** Shadow paging in software, which the built-in guest does with, and tests with a kernel. */
+export function softwareFindings(host: Pick<HostSource, "exists">): readonly Finding[] {
+  if (!host.exists("/sys/module/kvm_pvm")) return [];
+  return [
+    warn(
+      "guests",
+      "KVM without hardware support: guests that change their page tables on several nodes, " +
+        "Linux among them, do not run here; the built-in guest does",
+      "use a machine whose KVM has VMX or SVM for such guests",
+    ),
+  ];
+}
+
 function moduleFindings(host: HostSource): readonly Finding[] {
-  const findings: Finding[] = [];
-  if (host.exists("/sys/module/kvm_pvm")) {
-    findings.push(
-      warn(
-        "guests",
-        "KVM without hardware support: guests that change their page tables on several nodes, " +
-          "Linux among them, do not run here; the built-in guest does",
-        "use a machine whose KVM has VMX or SVM for such guests",
-      ),
-    );
-  }
-  findings.push(...settingFindings(host));
+  const findings: Finding[] = [...softwareFindings(host), ...settingFindings(host)];
   if (host.text("/sys/module/kvm_intel/parameters/eptad") === "Y") {
     findings.push(
       warn(

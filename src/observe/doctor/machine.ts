@@ -41,7 +41,7 @@ const wished = [
  * The kernel takes a TSC that stopped, or differed between CPUs, off this list
  * (kernel/time/clocksource.c).
  */
-function clockSource(host: HostSource): readonly Finding[] {
+function clockSource(host: Pick<HostSource, "text">): readonly Finding[] {
   const folder = "/sys/devices/system/clocksource/clocksource0";
   const offered = host.text(`${folder}/available_clocksource`);
   if (offered === undefined || offered.split(" ").includes("tsc")) return [];
@@ -54,9 +54,22 @@ function clockSource(host: HostSource): readonly Finding[] {
   ];
 }
 
+function flagsOf(cpuinfo: string): ReadonlySet<string> {
+  return new Set(/^flags\s*:\s*(.*)$/m.exec(cpuinfo)?.[1]?.split(" "));
+}
+
+/** What makes guest time wrong. */
+export function clockFindings(host: Pick<HostSource, "text">): readonly Finding[] {
+  const flags = flagsOf(host.text("/proc/cpuinfo") ?? "");
+  const clock = wished
+    .filter(([flag]) => !flags.has(flag))
+    .map(([flag, text]) => warn(flag, text, "use a machine with an invariant time stamp counter"));
+  return [...clock, ...clockSource(host)];
+}
+
 export function processor(host: HostSource): readonly Finding[] {
   const info = host.text("/proc/cpuinfo") ?? "";
-  const flags = new Set(/^flags\s*:\s*(.*)$/m.exec(info)?.[1]?.split(" "));
+  const flags = flagsOf(info);
   const model = /^model name\s*:\s*(.*)$/m.exec(info)?.[1] ?? "unknown";
   const count = [...info.matchAll(/^processor\s*:/gm)].length;
   const lacking = needed.filter((flag) => !flags.has(flag));
@@ -69,9 +82,6 @@ export function processor(host: HostSource): readonly Finding[] {
       ),
     ];
   }
-  const clock = wished
-    .filter(([flag]) => !flags.has(flag))
-    .map(([flag, text]) => warn(flag, text, "use a machine with an invariant time stamp counter"));
   const few =
     count < 2
       ? [
@@ -82,7 +92,7 @@ export function processor(host: HostSource): readonly Finding[] {
           ),
         ]
       : [];
-  return [ok("processor", `${count} x ${model}`), ...clock, ...clockSource(host), ...few];
+  return [ok("processor", `${count} x ${model}`), ...clockFindings(host), ...few];
 }
 
 const capSysNice = 23n;
