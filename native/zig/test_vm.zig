@@ -24,5 +24,6 @@ comptime {
     _ = @import("vm/deadline_test.zig");
     _ = @import("vm/deadline_trial_test.zig");
     _ = @import("vm/clock.zig");
+    _ = @import("vm/firmware.zig");
     _ = @import("vm/disk_test.zig");
 }

@@ -24,6 +24,7 @@ pub const Run = extern struct {
     apic_base: u64,
     exit: extern union {
         hw: extern struct { reason: u64 },
+        exception: extern struct { vector: u32, error_code: u32 },
         fail_entry: extern struct { reason: u64, cpu: u32 },
         io: extern struct { direction: u8, size: u8, port: u16, count: u32, data_offset: u64 },
         mmio: extern struct { address: u64, data: [8]u8, length: u32, is_write: u8 },
@@ -124,7 +125,7 @@ pub const Cpuid = extern struct {
 };
 
 const MemoryRegion = extern struct { slot: u32, flags: u32, gpa: u64, bytes: u64, address: u64 };
-const EnableCap = extern struct { cap: u32, flags: u32, args: [4]u64, padding: [64]u8 };
+pub const EnableCap = extern struct { cap: u32, flags: u32, args: [4]u64, padding: [64]u8 };
 /// struct kvm_debugregs with the values after RESET and INIT.
 const DebugRegs = extern struct {
     db: [4]u64 = @splat(0),
@@ -240,6 +241,8 @@ pub const cap_immediate_exit = 136;
 pub const cap_user_space_msr = 188;
 pub const cap_msr_filter = 189;
 const cap_enforce_pv_feature_cpuid = 190;
+pub const cap_pmu_capability = 212;
+const pmu_disable = 1;
 const api_version_wanted = 12;
 const msr_tsc = 0x10;
 
@@ -280,6 +283,7 @@ pub const System = struct {
             const vm: Vm = .{ .fd = fd, .run_bytes = run_bytes };
             // A kick between the last look and the entry would be lost without.
             if (!vm.supports(cap_immediate_exit)) return error.Unsupported;
+            vm.hideCounters();
             return vm;
         }
     }
@@ -340,6 +344,13 @@ pub const Vm = struct {
             .bitmap = @intFromPtr(&none),
         };
         _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_msr_filter, &filter }));
+    }
+
+    /// Before the first vCPU. On AMD a guest takes performance counters for granted whatever CPUID
+    /// says, and without KVM's own local APIC they interrupt nobody. Where KVM is to have none at
+    /// all it refuses.
+    fn hideCounters(self: Vm) void {
+        self.enable(cap_pmu_capability, pmu_disable) catch {};
     }
 
     fn enable(self: Vm, cap: u32, argument: u64) Error!void {
@@ -496,6 +507,12 @@ pub const Vcpu = struct {
     pub fn setTsc(self: Vcpu, value: u64) Error!void {
         const msrs: Msrs = .{ .entry = .{ .index = msr_tsc, .data = value } };
         _ = try linux.check(kernel.call(.ioctl, .{ self.fd, set_msrs, &msrs }));
+    }
+
+    /// What KVM refuses, or does not know, stays as it was.
+    pub fn presetMsr(self: Vcpu, index: u32, value: u64) void {
+        const msrs: Msrs = .{ .entry = .{ .index = index, .data = value } };
+        _ = kernel.call(.ioctl, .{ self.fd, set_msrs, &msrs });
     }
 
     /// Bytes of a port access, count * size of them.

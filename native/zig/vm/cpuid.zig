@@ -4,7 +4,19 @@ const std = @import("std");
 const abi = @import("../abi.zig");
 const kvm = @import("../sys/kvm.zig");
 
-pub fn fill(out: *kvm.Cpuid, entries: []const abi.CpuidEntry, apic_id: u32) void {
+pub fn give(
+    allocator: std.mem.Allocator,
+    vcpu: *const kvm.Vcpu,
+    entries: []const abi.CpuidEntry,
+    apic_id: u32,
+) !void {
+    const table = try allocator.create(kvm.Cpuid);
+    defer allocator.destroy(table);
+    fill(table, entries, apic_id);
+    try vcpu.setCpuid(table);
+}
+
+fn fill(out: *kvm.Cpuid, entries: []const abi.CpuidEntry, apic_id: u32) void {
     std.debug.assert(entries.len <= kvm.cpuid_entries_max);
     out.count = @intCast(entries.len);
     out.padding = 0;

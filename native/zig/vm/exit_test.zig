@@ -108,6 +108,19 @@ test "the x2APIC's registers are exits once APIC_BASE says so" {
     try bare.expect(.halt);
 }
 
+test "an MSR that was preset reads so, and what KVM does not know is left alone" {
+    var bare = try Bare.init(&.{
+        0x66, 0xb9, 0xa0, 0x01, 0x00, 0x00, //   mov    ecx,0x1a0
+        0x0f, 0x32, //                           rdmsr
+        0xf4, //                                 hlt
+    });
+    defer bare.deinit();
+    bare.vcpu.presetMsr(0xffff_ffff, 1);
+    bare.vcpu.presetMsr(0x1a0, 0x1801);
+    try bare.expect(.halt);
+    try testing.expectEqual(0x1801, (try bare.vcpu.getRegs()).rax);
+}
+
 test "an MSR nobody knows ends in #GP when the answer says failed" {
     var bare = try Bare.init(&.{
         0x66, 0x31, 0xc9, //                     xor    ecx,ecx

@@ -7,6 +7,7 @@ const admit = @import("admit.zig");
 const clock = @import("clock.zig");
 const devices = @import("devices.zig");
 const disk_room = @import("disk.zig");
+const firmware = @import("firmware.zig");
 const interrupts = @import("interrupts.zig");
 const kernel = @import("../sys/kernel.zig");
 const kvm = @import("../sys/kvm.zig");
@@ -134,12 +135,10 @@ pub const Machine = struct {
     }
 
     fn setUp(self: *Machine, vcpu: *Vcpu, plan: *const abi.Plan) !void {
-        const table = try self.allocator.create(kvm.Cpuid);
-        defer self.allocator.destroy(table);
-        cpuid.fill(table, plan.cpuid, vcpu.index);
-        try vcpu.kvm.setCpuid(table);
+        try cpuid.give(self.allocator, &vcpu.kvm, plan.cpuid, vcpu.index);
         // The nodes agreed on rates so close that KVM need not scale.
         try vcpu.kvm.setTscKhz(plan.tsc_khz);
+        if (firmware.setting(plan.cpuid)) |msr| vcpu.kvm.presetMsr(msr.index, msr.value);
         vcpu.kvm.run.apic_base = vcpu.apic.baseRegister();
         const sregs = state.realMode(0xf0, vcpu.apic.baseRegister());
         try vcpu.start(&sregs, &state.realModeRegs());

@@ -5,12 +5,14 @@ const std = @import("std");
 const abi = @import("../abi.zig");
 const deadline = @import("deadline.zig");
 const errors = @import("../errors.zig");
+const firmware = @import("firmware.zig");
 const kvm = @import("../sys/kvm.zig");
 const limits = @import("../limits.zig");
 const scripted = @import("../sys/scripted.zig");
 const Call = @import("../sys/kernel.zig").Call;
 const Node = @import("../node.zig").Node;
 const Scripted = scripted.Scripted;
+const failure = @import("../sys/kernel.zig").failure;
 const testing = std.testing;
 
 const cpus = 2;
@@ -29,7 +31,10 @@ fn setUp() !void {
         .vm_id = 1,
         .epoch = 1,
         .nodes = &.{ node("192.0.2.1", 1), node("2001:db8::2", 2) },
-        .cpuid = &.{std.mem.zeroInit(abi.CpuidEntry, .{ .leaf = 1, .ecx = deadline.feature })},
+        .cpuid = &.{
+            firmware.vendorLeaf("GenuineIntel"),
+            std.mem.zeroInit(abi.CpuidEntry, .{ .leaf = 1, .ecx = deadline.feature }),
+        },
         .tsc_khz = 2_000_000,
         .device_node = 0,
         .routes = &.{
@@ -81,6 +86,56 @@ test "what the timer's deadline needs is asked for before there is a vCPU" {
     try testing.expectError(error.Unexpected, setUp());
     try testing.expectEqual(1, kernel.count(.{ .request = kvm.set_msr_filter }));
     try testing.expectEqual(0, kernel.count(.{ .request = kvm.create_vcpu }));
+}
+
+/// What the MSR of the vendor is set to, by vCPU; an MSR that KVM refuses is none of those set.
+const Presets = struct {
+    fds: [cpus]usize = undefined,
+    count: usize = 0,
+
+    fn keep(kernel: *Scripted, made: Call) usize {
+        const self: *Presets = @ptrCast(@alignCast(kernel.context.?));
+        const wanted = firmware.setting(&.{firmware.vendorLeaf("GenuineIntel")}).?;
+        const entry = made.at(kvm.Msrs, 2).entry;
+        if (entry.index != wanted.index or entry.data != wanted.value) return 0;
+        self.fds[self.count] = made.arguments[0];
+        self.count += 1;
+        return 0;
+    }
+};
+
+test "every vCPU gets what firmware would have set, and may refuse it" {
+    var presets: Presets = .{};
+    var kernel: Scripted = .init(testing.allocator);
+    kernel.context = &presets;
+    kernel.next(.{ .request = kvm.set_msrs }, .{ .does = Presets.keep }, cpus);
+    // As far as the engine's thread, which the script refuses.
+    try expectOutcome(&kernel, error.ThreadQuotaExceeded);
+    try testing.expectEqual(cpus, presets.count);
+    try testing.expect(presets.fds[0] != presets.fds[1]);
+    kernel = .init(testing.allocator);
+    kernel.next(.{ .request = kvm.set_msrs }, .{ .fails = .INVAL }, cpus);
+    try expectOutcome(&kernel, error.ThreadQuotaExceeded);
+}
+
+/// Refuses, as KVM does that has no counters for any guest; counts what was asked in time.
+fn keepsCounters(kernel: *Scripted, made: Call) usize {
+    const asked = made.at(kvm.EnableCap, 2);
+    if (asked.cap != kvm.cap_pmu_capability) return kernel.usual(made);
+    const times: *usize = @ptrCast(@alignCast(kernel.context.?));
+    const disable = 1;
+    const early = kernel.count(.{ .request = kvm.create_vcpu }) == 0;
+    if (early and asked.args[0] == disable) times.* += 1;
+    return failure(.INVAL);
+}
+
+test "performance counters are switched off before there is a vCPU, where KVM can" {
+    var times: usize = 0;
+    var kernel: Scripted = .init(testing.allocator);
+    kernel.context = &times;
+    kernel.next(.{ .request = kvm.ioctl_enable_cap }, .{ .does = keepsCounters }, 100);
+    try expectOutcome(&kernel, error.ThreadQuotaExceeded);
+    try testing.expectEqual(1, times);
 }
 
 test "a signal while the VM is created" {
