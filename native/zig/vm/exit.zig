@@ -20,6 +20,8 @@ pub const Exit = union(enum) {
     /// Triple fault, or AMD's shutdown interception.
     shutdown,
     fail_entry: u64,
+    /// One that KVM caught and neither handles nor gives to the guest.
+    exception: struct { vector: u32, error_code: u32 },
     internal: struct { suberror: u32, first: u64 },
     /// The instruction bytes KVM's emulator does not know; zero length when it does not tell.
     not_emulated: struct { bytes: [15]u8, length: u8 },
@@ -30,6 +32,10 @@ const breakpoint_vector = 3;
 
 pub fn decode(run: *const kvm.Run) Exit {
     return switch (run.exit_reason) {
+        1 => .{ .exception = .{
+            .vector = run.exit.exception.vector,
+            .error_code = run.exit.exception.error_code,
+        } },
         2 => .{ .port = .{
             .write = run.exit.io.direction == 1,
             .port = run.exit.io.port,
@@ -131,6 +137,10 @@ test "exits without data, and reasons nobody knows" {
 
 test "why KVM gave up" {
     try testing.expectEqual(Exit{ .fail_entry = 0x8000_0021 }, image(9, "\x21\x00\x00\x80"));
+    try testing.expectEqual(
+        Exit{ .exception = .{ .vector = 17, .error_code = 0x102 } },
+        image(1, "\x11\x00\x00\x00\x02\x01\x00\x00"),
+    );
     try testing.expectEqual(
         Exit{ .internal = .{ .suberror = 3, .first = 7 } },
         image(17, "\x03\x00\x00\x00\x01\x00\x00\x00\x07"),

@@ -291,6 +291,13 @@ pub const Vcpu = struct {
                 self.crash("KVM cannot enter the guest (hardware reason {x})", .{reason});
                 return false;
             },
+            .exception => |e| {
+                self.crash("KVM stopped at the guest's exception {d} (error code {x})", .{
+                    e.vector,
+                    e.error_code,
+                });
+                return false;
+            },
             .internal => |e| {
                 self.crash("KVM gave up (internal error {d}, {x})", .{
                     e.suberror,

@@ -69,6 +69,12 @@ fn notEmulated(kernel: *Scripted, _: Call) usize {
     return 0;
 }
 
+fn caught(kernel: *Scripted, _: Call) usize {
+    kernel.run.?.exit_reason = 1;
+    kernel.run.?.exit.exception = .{ .vector = 17, .error_code = 0x1f };
+    return 0;
+}
+
 fn strange(kernel: *Scripted, _: Call) usize {
     kernel.run.?.exit_reason = 99;
     return 0;
@@ -81,6 +87,7 @@ test "a vCPU that cannot go on says why, with its registers" {
         .{ .{ .does = entryRefused }, "KVM cannot enter the guest (hardware reason 80000021)" },
         .{ .{ .does = gaveUp }, "KVM gave up (internal error 3, 80)" },
         .{ .{ .does = notEmulated }, "KVM cannot emulate this instruction of the guest: c5f877" },
+        .{ .{ .does = caught }, "KVM stopped at the guest's exception 17 (error code 1f)" },
         .{ .{ .does = strange }, "unknown exit 99" },
     }) |case| {
         var rig: Rig = undefined;

@@ -127,6 +127,10 @@ test("a module without what giantvm needs fails, and the cure names the module",
   expect(await levels(off)).toEqual({ "nested paging": "fail", "page walks": "warn" });
   const cures = (await examine(off, [], "b1")).flatMap(({ cure }) => cure ?? []);
   expect(cures[0]).toStartWith("modprobe -r kvm_amd && modprobe kvm_amd npt=1,");
+  // A KVM that is part of the kernel cannot be loaded anew.
+  expect(cures[0]).toContain("kvm_amd.npt=1 on the command line of this host's kernel");
+  const eptad = host({ [`${intel}/eptad`]: "Y" });
+  expect(await cureOf("kvm_intel.eptad", eptad)).toContain("kvm_intel.eptad=0 on the command line");
 });
 
 test("guest memory is in small pages whatever huge pages the host gives others", async () => {
@@ -146,36 +150,6 @@ test("a clock the kernel gave up is seen", async () => {
   expect(await levels(host({ [offered]: "hpet acpi_pm" }))).toEqual({ clocksource: "warn" });
   expect(await levels(host({ [offered]: "tsc-early hpet" }))).toEqual({ clocksource: "warn" });
   expect(await levels(host({ [offered]: "kvm-clock tsc" }))).toEqual({});
-});
-
-test("split locks that trap: held up, fatal, or left alone by a setting", async () => {
-  const cpuinfo = fine["/proc/cpuinfo"]!.replace(" nx", " nx split_lock_detect");
-  const trapping = (changes: Readonly<Record<string, string>>) =>
-    host({ "/proc/cpuinfo": cpuinfo, ...changes });
-  const sysctl = "/proc/sys/kernel/split_lock_mitigate";
-  const told = { "split locks": "warn" } as const;
-  expect(await levels(trapping({ [sysctl]: "1" }))).toEqual(told);
-  expect(await cureOf("split locks", trapping({ [sysctl]: "1" }))).toBe(
-    "sysctl -w kernel.split_lock_mitigate=0",
-  );
-  expect(await levels(trapping({ [sysctl]: "0" }))).toEqual({});
-  // Linux before 6.2 has no such sysctl.
-  expect(await levels(trapping({}))).toEqual(told);
-  expect(await cureOf("split locks", trapping({}))).toStartWith(
-    "put split_lock_detect=off on the command line",
-  );
-  for (const [line, expected] of [
-    ["ro split_lock_detect=fatal quiet", { "split locks": "fail" }],
-    ["split_lock_detect=off split_lock_detect=fatal", { "split locks": "fail" }],
-    ["split_lock_detect=fatal split_lock_detect=off", {}],
-    ["split_lock_detect=ratelimit:10", {}],
-    ["split_lock_detect=warn", told],
-  ] as const) {
-    expect(await levels(trapping({ "/proc/cmdline": line, [sysctl]: "1" }))).toEqual(expected);
-  }
-  // bus_lock_detect alone traps user programs, no guests.
-  const bus = fine["/proc/cpuinfo"]!.replace(" nx", " nx bus_lock_detect");
-  expect(await levels(host({ "/proc/cpuinfo": bus, [sysctl]: "1" }))).toEqual({});
 });
 
 function rtLimit(soft: number): string {

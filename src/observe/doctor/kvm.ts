@@ -80,7 +80,10 @@ const neededSettings: readonly Setting[] = [
 ];
 
 function reload(module: string, setting: string): string {
-  return `modprobe -r ${module} && modprobe ${module} ${setting}, while no virtual machine runs`;
+  return (
+    `modprobe -r ${module} && modprobe ${module} ${setting}, while no virtual machine runs, or, ` +
+    `where KVM is built in, ${module}.${setting} on the command line of this host's kernel`
+  );
 }
 
 /** Each keeps guests that change their page tables from running over several nodes. */
