@@ -73,7 +73,7 @@ const settings = [
 ] as const;
 
 for (const [path, sentence] of settings) {
-  test(`${path}: a kernel of several nodes is refused, all else is told`, () => {
+  test(`a kernel of several nodes is refused, all else is told: ${path} is N`, () => {
     const off = { [path]: "N" };
     expect(refusal({ ...pair, ...kernel }, off)).toMatchObject({
       code: 3,
