@@ -200,7 +200,6 @@ async function start(config: RunConfig, output: ConsoleWriter, log: Log): Promis
   );
   const order = peers.map(({ address, port }) => peerLabel({ host: address, port })).join(",");
   warnAtStart(config, node, self, host, log);
-  // Asked before the guest takes any.
   const takenMax = takenMaxPages(config.memoryBytes, config.cacheBytes, availableMib(host));
   const vmIdU64 = crypto.getRandomValues(new BigUint64Array(1))[0] ?? 1n;
   const devices = [scratchDevice(config.scratchNode, config.scratchDelayMs)];

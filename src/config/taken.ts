@@ -10,7 +10,8 @@ const restBytesLeast = 256 * mib;
 
 /**
  * @param cacheBytes For pages of other nodes, as asked for.
- * @param availableMib Memory of this host that nobody uses; undefined where that is not known.
+ * @param availableMib Memory of this host that nobody uses, before the guest takes any; undefined
+ * where that is not known.
  * @returns pages of the node's own share and of other nodes together; 0 for no limit.
  */
 export function takenMaxPages(
