@@ -111,8 +111,8 @@ pub const Counter = enum(u16) {
     /// Bytes the guest printed in spite of being told to wait, and that found no room.
     console_lost,
     /// Pages that threads waited for, and how long the first of them did from the request on: pages
-    /// this node had never had, those it had lost or may only read, and those of a gang or fetched
-    /// ahead that were on their way.
+    /// this node had never had or had given back itself, those it had lost or may only read, and
+    /// those of a gang or fetched ahead that were on their way.
     stalls_fresh,
     stalls_fresh_ns,
     stalls_again,

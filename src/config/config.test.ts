@@ -59,7 +59,15 @@ test("memory for pages of other nodes is what is left, or 16M and more", () => {
   expect(readRunConfig({}, {}).cacheBytes).toBeUndefined();
   expect(readRunConfig({ "cache-memory": "16M" }, {}).cacheBytes).toBe(2 ** 24);
   expect(() => readRunConfig({ "cache-memory": "15M" }, {})).toThrow(
-    '--cache-memory "15M": give 16M or more',
+    '--cache-memory "15M": give 16M or more for 1 vCPUs',
+  );
+});
+
+test("many vCPUs need more of it", () => {
+  const flags = { "cache-memory": "48M", "local-cpu": "48" };
+  expect(readRunConfig(flags, {}).cacheBytes).toBe(48 * 2 ** 20);
+  expect(() => readRunConfig({ ...flags, "cache-memory": "47M" }, {})).toThrow(
+    "give 48M or more for 48 vCPUs",
   );
 });
 

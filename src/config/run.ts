@@ -94,11 +94,15 @@ function memoryOf(values: Values, nodes: number): number {
   return local === undefined ? 512 * 2 ** 20 : size(local.where, local.value);
 }
 
-function cacheOf(entry: Named | undefined): number | undefined {
+function cacheOf(entry: Named | undefined, cpus: number): number | undefined {
   if (entry === undefined) return undefined;
   const bytes = size(entry.where, entry.value);
-  if (bytes >= cacheBytesLeast) return bytes;
-  throw new Failure(exitCode.usage, `${entry.where} "${entry.value}": give 16M or more`);
+  const least = cacheBytesLeast(cpus);
+  if (bytes >= least) return bytes;
+  throw new Failure(
+    exitCode.usage,
+    `${entry.where} "${entry.value}": give ${least >> 20}M or more for ${cpus} vCPUs`,
+  );
 }
 
 function imagesOf(values: Values): Images {
@@ -174,10 +178,11 @@ export function readRunConfig(
   const peers = parsePeers(values.get("peers")?.value ?? "127.0.0.1");
   const nodeNumber = (name: string) => number(name, 0, 0, peers.length - 1);
   const deviceNode = nodeNumber("device-node");
+  const cpus = number("local-cpu", 1, 1, 255);
   return {
-    cpus: number("local-cpu", 1, 1, 255),
+    cpus,
     memoryBytes: memoryOf(values, peers.length),
-    cacheBytes: cacheOf(values.get("cache-memory")),
+    cacheBytes: cacheOf(values.get("cache-memory"), cpus),
     peers,
     self: values.get("self")?.value,
     images: imagesOf(values),

@@ -19,6 +19,11 @@ test("a host that is full already keeps some pages of other nodes all the same",
   expect(takenMaxPages(512 * mib, undefined, 600)).toBe(pages(576));
 });
 
+test("it is never more than the largest guest", () => {
+  expect(takenMaxPages(2 ** 43, 2 ** 43, undefined)).toBe(2 ** 31);
+  expect(takenMaxPages(512 * mib, undefined, 20 * 2 ** 20)).toBe(2 ** 31);
+});
+
 test("there is no limit where nobody knows what the host has", () => {
   expect(takenMaxPages(512 * mib, undefined, undefined)).toBe(0);
 });

@@ -2,11 +2,20 @@
 
 const pageBytes = 4096;
 const mib = 1 << 20;
-/** Less, and a vCPU's next instruction may need more than there is. */
-export const cacheBytesLeast = 16 * mib;
+/** More than a guest can have (src/protocol/agreement.ts). */
+const pagesMax = 2 ** 31;
 const cacheBytesUsual = 64 * mib;
 /** For all else on this host, the tables of the guest's pages among it. */
 const restBytesLeast = 256 * mib;
+
+/** What all vCPUs' next instructions need should not be given up before they are made. */
+export function cacheBytesLeast(cpus: number): number {
+  return Math.max(16, cpus) * mib;
+}
+
+function pages(bytes: number): number {
+  return Math.min(Math.floor(bytes / pageBytes), pagesMax);
+}
 
 /**
  * @param cacheBytes For pages of other nodes, as asked for.
@@ -19,9 +28,9 @@ export function takenMaxPages(
   cacheBytes: number | undefined,
   availableMib: number | undefined,
 ): number {
-  if (cacheBytes !== undefined) return Math.floor((ownBytes + cacheBytes) / pageBytes);
+  if (cacheBytes !== undefined) return pages(ownBytes + cacheBytes);
   if (availableMib === undefined) return 0;
   const available = availableMib * mib;
   const most = available - Math.max(restBytesLeast, available / 16);
-  return Math.floor(Math.max(most, ownBytes + cacheBytesUsual) / pageBytes);
+  return pages(Math.max(most, ownBytes + cacheBytesUsual));
 }

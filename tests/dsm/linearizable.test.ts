@@ -52,6 +52,15 @@ describe("the check itself", () => {
   }
 });
 
+/** Whether a run sees values that no order explains; one whose processes hardly met sees none. */
+async function findsFault(nodes: number, options: Partial<EnginesOptions>): Promise<boolean> {
+  for (const seed of [42, 43, 44, 45, 46, 47]) {
+    const { operations } = await onLoopback(nodes, seed, options);
+    if (checkHistory(operations).length > 0) return true;
+  }
+  return false;
+}
+
 describe("processes on shared memory", () => {
   beforeAll(() => void buildProgram("engine_node"), 300_000);
 
@@ -72,7 +81,7 @@ describe("processes on shared memory", () => {
   }
 
   test("3 processes that have no memory for all pages are linearizable", async () => {
-    const result = await onLoopback(3, 47, fewPages);
+    const result = await onLoopback(3, 47, { ...fewPages, patienceSeconds: 40 });
     expect(result.errors.join("")).toBe("");
     expect(result.problems).toEqual([]);
     const sum = (name: string) =>
@@ -83,12 +92,10 @@ describe("processes on shared memory", () => {
   }, 60_000);
 
   test("a mapping that stays writable while its bytes leave is found", async () => {
-    const { operations } = await onLoopback(2, 42, { guardOff: "protect_before_read" });
-    expect(checkHistory(operations).length).toBeGreaterThan(0);
-  }, 60_000);
+    expect(await findsFault(2, { guardOff: "protect_before_read" })).toBe(true);
+  }, 120_000);
 
   test("bytes that are forgotten too early are found", async () => {
-    const result = await onLoopback(3, 47, { ...fewPages, guardOff: "bytes_kept" });
-    expect(result.problems.length).toBeGreaterThan(0);
-  }, 60_000);
+    expect(await findsFault(3, { ...fewPages, guardOff: "bytes_kept" })).toBe(true);
+  }, 120_000);
 });

@@ -40,3 +40,19 @@ test "bytes are forgotten when nobody can be answered with them" {
     try testing.expectEqual(elided + 1, w.nodes[0].stats.elided);
     try testing.expectEqual(9, w.bytes[1][3][0]);
 }
+
+test "a page that a live gather needs is not evicted, nor one of its residency" {
+    const w = try World.init(2);
+    defer w.deinit();
+    w.fault(1, 3, .write, 0);
+    w.settle();
+    var h = w.host(1);
+    // Its thread has it since this moment, and may fault on others.
+    try testing.expect(!w.nodes[1].evict(&h, 3, w.now_ns));
+    // It waits for another.
+    w.fault(1, 4, .write, 0);
+    w.now_ns += std.time.ns_per_s;
+    try testing.expect(!w.nodes[1].evict(&h, 3, w.now_ns));
+    w.rest();
+    try testing.expect(w.nodes[1].evict(&h, 3, w.now_ns));
+}

@@ -119,7 +119,8 @@ pub const Gathers = struct {
     ///
     /// A page that this node had not lost (`fresh`) goes with the gather as long as what that took
     /// is resident, and does not prolong it: a thread that walks through memory would keep what
-    /// others need for as long as it walks. What one instruction needs is fresh only once.
+    /// others need for as long as it walks. What one instruction needs is fresh only once,
+    /// or as often as the node has no memory for it (docs/coherence.md).
     pub fn fault(self: *Gathers, thread: u8, page: Page, fresh: bool, now_ns: u64) Age {
         if (!self.continues(thread, fresh, now_ns)) self.begin(thread, now_ns);
         self.threads[thread].waits_for = page;

@@ -36,6 +36,8 @@ pub const ByCopy = struct {
         // A page that stayed mapped would be taken from its readers, who then fault on it again,
         // are told again, and so on.
         if (try self.isMapped(target)) return memory.reprotect(target, true);
+        // An entry that the kernel is moving is not present, and may let stores through afterwards.
+        try memory.drop(page);
         const bytes = memory.aliasPage(page).*;
         try memory.forget(page);
         try uffd.copyProtected(memory.uffd, target, &bytes);

@@ -1,6 +1,6 @@
-//! Keeps what guest memory takes of this host within a limit. Over it, a hand goes round all pages:
-//! bytes of pages this node has lost are forgotten, pages of other nodes go home first. What a
-//! node's own threads need is kept by their gathers (dsm/gather.zig); nothing else tells how
+//! Brings what guest memory takes of this host back to a limit. Over it, a hand goes round all
+//! pages: bytes of pages this node has lost are forgotten, pages of other nodes go home first. What
+//! a node's own threads need is kept by their gathers (dsm/gather.zig); nothing else tells how
 //! recently a page was used, so the one that came or was kept longest ago goes, and comes back if
 //! it is missed.
 
@@ -16,6 +16,7 @@ const period_ns = 10 * limits.ns_per_ms;
 /// Of the table of pages, and of pages given up, in one turn of the engine, which has faults to
 /// serve as well.
 const looks_per_turn = 4096;
+const pause_max_ns = std.time.ns_per_s;
 const pages_per_turn = 64;
 
 pub const Reclaim = struct {
@@ -32,6 +33,8 @@ pub const Reclaim = struct {
     /// Pages on their way home, whose bytes are kept until they are there.
     leaving: [limits.puts_max]m.Page = undefined,
     leaving_count: usize = 0,
+    /// The last look ended as no more may be on their way at once.
+    full: bool = false,
     /// In all: pages of other nodes that were given up, and pages whose memory was given back.
     evicted: u64 = 0,
     forgotten: u64 = 0,
@@ -43,13 +46,18 @@ pub const Reclaim = struct {
 
     /// True when the next turn should come at once.
     pub fn turn(self: *Reclaim, engine: *Engine) bool {
-        if (self.limit == 0 or engine.now_ns < self.next_ns or engine.dsm.failed) return false;
+        if (self.limit == 0) return false;
+        if (engine.now_ns < self.next_ns and !self.hasRoom(engine)) return false;
         self.next_ns = engine.now_ns + period_ns;
+        self.full = false;
+        // Nothing leaves any more.
+        if (engine.dsm.failed) self.active = false;
+        if (engine.dsm.failed) return false;
         const taken = engine.memory.takenPages();
         const aim = self.limit - slack(self.limit);
         if (!self.active and taken > self.limit) {
             self.active = true;
-            self.passed = 0;
+            self.startRound(engine);
         } else if (taken <= aim) self.active = false;
         if (!self.active) return false;
         const again = self.give(engine, @min(taken - aim, pages_per_turn));
@@ -59,23 +67,35 @@ pub const Reclaim = struct {
 
     /// Gives up so many pages, as far as one look goes; false when another would find nothing new.
     fn give(self: *Reclaim, engine: *Engine, wanted: u64) bool {
-        if (self.passed == 0) self.began_ns = engine.now_ns;
         const before = self.forgotten;
         self.arrived(engine);
         for (0..looks_per_turn) |_| {
             if (self.forgotten - before >= wanted) return true;
-            // All that may go home at once is under way: acknowledgements wake the engine.
-            if (self.leaving_count == self.leaving.len) return false;
+            if (self.leaving_count == self.leaving.len) {
+                self.full = true;
+                return false;
+            }
             const page = self.hand;
             self.hand = @intCast((page + 1) % engine.dsm.local.len);
             self.passed += 1;
-            if (self.giveUp(engine, page)) self.passed = 0;
+            if (self.giveUp(engine, page)) self.startRound(engine);
         }
         if (self.passed < engine.dsm.local.len) return true;
-        // Nothing may go: a round of a large table is not to take more than a little of the time.
-        self.next_ns = @max(self.next_ns, engine.now_ns + 16 * (engine.now_ns - self.began_ns));
-        self.passed = 0;
+        // Nothing may go: rounds of a large table are not to take more than a little of the time.
+        const pause_ns = @min(16 * (engine.now_ns - self.began_ns), pause_max_ns);
+        self.next_ns = @max(self.next_ns, engine.now_ns + pause_ns);
+        self.startRound(engine);
         return false;
+    }
+
+    fn startRound(self: *Reclaim, engine: *const Engine) void {
+        self.passed = 0;
+        self.began_ns = engine.now_ns;
+    }
+
+    /// Acknowledgements have come, which wake the engine.
+    fn hasRoom(self: *const Reclaim, engine: *const Engine) bool {
+        return self.full and engine.dsm.evicting.length <= limits.puts_max / 2;
     }
 
     fn giveUp(self: *Reclaim, engine: *Engine, page: m.Page) bool {

@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const kernel_room = @import("../sys/kernel.zig");
+const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
 const memory_room = @import("memory.zig");
 const script_rig = @import("script_rig.zig");
@@ -11,6 +12,7 @@ const Rig = script_rig.Rig;
 const Scripted = @import("../sys/scripted.zig").Scripted;
 const own_page = script_rig.own_page;
 const remote_page = script_rig.remote_page;
+const silent_page = script_rig.silent_page;
 const os = std.os.linux;
 const page_size = memory_room.page_size;
 const testing = std.testing;
@@ -31,6 +33,9 @@ const Taken = struct {
         return kernel.usual(made);
     }
 };
+
+/// Pages that only count.
+const beyond = 1000;
 
 fn init(rig: *Rig, limit: u64) !void {
     try rig.init();
@@ -139,6 +144,45 @@ test "where nothing may go the next look is later, and comes" {
     try testing.expect(!rig.engine.reclaim.turn(rig.engine));
     // Memory is given back elsewhere.
     Taken.pages = 90;
+    look(&rig);
+    try testing.expectEqual(null, rig.engine.reclaim.deadline());
+}
+
+test "room on the way home is used when acknowledgements make it, not at the next look" {
+    var rig: Rig = undefined;
+    try init(&rig, 100);
+    defer rig.deinit();
+    try bring(&rig, remote_page);
+    try bring(&rig, remote_page + 1);
+    Taken.pages = 200;
+    const reclaim = &rig.engine.reclaim;
+    const evicting = &rig.engine.dsm.evicting;
+    // As many as may be are on their way but one, which is one of these two.
+    const others = limits.puts_max - 1;
+    reclaim.leaving_count = others;
+    @memset(reclaim.leaving[0..others], silent_page);
+    _ = evicting.put(.{ .page = silent_page, .tx = 1 });
+    for (1..others) |i| _ = evicting.put(.{ .page = beyond + @as(m.Page, @intCast(i)), .tx = 1 });
+    look(&rig);
+    try testing.expectEqual(1, reclaim.evicted);
+    try testing.expect(!reclaim.turn(rig.engine));
+    try testing.expectEqual(1, reclaim.evicted);
+    // Half of them have arrived; the next look would be later.
+    evicting.remove(silent_page);
+    for (1..others / 2 + 1) |i| evicting.remove(beyond + @as(m.Page, @intCast(i)));
+    try testing.expect(reclaim.next_ns > rig.engine.now_ns);
+    _ = reclaim.turn(rig.engine);
+    try testing.expectEqual(2, reclaim.evicted);
+}
+
+test "an engine that has failed gives nothing up, and is not woken for it" {
+    var rig: Rig = undefined;
+    try init(&rig, 100);
+    defer rig.deinit();
+    Taken.pages = 200;
+    look(&rig);
+    try testing.expect(rig.engine.reclaim.deadline() != null);
+    rig.engine.dsm.failed = true;
     look(&rig);
     try testing.expectEqual(null, rig.engine.reclaim.deadline());
 }

@@ -94,6 +94,28 @@ test("userfaultfd: denied, absent, too few features, library missing", async () 
   expect(await levels(host({}, { probe: () => undefined }))).toEqual({ userfaultfd: "warn" });
 });
 
+async function memoryOf(files: Readonly<Record<string, string>>) {
+  return (await examine(host(files), [], "b1")).find(({ name }) => name === "memory")?.found;
+}
+
+test("memory is what the host has, and what its control groups leave", async () => {
+  expect(await memoryOf({})).toBe("7,812 MiB available");
+  const groups = "/sys/fs/cgroup";
+  const outer = { "/proc/self/cgroup": "0::/machine/vm", [`${groups}/machine/memory.max`]: "max" };
+  expect(await memoryOf(outer)).toBe("7,812 MiB available");
+  const own = {
+    ...outer,
+    [`${groups}/machine/vm/memory.max`]: String(3 * 2 ** 30),
+    [`${groups}/machine/vm/memory.current`]: String(2 ** 30),
+  };
+  expect(await memoryOf(own)).toBe("2,048 MiB available");
+  const stat = `anon 7\ninactive_file ${2 ** 28}\nactive_file ${2 ** 28}\nshmem 5`;
+  const cached = { ...own, [`${groups}/machine/vm/memory.stat`]: stat };
+  expect(await memoryOf(cached)).toBe("2,560 MiB available");
+  const full = { "/sys/fs/cgroup/memory.max": "4096", "/sys/fs/cgroup/memory.current": "8192" };
+  expect(await memoryOf(full)).toBe("0 MiB available");
+});
+
 test("what makes guests slow is said", async () => {
   const name = "kvm_intel.eptad";
   const eptad = { "/sys/module/kvm_intel/parameters/eptad": "Y" };

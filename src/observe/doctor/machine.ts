@@ -6,10 +6,27 @@ import type { HostSource } from "./source.ts";
 const kilobytesPerMib = 1024;
 const memoryMinMib = 512;
 
-/** Memory that programs can have without swap; undefined where the kernel does not tell. */
+/** What is left of the limits on this process's control groups (cgroup-v2.rst, memory). */
+function leftInGroups(host: Pick<HostSource, "text">): readonly number[] {
+  const path = /^0::(\/.*)$/m.exec(host.text("/proc/self/cgroup") ?? "")?.[1] ?? "/";
+  const names = path.split("/").filter((name) => name !== "");
+  const folders = names.map((_, depth) => `/sys/fs/cgroup/${names.slice(0, depth + 1).join("/")}`);
+  // In a container its own group is the root that it sees.
+  return ["/sys/fs/cgroup", ...folders].flatMap((folder) => {
+    const text = (name: string) => host.text(`${folder}/memory.${name}`);
+    // The cache of files is counted and gives way.
+    const cached = [...(text("stat") ?? "").matchAll(/^(?:in)?active_file (\d+)$/gm)];
+    const gives = cached.reduce((sum, [, bytes]) => sum + Number(bytes), 0);
+    const left = Number(text("max") ?? "max") - Number(text("current") ?? 0) + gives;
+    return Number.isNaN(left) ? [] : [Math.max(0, left) / kilobytesPerMib];
+  });
+}
+
+/** Memory that this process can have without swap; undefined where the kernel does not tell. */
 export function availableMib(host: Pick<HostSource, "text">): number | undefined {
   const line = /^MemAvailable:\s+(\d+) kB/m.exec(host.text("/proc/meminfo") ?? "");
-  return line === null ? undefined : Math.floor(Number(line[1]) / kilobytesPerMib);
+  if (line === null) return undefined;
+  return Math.floor(Math.min(Number(line[1]), ...leftInGroups(host)) / kilobytesPerMib);
 }
 
 export function memory(host: HostSource): Finding {
