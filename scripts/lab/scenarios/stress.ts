@@ -84,6 +84,13 @@ const programs: readonly GuestProgram[] = ["cross", "stress-ng", "stressapptest"
 const nodeMb = 256;
 
 /**
+ * The kernel's self-tests of its cryptography start a thread for each algorithm, and one that waits
+ * for another more than 60 s is a warning (crypto_larval_wait): on a busy machine a boot over
+ * several emulated hosts takes minutes.
+ */
+const withoutSelfTests = "cryptomgr.notests";
+
+/**
  * Brief: a minute of stress and one reboot, for `npm test`, without memtester, whose one pass takes
  * longer. Long: ten minutes and three.
  */
@@ -98,6 +105,7 @@ function stress(
   return {
     ...linuxScenario(name, `stress programs, ${brief ? "1 min" : "10 min"}, ${where}`, nodeCpus),
     nodes: linuxNodes(nodeCpus, nodeMb),
+    append: brief ? undefined : withoutSelfTests,
     programs: brief ? programs.filter((each) => each !== "memtester") : programs,
     questions: [
       cpus,
