@@ -22,7 +22,7 @@ async function until(
   request: Omit<Request, "seed">,
   seen: (cases: Awaited<ReturnType<typeof runLitmus>>) => boolean,
 ): Promise<boolean> {
-  for (let seed = 1; seed <= 20; seed++) {
+  for (let seed = 1; seed <= 60; seed++) {
     if (seen(await runLitmus({ ...request, seed }, native))) return true;
   }
   return false;
@@ -93,4 +93,5 @@ test("writers that do not wait for acknowledgements show a forbidden outcome", a
     return found;
   });
   expect(seen).toBe(true);
-}, 120_000);
+  // Half of the runs see it within 30 s, one in fifteen not within 120.
+}, 600_000);
