@@ -1,8 +1,7 @@
 //! Brings what guest memory takes of this host back to a limit. Over it, a hand goes round all
 //! pages: bytes of pages this node has lost are forgotten, pages of other nodes go home first. What
 //! a node's own threads need is kept by their gathers (dsm/gather.zig); nothing else tells how
-//! recently a page was used, so the one that came or was kept longest ago goes, and comes back if
-//! it is missed.
+//! recently a page was used, so they go in the order of their numbers, and come back if missed.
 
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -33,8 +32,8 @@ pub const Reclaim = struct {
     /// Pages on their way home, whose bytes are kept until they are there.
     leaving: [limits.puts_max]m.Page = undefined,
     leaving_count: usize = 0,
-    /// The last look ended as no more may be on their way at once.
-    full: bool = false,
+    /// The last look ended as enough are on their way, or as many as may be at once.
+    waiting: bool = false,
     /// In all: pages of other nodes that were given up, and pages whose memory was given back.
     evicted: u64 = 0,
     forgotten: u64 = 0,
@@ -47,12 +46,14 @@ pub const Reclaim = struct {
     /// True when the next turn should come at once.
     pub fn turn(self: *Reclaim, engine: *Engine) bool {
         if (self.limit == 0) return false;
-        if (engine.now_ns < self.next_ns and !self.hasRoom(engine)) return false;
+        if (engine.now_ns < self.next_ns and !self.haveArrived(engine)) return false;
         self.next_ns = engine.now_ns + period_ns;
-        self.full = false;
-        // Nothing leaves any more.
-        if (engine.dsm.failed) self.active = false;
-        if (engine.dsm.failed) return false;
+        self.waiting = false;
+        if (engine.dsm.failed) {
+            // Nothing leaves any more.
+            self.active = false;
+            return false;
+        }
         const taken = engine.memory.takenPages();
         const aim = self.limit - slack(self.limit);
         if (!self.active and taken > self.limit) {
@@ -65,15 +66,16 @@ pub const Reclaim = struct {
         return again;
     }
 
-    /// Gives up so many pages, as far as one look goes; false when another would find nothing new.
+    /// Gives up so many pages, 64 at most, as far as one look goes; false when another would find
+    /// nothing new.
     fn give(self: *Reclaim, engine: *Engine, wanted: u64) bool {
         const before = self.forgotten;
         self.arrived(engine);
         for (0..looks_per_turn) |_| {
-            if (self.forgotten - before >= wanted) return true;
-            if (self.leaving_count == self.leaving.len) {
-                self.full = true;
-                return false;
+            // What is on its way will be memory, too.
+            if (self.forgotten - before + self.leaving_count >= wanted) {
+                self.waiting = self.leaving_count > 0;
+                return !self.waiting;
             }
             const page = self.hand;
             self.hand = @intCast((page + 1) % engine.dsm.local.len);
@@ -93,9 +95,9 @@ pub const Reclaim = struct {
         self.began_ns = engine.now_ns;
     }
 
-    /// Acknowledgements have come, which wake the engine.
-    fn hasRoom(self: *const Reclaim, engine: *const Engine) bool {
-        return self.full and engine.dsm.evicting.length <= limits.puts_max / 2;
+    /// Half of those on their way: their acknowledgements wake the engine.
+    fn haveArrived(self: *const Reclaim, engine: *const Engine) bool {
+        return self.waiting and engine.dsm.evicting.length <= self.leaving_count / 2;
     }
 
     fn giveUp(self: *Reclaim, engine: *Engine, page: m.Page) bool {
@@ -137,5 +139,6 @@ fn slack(limit: u64) u64 {
 }
 
 comptime {
-    assert(pages_per_turn <= looks_per_turn);
+    // `leaving` has room for all that one look may send home.
+    assert(pages_per_turn <= limits.puts_max);
 }

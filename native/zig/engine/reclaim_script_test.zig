@@ -114,6 +114,20 @@ test "over it a page of another node goes home, and its memory is freed once it 
     try testing.expectEqual(.modified, rig.engine.dsm.state(own_page));
 }
 
+test "no more go home than memory is wanted" {
+    var rig: Rig = undefined;
+    try init(&rig, 10);
+    defer rig.deinit();
+    try bring(&rig, remote_page);
+    try bring(&rig, remote_page + 1);
+    Taken.pages = 11;
+    for (0..3) |_| look(&rig);
+    try testing.expectEqual(1, rig.engine.reclaim.evicted);
+    Taken.pages = 12;
+    look(&rig);
+    try testing.expectEqual(2, rig.engine.reclaim.evicted);
+}
+
 test "memory of pages that were lost is freed without a word" {
     var rig: Rig = undefined;
     try init(&rig, 100);
