@@ -43,7 +43,7 @@ import { onSignals } from "./signals.ts";
 import { keyHelp, openTerminal, type Terminal } from "./terminal.ts";
 import { endUnexpectedBy } from "./unexpected.ts";
 import { buildId } from "./version.ts";
-import { refuseAtStart, warnAtStart } from "./warnings.ts";
+import { kernelObstacle, refuseAtStart, warnAtStart } from "./warnings.ts";
 
 /** How much longer the guest looks for the consequences where a test has switched a guard off. */
 const huntGuardOff = 50;
@@ -143,8 +143,9 @@ function settingsOf(config: RunConfig): Hello["settings"] {
 }
 
 /** Opens this host's data plane, for one epoch. */
-function opener(config: RunConfig, order: string, address: string, vmIdU64: bigint) {
+function opener(config: RunConfig, node: number, order: string, address: string, vmIdU64: bigint) {
   const settings = settingsOf(config);
+  const kernel = node === 0 && config.images !== undefined;
   return (epoch: number) => {
     try {
       const dataPlane = openDataPlane({ address });
@@ -161,6 +162,8 @@ function opener(config: RunConfig, order: string, address: string, vmIdU64: bigi
         settings,
         facts: dataPlane.facts(),
         hide: config.hide,
+        kernel,
+        obstacle: kernelObstacle(host),
       };
       return { dataPlane, hello };
     } catch (error) {
@@ -212,7 +215,7 @@ async function start(config: RunConfig, output: ConsoleWriter, log: Log): Promis
     deviceNode: config.deviceNode,
     consoleNode: config.consoleNode,
     devices,
-    open: opener(config, order, self.address, vmIdU64),
+    open: opener(config, node, order, self.address, vmIdU64),
     cpuidOf: (hellos) =>
       cpuidTable({
         hosts: hellos.map((hello) => hello.facts),

@@ -3,7 +3,7 @@
 import type { RunConfig } from "../config/run.ts";
 import type { ResolvedPeer } from "../net/addresses.ts";
 import type { Log } from "../node/options.ts";
-import { type Finding, sentence } from "../observe/doctor/finding.ts";
+import { sentence } from "../observe/doctor/finding.ts";
 import { settingFindings, softwareFindings } from "../observe/doctor/kvm.ts";
 import { availableMib, clockFindings } from "../observe/doctor/machine.ts";
 import type { HostSource } from "../observe/doctor/source.ts";
@@ -17,16 +17,19 @@ function sharesKernel(config: RunConfig): boolean {
   return config.peers.length > 1 && config.images !== undefined;
 }
 
-/** @throws Failure where a kernel would run wrong, without a word of why; before all else. */
-export function refuseAtStart(config: RunConfig, host: Pick<HostSource, "text">): void {
-  const [obstacle] = sharesKernel(config) ? settingFindings(host) : [];
-  if (obstacle !== undefined) throw new Failure(exitCode.host, sentence(obstacle));
+/**
+ * Why a kernel over several nodes would run wrong here, without a word of why; else empty. The
+ * built-in guest changes no page tables and does with less.
+ */
+export function kernelObstacle(host: Pick<HostSource, "text">): string {
+  const [obstacle] = settingFindings(host);
+  return obstacle === undefined ? "" : sentence(obstacle);
 }
 
-/** Who is given no kernel may still get one: that of node 0, or the built-in guest, which runs. */
-function pagingFindings(config: RunConfig, host: Host): readonly Finding[] {
-  if (sharesKernel(config)) return softwareFindings(host);
-  return config.peers.length > 1 ? settingFindings(host) : [];
+/** @throws Failure before all else; who is given no kernel is refused by node 0 that has one. */
+export function refuseAtStart(config: RunConfig, host: Pick<HostSource, "text">): void {
+  const obstacle = sharesKernel(config) ? kernelObstacle(host) : "";
+  if (obstacle !== "") throw new Failure(exitCode.host, obstacle);
 }
 
 type Host = Pick<HostSource, "text" | "exists">;
@@ -57,6 +60,7 @@ export function warnAtStart(
         "--guard-off is for tests alone",
     );
   }
-  const findings = [...pagingFindings(config, host), ...clockFindings(host), ...splitLocks(host)];
+  const paging = sharesKernel(config) ? softwareFindings(host) : [];
+  const findings = [...paging, ...clockFindings(host), ...splitLocks(host)];
   for (const finding of findings) log.warn(sentence(finding));
 }

@@ -17,6 +17,8 @@ const hello: Hello = {
   vmIdU64: 5n,
   settings: [],
   hide: [],
+  kernel: false,
+  obstacle: "",
   facts: { vendor: "V", cpuid: [], tscKhz: 2_000_000, physicalAddressBits: 46, xcr0U64: 7n },
 };
 

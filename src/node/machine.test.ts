@@ -21,6 +21,8 @@ function hello(cpus: number): Hello {
     vmIdU64: 5n,
     settings: [],
     hide: [],
+    kernel: false,
+    obstacle: "",
     facts,
   };
 }

@@ -23,6 +23,8 @@ function hello({ facts, ...changes }: Changes = {}): Hello {
       ["guard-off", ""],
     ],
     hide: [],
+    kernel: false,
+    obstacle: "",
     ...changes,
     facts: {
       vendor: "AuthenticAMD",
@@ -89,6 +91,17 @@ for (const [rule, changes, sentence] of pairs) {
     expect(differs(changes)).toStartWith(sentence);
   });
 }
+
+test("node 0's kernel needs what each host has, and a guest that is built in does not", () => {
+  const poor = hello({ obstacle: "nested paging: switched off" });
+  const kernel = hello({ kernel: true });
+  expect(disagreement([kernel, undefined, poor], names)).toBe(
+    "node 2 (c:3) cannot be one of several nodes with the kernel of node 0 (a:1): " +
+      "nested paging: switched off",
+  );
+  expect(disagreement([hello(), poor], names)).toBeUndefined();
+  expect(disagreement([kernel, hello()], names)).toBeUndefined();
+});
 
 test("a TSC within 250 ppm is the same", () => {
   expect(differs({ facts: { tscKhz: 2_000_500 } })).toBeUndefined();

@@ -60,6 +60,10 @@ const rules: readonly Rule[] = [
       : `the TSC of ${b.is} runs at ${other} kHz, that of ${a.is} at ${one} kHz: ` +
           "the guest's clock would drift; use hosts of one rate";
   },
+  (a, b) =>
+    a.hello.kernel && b.hello.obstacle !== ""
+      ? `${b.is} cannot be one of several nodes with the kernel of ${a.is}: ${b.hello.obstacle}`
+      : undefined,
 ];
 
 function sameSettings(a: Party, b: Party): string | undefined {

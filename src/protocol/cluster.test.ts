@@ -18,6 +18,8 @@ function hello(node: number): Hello {
     settings: [],
     facts: { vendor: "v", cpuid: [], tscKhz: 1, physicalAddressBits: 40, xcr0U64: 7n },
     hide: [],
+    kernel: false,
+    obstacle: "",
   };
 }
 

@@ -10,7 +10,7 @@ import type { Wire } from "./cbor.ts";
  * Raised with every change of a message or of its meaning, in either plane. What two versions need
  * to tell each other that they differ is frozen: docs/wire.cddl.
  */
-export const protocolVersion = 4;
+export const protocolVersion = 5;
 
 export type EndCause = "poweroff" | "reset" | "verdict" | "crash" | "signal" | "lost" | "failed";
 export const causes: readonly EndCause[] = [
@@ -38,6 +38,10 @@ export type Hello = {
   readonly settings: readonly Setting[];
   readonly facts: HostFacts;
   readonly hide: readonly string[];
+  /** Of node 0: it starts a kernel of the user's, which changes its page tables. */
+  readonly kernel: boolean;
+  /** Why no such kernel runs right on this host as one of several; empty where one does. */
+  readonly obstacle: string;
 };
 export type Setting = readonly [option: string, value: string];
 /** A Hello of another version: what is frozen of it. */
@@ -151,6 +155,8 @@ export function toWire(message: ControlMessage): Wire {
         message.settings,
         factsToWire(message.facts),
         message.hide,
+        message.kernel ? 1 : 0,
+        message.obstacle,
       ];
     case "ready":
       return [kind, message.epoch, message.stage];

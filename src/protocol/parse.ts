@@ -120,7 +120,7 @@ function readHello(items: readonly Wire[]): Hello | ForeignHello | undefined {
 }
 
 function readOwnHello(items: readonly Wire[], build: string): Hello | undefined {
-  const fields = new Fields(items.slice(2), 9);
+  const fields = new Fields(items.slice(2), 11);
   const fail = () => {
     fields.ok = false;
   };
@@ -137,6 +137,8 @@ function readOwnHello(items: readonly Wire[], build: string): Hello | undefined 
     settings: fields.list().map((item) => readSetting(item, fail)),
     facts: readFacts(fields.list(), fail),
     hide: fields.list().map((name) => (typeof name === "string" ? name : (fail(), ""))),
+    kernel: fields.u32(1) === 1,
+    obstacle: fields.text(),
   };
   return fields.ok ? hello : undefined;
 }

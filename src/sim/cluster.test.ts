@@ -120,6 +120,11 @@ describe("nodes that cannot become one machine", () => {
     refused(4, /has --silence \d+, node \d \(n\d\) has/),
   );
   seeds(
+    "a host that runs no kernel of several nodes",
+    { trouble: "obstacle" },
+    refused(4, /\(n\d\) cannot be one of several nodes with the kernel of node 0 \(n0\): nested p/),
+  );
+  seeds(
     "another protocol",
     { trouble: "protocol" },
     refused(4, new RegExp(`speaks protocol ${protocolVersion + 1} \\(build same\\)`)),

@@ -113,6 +113,8 @@ export class ClusterSim {
       settings: [["silence", odd("setting") ? "1" : String(this.#plan.silenceMs)]],
       facts: factsOf(this.#random),
       hide: [],
+      kernel: node.place === 0,
+      obstacle: odd("obstacle") ? "nested paging: switched off" : "",
     };
   }
 

@@ -26,6 +26,7 @@ export type Plan = {
     | "protocol"
     | "version"
     | "setting"
+    | "obstacle"
     | "open"
     | "again"
     | "again-any"
