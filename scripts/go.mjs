@@ -14,6 +14,8 @@ const oxlint = join(root, "node_modules/.bin/oxlint");
 const executable = join(root, "dist/giantvm");
 const stamp = join(root, "dist/build/sources.sha256");
 const lockStamp = join(root, "node_modules/.giantvm-lock");
+/** Whatever ends Bun ends what it has started. */
+const bound = "--no-orphans";
 const signals = ["SIGHUP", "SIGINT", "SIGTERM"];
 
 /** Runs to its end. What would end this process is for the command, whose end is then its own. */
@@ -63,7 +65,7 @@ async function build(args = []) {
   const current = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
   if (current === wanted && existsSync(executable) && args.length === 0) return;
   process.stderr.write("giantvm: building dist/giantvm\n");
-  await must(bun, ["build.ts", ...args]);
+  await must(bun, [bound, "build.ts", ...args]);
   mkdirSync(dirname(stamp), { recursive: true });
   // The build may have rewritten generated files (--abi).
   writeFileSync(stamp, hashOf(sources()));
@@ -74,8 +76,6 @@ const built = async (command, args) => {
   await build();
   await must(command, [...args, ...rest]);
 };
-/** Whatever ends Bun ends what it has started. */
-const bound = "--no-orphans";
 const verbs = {
   build: () => build(rest),
   demo: () => built(executable, ["demo"]),

@@ -1,10 +1,10 @@
-//! Builds what build.ts embeds and what the tests start: the library, the ABI generator, the unit
-//! tests and the simulators. Paths of outputs are given by --prefix; nothing is fetched.
+//! Builds what the tests start: the unit tests, the explorer, a relay, a bare node. The library and
+//! the guest are built by build.ts. Paths of outputs are given by --prefix; nothing is fetched.
 
 const std = @import("std");
 
 pub fn build(b: *std.Build) void {
-    // glibc 2.17: one binary for every distribution of the last ten years.
+    // As build.ts has it for the library.
     const target = b.standardTargetOptions(.{ .default_target = .{
         .cpu_arch = .x86_64,
         .os_tag = .linux,
@@ -13,21 +13,7 @@ pub fn build(b: *std.Build) void {
     } });
     const optimize = b.standardOptimizeOption(.{ .preferred_optimize_mode = .ReleaseSafe });
 
-    const library = b.addLibrary(.{
-        .linkage = .dynamic,
-        .name = "giantvm",
-        .root_module = module(b, "lib.zig", target, optimize),
-    });
-    b.installArtifact(library);
-
-    const generator = b.addExecutable(.{
-        .name = "abi_gen",
-        .root_module = module(b, "abi_gen.zig", target, .Debug),
-    });
-    const abi = b.step("abi", "Generate src/native/abi.ts and native/c/giantvm.h into --prefix");
-    abi.dependOn(&b.addInstallArtifact(generator, .{}).step);
-
-    // What tests start beside the product, each with its own step.
+    // Each with its own step.
     for ([_][]const u8{ "relay", "engine_node" }) |name| {
         const program = b.addExecutable(.{
             .name = name,
