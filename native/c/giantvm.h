@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0x1b163d8875d011d3)
+#define GVM_ABI UINT64_C(0x824dfe5afe489137)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);

@@ -126,6 +126,8 @@ pub const Counter = enum(u16) {
     pages_taken,
     pages_evicted,
     pages_forgotten,
+    /// Pages of home memory granted behind those that a thread walked to, without its fault.
+    touched_ahead,
 };
 
 /// How the boot processor starts; what the registers below must hold is the boot protocol's affair.

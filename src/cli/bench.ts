@@ -17,6 +17,7 @@ export const benchRows = {
   udp_rtt_64_us: "UDP round trip, 64 -> 64 bytes",
   udp_rtt_us: "UDP round trip, 64 -> 4160 bytes",
   local_fault_us: "local fault, first touch at home",
+  walk_local_us: "page of a walk of first touches",
   remote_read_us: "remote read fault, one page moves",
   walk_read_us: "page of a walk that reads",
   walk_write_us: "page of a walk that writes",
@@ -164,11 +165,12 @@ export async function bench(what: string | undefined, flags: Flags): Promise<num
   const rounds = given === undefined ? roundsDefault : count("--rounds", given, 10, roundsMax);
   const { rows, placement } = await measure(rounds);
   const ratio = (rows.remote_read_us.p50 - rows.local_fault_us.p50) / rows.udp_rtt_us.p50;
+  const localRatio = rows.local_fault_us.p50 / rows.walk_local_us.p50;
   const readRatio = rows.remote_read_us.p50 / rows.walk_read_us.p50;
   const writeRatio = rows.remote_write_us.p50 / rows.walk_write_us.p50;
   if (flags["json"] === "true") {
     process.stdout.write(
-      `${JSON.stringify({ placement, rounds, ...rows, ratio, readRatio, writeRatio })}\n`,
+      `${JSON.stringify({ placement, rounds, ...rows, ratio, localRatio, readRatio, writeRatio })}\n`,
     );
     return exitCode.done;
   }
@@ -181,6 +183,7 @@ export async function bench(what: string | undefined, flags: Flags): Promise<num
       ...names.map(([key, name]) => row(name, rows[key])),
       "",
       `(remote read - local fault) / round trip 64 -> 4160 = ${ratio.toFixed(2)}`,
+      `local fault / page of a walk of first touches = ${localRatio.toFixed(2)}`,
       `remote read / page of a walk that reads = ${readRatio.toFixed(2)}`,
       `remote write / page of a walk that writes = ${writeRatio.toFixed(2)}`,
       "",

@@ -4,7 +4,7 @@ import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 import { Fields, u64Of } from "./fields.ts";
 
-export const abiHashU64 = 0x1b163d8875d011d3n;
+export const abiHashU64 = 0x824dfe5afe489137n;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -175,6 +175,7 @@ export const counter = {
   pagesTaken: 49,
   pagesEvicted: 50,
   pagesForgotten: 51,
+  touchedAhead: 52,
 } as const;
 
 export const bootMode = {

@@ -31,6 +31,7 @@ async function bench(under: readonly string[] = []) {
   return JSON.parse(stdout) as {
     rounds: number;
     ratio: number;
+    localRatio: number;
     readRatio: number;
     writeRatio: number;
     placement: string;
@@ -70,12 +71,14 @@ describe.skipIf(missing !== undefined)("bench dsm", () => {
       fits(result[name]!);
     }
     fits(result["ping_pong_us"]!);
-    for (const name of ["walk_read_us", "walk_write_us"]) {
+    for (const name of ["walk_local_us", "walk_read_us", "walk_write_us"]) {
       expect(result[name]!.count).toBe(Math.ceil(rounds / 128));
       fits(result[name]!);
     }
     const faults = result["remote_read_us"]!.p50 - result["local_fault_us"]!.p50;
     expect(result.ratio).toBeCloseTo(faults / result["udp_rtt_us"]!.p50, 6);
+    const locals = result["local_fault_us"]!.p50 / result["walk_local_us"]!.p50;
+    expect(result.localRatio).toBeCloseTo(locals, 6);
     const reads = result["remote_read_us"]!.p50 / result["walk_read_us"]!.p50;
     expect(result.readRatio).toBeCloseTo(reads, 6);
     const writes = result["remote_write_us"]!.p50 / result["walk_write_us"]!.p50;

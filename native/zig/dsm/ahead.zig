@@ -10,6 +10,10 @@
 //! read half of what was walked, but each time. Windows are younger than every gather, so they end
 //! none of another node (gather.zig), and may use half of the credit of gangs (gang.zig), as on a
 //! page that others fight for they wait for the end of that.
+//!
+//! A walk that stores to memory of its own home which nobody has ever used needs no message, but a
+//! wake of the engine for each page: it is given what follows in windows of the same length, to the
+//! first page that somebody has used, and at once.
 
 const std = @import("std");
 const age_youngest = @import("gather.zig").age_youngest;
@@ -80,6 +84,8 @@ pub const Thread = struct {
     fresh: Walks = .{},
     /// Stores, through pages that its node may read.
     upgrades: Walks = .{},
+    /// Stores, through memory of its own home that nobody else uses.
+    untouched: Walks = .{},
 };
 
 pub fn alloc(allocator: std.mem.Allocator, threads: u16) ![]Thread {
@@ -129,6 +135,22 @@ pub fn fetch(
             .start_ns = now_ns,
         });
     }
+}
+
+/// The thread was granted a page of its own home to store to, without a message: so is what lies
+/// ahead, as far as nobody has used it.
+pub fn touch(d: *Dsm, host: anytype, page: m.Page, thread: u8) void {
+    if (d.credit.gang_max == 0) return;
+    const window = d.walks[thread].untouched.step(page, .write) orelse return;
+    const end = @min(window.end, d.local.len);
+    var next = window.start;
+    while (next < end and silent.untouched(d, next)) : (next += 1) {
+        silent.take(d, next, .write, thread);
+    }
+    const count = next - window.start;
+    if (count == 0) return;
+    d.stats.touched_ahead += count;
+    host.mapRun(window.start, count);
 }
 
 /// Never had, or may be read and is to be written; not asked for, not granted without a message,

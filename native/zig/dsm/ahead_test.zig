@@ -166,3 +166,50 @@ test "the right for a page that its node owes to another is not asked for ahead"
     w.rest();
     try w.expectStates(4, &.{ .modified, .invalid });
 }
+
+test "a walk that stores to untouched memory of its home is granted what follows, at once" {
+    const w = try World.init(2);
+    defer w.deinit();
+    for (0..4) |page| w.fault(0, @intCast(page), .write, 0);
+    try w.expectStates(4, &.{ .modified, .invalid });
+    try w.expectStates(5, &.{ .invalid, .invalid });
+    try testing.expectEqual(1, w.nodes[0].stats.touched_ahead);
+    try testing.expectEqual(5, w.maps);
+    // Behind what was granted, as the thread faults on nothing before.
+    for (5..40) |page| {
+        if (w.nodes[0].state(@intCast(page)) == .invalid) w.fault(0, @intCast(page), .write, 0);
+    }
+    const stats = &w.nodes[0].stats;
+    try testing.expect(stats.touched_ahead > 20);
+    try testing.expectEqual(w.maps, stats.local + stats.touched_ahead);
+    try testing.expectEqual(0, w.letters.items.len);
+    // Whoever wants one gets it as any other.
+    w.bytes[0][4][7] = 9;
+    w.fault(1, 4, .write, 0);
+    w.rest();
+    try w.expectStates(4, &.{ .invalid, .modified });
+    try testing.expectEqual(9, w.bytes[1][4][7]);
+}
+
+test "nothing is granted ahead that somebody has used or wants, nor what another thread walks to" {
+    const w = try World.init(2);
+    defer w.deinit();
+    const last = pages / 2 - 1;
+    read(w, 1, 20);
+    write(w, 1, 40);
+    write(w, 0, 40);
+    w.fault(1, 60, .read, 0);
+    try w.deliver(0, .get);
+    const before = w.nodes[0].stats.touched_ahead;
+    for ([_]m.Page{ 20, 40, 60 }) |used| {
+        for (used - 4..used) |page| w.fault(0, @intCast(page), .write, 1);
+    }
+    for (last - 3..last + 1) |page| w.fault(0, @intCast(page), .write, 1);
+    for (80..84) |page| w.fault(0, @intCast(page), .write, @intCast(page % 2));
+    // Of pages to be read neither: they would have to be granted again, to be stored to.
+    for (100..108) |page| w.fault(0, @intCast(page), .read, 2);
+    try testing.expectEqual(before, w.nodes[0].stats.touched_ahead);
+    try testing.expectEqual(.shared, w.nodes[1].state(20));
+    w.rest();
+    try w.expectStates(60, &.{ .invalid, .shared });
+}

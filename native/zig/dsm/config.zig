@@ -16,7 +16,7 @@ pub const Config = struct {
     /// is kept for each thread.
     requests: u32 = limits.requests_max,
     /// Requests for other pages of gangs and for what is fetched ahead, beside these; 0 switches
-    /// both off.
+    /// both off, and with them what is granted ahead.
     gang_requests: u32 = limits.gang_requests_max,
     puts: u32 = limits.puts_max,
     /// Messages to itself within one step; faults that wait for credit. Small worlds need fewer.
@@ -41,7 +41,9 @@ pub const Stats = struct {
     ahead: u64 = 0,
     /// Of these: the right to write what may be read.
     ahead_upgrades: u64 = 0,
+    /// Faults that were granted without a message, and pages granted with one.
     local: u64 = 0,
+    touched_ahead: u64 = 0,
     completed: u64 = 0,
     completed_ns: u64 = 0,
     /// Those of them that a thread waited for, and for how long, by what they were (abi.zig).

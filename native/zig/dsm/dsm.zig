@@ -8,6 +8,7 @@
 //!     host.zero(page)             the same with zeros
 //!     host.arrived(page, state)   a request of this node has been fulfilled
 //!     host.map(page, state)       maps for the guest and wakes whoever waits
+//!     host.mapRun(page, count)    the same of pages that nobody has ever used, to be written
 //!     host.protect(page)          write -> read; no store lands after it returns
 //!     host.drop(page)             unmaps; no access lands after it returns
 //!     host.forget(page)           its bytes are needed no more; it is not mapped

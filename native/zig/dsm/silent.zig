@@ -1,10 +1,12 @@
 //! Grants without a message: home memory that nobody else uses. Nor do they prolong a gather, in
 //! which a thread that walks through fresh memory would keep what others need for as long as it
-//! walks.
+//! walks. What lies ahead of such a walk and was never used by anyone is granted with it
+//! (ahead.zig).
 
 const std = @import("std");
 const m = @import("../wire/message.zig");
 const Dsm = @import("dsm.zig").Dsm;
+const ahead = @import("ahead.zig");
 const home = @import("home.zig");
 const assert = std.debug.assert;
 
@@ -17,6 +19,15 @@ pub fn grant(
     thread: u8,
 ) bool {
     if (!possible(d, page, access)) return false;
+    take(d, page, access, thread);
+    d.stats.local += 1;
+    host.map(page, d.local[page].state);
+    if (access == .write) ahead.touch(d, host, page, thread);
+    return true;
+}
+
+/// The rights alone, without the mapping.
+pub fn take(d: *Dsm, page: m.Page, access: m.Access, thread: u8) void {
     const entry = d.entryOf(page);
     const self = @as(u64, 1) << @intCast(d.node);
     const local = &d.local[page];
@@ -33,9 +44,13 @@ pub fn grant(
     local.version = entry.version;
     local.holder = d.gathers.alone(thread, page);
     local.lost = false;
-    d.stats.local += 1;
-    host.map(page, local.state);
-    return true;
+}
+
+/// The same, of memory that nobody has ever used.
+pub fn untouched(d: *Dsm, page: m.Page) bool {
+    if (d.local[page].state != .invalid or !possible(d, page, .write)) return false;
+    const entry = d.entryOf(page);
+    return entry.version == home.version_untouched and entry.sharers == 0;
 }
 
 /// Of this node's share, and to be had without a message.

@@ -27,7 +27,6 @@ const share_pages = 6 * rounds_max + 2 * walk_gap + 8;
 const walk_pages = 128;
 /// Behind a walk: what was fetched ahead there, two windows, is no page of the next measurement.
 const walk_gap = 64;
-const own_pages_first = 0;
 
 const Kind = enum(u8) { echo_small = 1, echo_large, touch, bounce, quit };
 
@@ -181,17 +180,22 @@ pub const Bench = struct {
             large.add(linux.nowNs() - before);
         }
         var local = try Samples.init(self.allocator, n);
-        for (own_pages_first..own_pages_first + n) |page| self.timeWrite(&local, page, 1);
+        // Downwards, here and below: upwards they would be a walk (dsm/ahead.zig).
+        for (0..n) |i| self.timeWrite(&local, n - 1 - i, 1);
+        var walk_local = try Samples.init(self.allocator, n / walk_pages + 1);
+        var at: usize = 0;
+        while (at < n) : (at += walk_pages) {
+            self.timeWrite(&walk_local, n + walk_gap + at, @min(walk_pages, n - at));
+        }
         const there = share_pages;
         const written = there + 3 * n + walk_gap;
         const bounced_page = written + n + walk_gap;
         try self.ask(.touch, there, bounced_page - there);
         var read = try Samples.init(self.allocator, n);
-        // Downwards, here and below: upwards they would be a walk (dsm/ahead.zig).
         for (0..n) |i| self.timeRead(&read, there + n - 1 - i, 1);
         var walk_read = try Samples.init(self.allocator, n / walk_pages + 1);
         var walk_write = try Samples.init(self.allocator, n / walk_pages + 1);
-        var at: usize = 0;
+        at = 0;
         while (at < n) : (at += walk_pages) {
             self.timeRead(&walk_read, there + 2 * n + at, @min(walk_pages, n - at));
         }
@@ -209,6 +213,7 @@ pub const Bench = struct {
             .{ .name = "udp_rtt_64_us", .samples = &small },
             .{ .name = "udp_rtt_us", .samples = &large },
             .{ .name = "local_fault_us", .samples = &local },
+            .{ .name = "walk_local_us", .samples = &walk_local },
             .{ .name = "remote_read_us", .samples = &read },
             .{ .name = "walk_read_us", .samples = &walk_read },
             .{ .name = "walk_write_us", .samples = &walk_write },
@@ -217,7 +222,8 @@ pub const Bench = struct {
             .{ .name = "ping_pong_us", .samples = &bounced },
         }).len;
         const all = .{
-            &small, &large, &local, &read, &walk_read, &walk_write, &write, &upgrade, &bounced,
+            &small,     &large,      &local, &walk_local, &read,
+            &walk_read, &walk_write, &write, &upgrade,    &bounced,
         };
         inline for (all) |s| s.deinit(self.allocator);
     }

@@ -483,6 +483,15 @@ pub const Engine = struct {
 
     pub fn map(self: *Engine, page: m.Page, state: dsm_room.State) void {
         self.memory.map(page, state) catch |err| return self.broken("map", err);
+        self.mapped(page, state);
+    }
+
+    pub fn mapRun(self: *Engine, first: m.Page, count: u32) void {
+        self.memory.mapRun(first, count) catch |err| return self.broken("map", err);
+        for (first..first + count) |page| self.mapped(@intCast(page), .modified);
+    }
+
+    fn mapped(self: *Engine, page: m.Page, state: dsm_room.State) void {
         self.waits.ended(self.vcpu_slots.load(.acquire), page, self, kickSlot);
         self.note(page, if (state == .modified) .modified else .shared, 0);
         inspect.mapped(self, page);

@@ -1,6 +1,7 @@
 //! Faults of local threads and what the engine does with pages, on a scripted kernel.
 
 const std = @import("std");
+const abi = @import("../abi.zig");
 const kernel_room = @import("../sys/kernel.zig");
 const limits = @import("../limits.zig");
 const m = @import("../wire/message.zig");
@@ -8,6 +9,7 @@ const script_rig = @import("script_rig.zig");
 const scripted = @import("../sys/scripted.zig");
 const uffd = @import("../sys/uffd.zig");
 const Call = kernel_room.Call;
+const Counters = @import("counters.zig").Counters;
 const Rig = script_rig.Rig;
 const Scripted = scripted.Scripted;
 const own_page = script_rig.own_page;
@@ -106,4 +108,23 @@ test "kicks of the last vCPU that a node can have are the engine's, too" {
     rig.fault(own_page, uffd.flag_write);
     rig.turn();
     try testing.expectEqual(null, rig.engine.waits.pageOf(limits.vcpus_max - 1));
+}
+
+test "a walk through untouched home memory is mapped ahead by one call, and whoever waits goes on" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    for (0..4) |page| {
+        rig.fault(@intCast(page), uffd.flag_write);
+        rig.turn();
+    }
+    try rig.kernel.expectRequests(&([_]u32{continue_page} ** 5));
+    try testing.expectEqual(.modified, rig.engine.dsm.state(4));
+    try testing.expectEqual(.invalid, rig.engine.dsm.state(5));
+    rig.engine.join();
+    rig.engine.run();
+    var counted: [Counters.count]u64 = undefined;
+    _ = rig.counters.read(&counted);
+    try testing.expectEqual(4, counted[@intFromEnum(abi.Counter.faults_local)]);
+    try testing.expectEqual(1, counted[@intFromEnum(abi.Counter.touched_ahead)]);
 }

@@ -35,6 +35,8 @@ pub fn offsetOf(gpa: u64, ram_bytes: u64) ?u64 {
 
 const keep_size = 1;
 const punch_hole = 2;
+/// madvise(2), Linux 5.14.
+const populate_read = 22;
 
 pub const Slot = struct { gpa: u64, bytes: []align(page_size) u8 };
 
@@ -142,7 +144,7 @@ pub const Memory = struct {
         const target: []u8 = self.guestPage(page);
         const protected = state == .shared;
         if (protected) if (self.by_copy) |way| return way.map(self, page);
-        uffd.continuePage(self.uffd, target, protected) catch |err| switch (err) {
+        uffd.continuePages(self.uffd, target, protected) catch |err| switch (err) {
             // Nothing in the page cache yet: a read through the alias puts a zero page there.
             error.BadAddress => {
                 std.mem.doNotOptimizeAway(@as(*volatile u8, &self.aliasPage(page)[0]).*);
@@ -154,8 +156,27 @@ pub const Memory = struct {
         };
     }
 
+    /// Pages one behind the other that nobody has ever used, to be written. They come into the page
+    /// cache by one call and are mapped by another; what is in the way of either keeps no page from
+    /// being mapped by itself.
+    pub fn mapRun(self: *const Memory, first: Page, count: u32) linux.Error!void {
+        // The guest mapping has its hole there, the alias none.
+        const low: Page = low_bytes / page_size;
+        if (first < low and first + count > low) {
+            try self.mapRun(first, low - first);
+            return self.mapRun(low, first + count - low);
+        }
+        const bytes = @as(usize, count) * page_size;
+        const populate = .{ self.aliasPage(first), bytes, populate_read };
+        _ = kernel.call(.madvise, populate);
+        const target = @as([*]u8, self.guestPage(first))[0..bytes];
+        uffd.continuePages(self.uffd, target, false) catch {
+            for (first..first + count) |page| try self.map(@intCast(page), .modified);
+        };
+    }
+
     fn mapPresent(self: *const Memory, target: []u8, protected: bool) linux.Error!void {
-        uffd.continuePage(self.uffd, target, protected) catch |err| switch (err) {
+        uffd.continuePages(self.uffd, target, protected) catch |err| switch (err) {
             error.Exists => try self.reprotect(target, protected),
             else => return err,
         };

@@ -147,6 +147,32 @@ test "a page nobody has touched is put into the page cache first" {
     try rig.kernel.expectRequests(&.{ continue_page, continue_page, write_protect, wake });
 }
 
+test "a run of untouched pages comes by one call, or page by page" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    Modes.length = 0;
+    rig.kernel.next(.{ .request = continue_page }, .{ .does = Modes.note }, 1);
+    try rig.memory.mapRun(2, 5);
+    try rig.kernel.expectRequests(&.{continue_page});
+    try testing.expectEqual(Modes.Entry{
+        .request = continue_page,
+        .start = @intFromPtr(rig.memory.guestPage(2)),
+        .length = 5 * page_size,
+        .mode = 0,
+    }, Modes.entries[0]);
+    // No memory for all of them, and one that is mapped with a protection nobody knows.
+    rig.kernel.next(.{ .call = .madvise }, .{ .fails = .NOMEM }, 1);
+    rig.kernel.next(.{ .request = continue_page }, .{ .fails = .FAULT }, 1);
+    rig.kernel.next(.{ .request = continue_page }, .{ .fails = .EXIST }, 1);
+    try rig.memory.mapRun(2, 2);
+    const each = [_]u32{ continue_page, write_protect, wake, continue_page };
+    try rig.kernel.expectRequests(&(.{continue_page} ++ each));
+    // None of them ever comes.
+    rig.kernel.next(.{ .request = continue_page }, .{ .fails = .NOMEM }, 2);
+    try testing.expectError(error.OutOfMemory, rig.memory.mapRun(2, 2));
+}
+
 /// A kernel before Linux 6.4, whose pagemap tells of every page what the test says.
 const Old = struct {
     var entry: u64 = 0;

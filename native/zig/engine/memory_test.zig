@@ -157,6 +157,26 @@ test "a page whose memory was given back is missing, comes as zeros, and takes m
     try testing.expectEqual(1, memory.takenPages());
 }
 
+test "a run of pages comes as zeros to be written, around the hole, whatever is mapped there" {
+    const first = low_bytes / page_size - 3;
+    var memory = try openOrSkip(low_bytes + 3 * page_size, false);
+    defer memory.deinit();
+    try memory.map(first + 1, .shared);
+    var toucher: Toucher = .{ .word = @ptrCast(memory.guestPage(first + 4)) };
+    const thread = try std.Thread.spawn(.{}, Toucher.store, .{&toucher});
+    try testing.expectEqual(first + 4, memory.pageAt((try awaitEvent(&memory)).address));
+    try memory.mapRun(first, 6);
+    thread.join();
+    for (0..6) |i| {
+        const page = memory.guestPage(@intCast(first + i));
+        try testing.expectEqual(@intFromBool(i == 4), page[0]);
+        // Were one of them not mapped, or protected, this would wait for ever.
+        page[page_size - 1] = @intCast(i);
+        try testing.expectEqual(i, memory.aliasPage(@intCast(first + i))[page_size - 1]);
+    }
+    try testing.expectEqual(6, memory.takenPages());
+}
+
 test "addresses skip the hole" {
     const ram = low_bytes + 2 * page_size;
     try testing.expectEqual(low_bytes + hole_bytes, gpaOf(low_bytes));

@@ -56,6 +56,7 @@ pub fn coherence(counters: *Counters, dsm: *const dsm_room.Dsm) void {
     counters.set(.stalls_ganged_ns, s.stalls_ganged_ns);
     counters.set(.requests_ganged, s.ganged);
     counters.set(.requests_ahead, s.ahead);
+    counters.set(.touched_ahead, s.touched_ahead);
     counters.set(.deferred_count, s.deferred);
     counters.set(.deferred_ns, s.deferred_ns);
 }

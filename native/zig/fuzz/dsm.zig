@@ -71,6 +71,10 @@ pub const Host = struct {
         self.mapped[page] = state;
     }
 
+    pub fn mapRun(self: *Host, first: m.Page, count: u32) void {
+        for (first..first + count) |page| self.map(@intCast(page), .modified);
+    }
+
     pub fn protect(self: *Host, page: m.Page) void {
         // A page on trial is owned and not mapped, or mapped to be read.
         if (self.mapped[page] == .modified) self.mapped[page] = .shared;

@@ -103,6 +103,7 @@ pub const Sim = struct {
                 .left = options.instructions,
             };
             thread.draw(self.prng.random(), options);
+            if (options.walks) thread.sweep(node.dsm.shares.starts[index], shares[index]);
         }
     }
 
@@ -139,6 +140,7 @@ pub const Sim = struct {
         for (self.nodes) |*node| {
             self.result.ahead += node.dsm.stats.ahead;
             self.result.ahead_upgrades += node.dsm.stats.ahead_upgrades;
+            self.result.touched_ahead += node.dsm.stats.touched_ahead;
         }
         return self.result;
     }

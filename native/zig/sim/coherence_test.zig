@@ -21,6 +21,23 @@ test "random instructions over a channel that reorders stay coherent" {
     try testing.expect(upgrades > 20);
 }
 
+test "pages granted ahead of walks through home memory stay coherent" {
+    var touched: u64 = 0;
+    for (2000..2030) |seed| {
+        var options = coherence.drawn(seed);
+        options.links = false;
+        options.crash_ns = null;
+        options.nodes = @min(options.nodes, 4);
+        options.pages = 120;
+        options.k_max = 30;
+        options.gang_requests = 16;
+        options.instructions = 10;
+        options.walks = true;
+        touched += (try coherence.runOnce(testing.allocator, options)).touched_ahead;
+    }
+    try testing.expect(touched > 200);
+}
+
 test "random instructions over production links and bad networks stay coherent" {
     for (1000..1012) |seed| {
         var options = coherence.drawn(seed);

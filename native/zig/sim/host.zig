@@ -53,6 +53,10 @@ pub const Host = struct {
         }
     }
 
+    pub fn mapRun(self: *Host, first: u32, count: u32) void {
+        for (first..first + count) |page| self.map(@intCast(page), .modified);
+    }
+
     pub fn protect(self: *Host, page: u32) void {
         self.sim.log(self.node, "protect", page, "", .{});
         const mapping = self.mapped(page);

@@ -54,6 +54,14 @@ pub const Thread = struct {
         }
     }
 
+    /// Stores to pages from the first one on, as a kernel does to memory that nobody has used yet.
+    pub fn sweep(self: *Thread, first: u32, pages: u32) void {
+        self.count = @min(@as(u32, @intCast(self.needs.len)), pages);
+        for (self.needs[0..self.count], first..) |*need, page| {
+            need.* = .{ .page = @intCast(page), .write = true };
+        }
+    }
+
     /// The first page the instruction lacks; null when it can retire.
     pub fn lacks(self: *const Thread, states: []const State) ?Need {
         for (self.needs[0..self.count]) |need| {

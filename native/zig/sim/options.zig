@@ -66,6 +66,8 @@ pub const Result = struct {
     ahead: u64 = 0,
     /// Of these: for the right to write what may be read.
     ahead_upgrades: u64 = 0,
+    /// Pages of home memory granted ahead.
+    touched_ahead: u64 = 0,
     /// Of all events; equal runs have equal digests.
     digest: u64 = 0,
     sim_ns: u64 = 0,

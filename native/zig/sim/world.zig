@@ -139,6 +139,10 @@ const Host = struct {
         self.world.maps += 1;
     }
 
+    pub fn mapRun(self: *Host, first: m.Page, count: u32) void {
+        for (first..first + count) |page| self.map(@intCast(page), .modified);
+    }
+
     pub fn protect(_: *Host, _: m.Page) void {}
 
     pub fn drop(_: *Host, _: m.Page) void {}

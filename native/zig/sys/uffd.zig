@@ -76,7 +76,7 @@ pub fn openPlain() linux.Error!i32 {
 
 pub const Opened = struct {
     fd: i32,
-    /// Whether continuePage can write-protect.
+    /// Whether continuePages can write-protect.
     continues_protected: bool,
 };
 
@@ -106,11 +106,12 @@ pub fn register(fd: i32, memory: []u8) linux.Error!void {
     _ = try linux.check(ioctl(fd, ioctl_register, &r));
 }
 
-/// Maps the page that is in the page cache and wakes; Exists when something is mapped already.
-pub fn continuePage(fd: i32, page: []u8, protected: bool) linux.Error!void {
+/// Maps pages that are in the page cache and wakes; Exists when something is mapped already. On an
+/// error those before it are mapped.
+pub fn continuePages(fd: i32, pages: []u8, protected: bool) linux.Error!void {
     while (true) {
         var c: Continue = .{
-            .range = rangeOf(page),
+            .range = rangeOf(pages),
             .mode = if (protected) continue_wp else 0,
             .mapped = 0,
         };
