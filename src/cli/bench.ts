@@ -169,9 +169,8 @@ export async function bench(what: string | undefined, flags: Flags): Promise<num
   const readRatio = rows.remote_read_us.p50 / rows.walk_read_us.p50;
   const writeRatio = rows.remote_write_us.p50 / rows.walk_write_us.p50;
   if (flags["json"] === "true") {
-    process.stdout.write(
-      `${JSON.stringify({ placement, rounds, ...rows, ratio, localRatio, readRatio, writeRatio })}\n`,
-    );
+    const ratios = { ratio, localRatio, readRatio, writeRatio };
+    process.stdout.write(`${JSON.stringify({ placement, rounds, ...rows, ...ratios })}\n`);
     return exitCode.done;
   }
   const names = Object.entries(benchRows) as [keyof Rows, string][];

@@ -4,8 +4,7 @@
 //! Pure: faults, messages and `now_ns` go in; a host executes the effects at once and in order:
 //!     host.send(to, message)      to another node; bytes may alias host.bytes(page)
 //!     host.bytes(page)            the page's bytes through the alias mapping
-//!     host.install(page, bytes)   writes them there; the page is not mapped for the guest then
-//!     host.zero(page)             the same with zeros
+//!     host.install(page, bytes)   writes them there, host.zero(page) zeros; it is not mapped then
 //!     host.arrived(page, state)   a request of this node has been fulfilled
 //!     host.map(page, state)       maps for the guest and wakes whoever waits
 //!     host.mapRun(page, count)    the same of pages that nobody has ever used, to be written

@@ -182,27 +182,15 @@ pub const Bench = struct {
         var local = try Samples.init(self.allocator, n);
         // Downwards, here and below: upwards they would be a walk (dsm/ahead.zig).
         for (0..n) |i| self.timeWrite(&local, n - 1 - i, 1);
-        var walk_local = try Samples.init(self.allocator, n / walk_pages + 1);
-        var at: usize = 0;
-        while (at < n) : (at += walk_pages) {
-            self.timeWrite(&walk_local, n + walk_gap + at, @min(walk_pages, n - at));
-        }
+        var walk_local = try self.timeWalk(timeWrite, n + walk_gap);
         const there = share_pages;
         const written = there + 3 * n + walk_gap;
         const bounced_page = written + n + walk_gap;
         try self.ask(.touch, there, bounced_page - there);
         var read = try Samples.init(self.allocator, n);
         for (0..n) |i| self.timeRead(&read, there + n - 1 - i, 1);
-        var walk_read = try Samples.init(self.allocator, n / walk_pages + 1);
-        var walk_write = try Samples.init(self.allocator, n / walk_pages + 1);
-        at = 0;
-        while (at < n) : (at += walk_pages) {
-            self.timeRead(&walk_read, there + 2 * n + at, @min(walk_pages, n - at));
-        }
-        at = 0;
-        while (at < n) : (at += walk_pages) {
-            self.timeWrite(&walk_write, written + at, @min(walk_pages, n - at));
-        }
+        var walk_read = try self.timeWalk(timeRead, there + 2 * n);
+        var walk_write = try self.timeWalk(timeWrite, written);
         var write = try Samples.init(self.allocator, n);
         for (0..n) |i| self.timeWrite(&write, there + 2 * n - 1 - i, 1);
         var upgrade = try Samples.init(self.allocator, n);
@@ -240,6 +228,21 @@ pub const Bench = struct {
         const before = linux.nowNs();
         for (first..first + count) |page| self.word(page).* = page + 2;
         samples.add((linux.nowNs() - before) / count);
+    }
+
+    /// As many pages as there are rounds, upwards; a sample is of `walk_pages`.
+    fn timeWalk(
+        self: *Bench,
+        timed: *const fn (*Bench, *Samples, first: u64, count: u64) void,
+        first: u64,
+    ) !Samples {
+        const n = self.rounds;
+        var samples = try Samples.init(self.allocator, n / walk_pages + 1);
+        var at: usize = 0;
+        while (at < n) : (at += walk_pages) {
+            timed(self, &samples, first + at, @min(walk_pages, n - at));
+        }
+        return samples;
     }
 
     /// Turns of one page between the nodes; a sample is a turn there and back, halved.
