@@ -9,7 +9,15 @@
  */
 
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { guestBuildCommands } from "./native/zig/guest/build.ts";
 
@@ -51,10 +59,12 @@ function checkCompiler(): void {
 /** glibc 2.17: one binary for every distribution of the last ten years. */
 const glibc = ["-target", "x86_64-linux-gnu.2.17", "-lc"];
 
-function buildLibrary(): Promise<string> {
-  const out = `-femit-bin=${library}`;
-  const flags = ["-dynamic", "-O", "ReleaseSafe", ...glibc, "--name", "giantvm", out];
-  return run([zig, "build-lib", ...flags, "native/zig/lib.zig"]);
+/** Made beside and moved into its place: nobody ever loads a half. */
+async function buildLibrary(): Promise<void> {
+  const made = join(work, "libgiantvm.so");
+  const flags = ["-dynamic", "-O", "ReleaseSafe", ...glibc, "--name", "giantvm"];
+  await run([zig, "build-lib", ...flags, `-femit-bin=${made}`, "native/zig/lib.zig"]);
+  renameSync(made, library);
 }
 
 /** Generated files must equal the committed ones, so that a review sees every change of the ABI. */
@@ -118,13 +128,22 @@ async function checkHeaders(): Promise<void> {
   await run([zig, "cc", ...glibc, "-c", "native/c/abi_check.c", ...out]);
 }
 
-/** Of all that the native part is made from, and of what it is compared with. */
-function nativeHash(): string {
+const generated = ["src/native/abi.ts", "native/c/giantvm.h"];
+
+/** Of all that the native part is made from. */
+function sourcesHash(): string {
   const hash = createHash("sha256").update(zigSha256);
   const files = [...new Bun.Glob("native/**/*.*").scanSync(root)].toSorted();
-  for (const file of ["build.ts", "src/native/abi.ts", ...files]) {
-    hash.update(file).update(readFileSync(join(root, file)));
+  for (const file of ["build.ts", ...files]) {
+    if (!generated.includes(file)) hash.update(file).update(readFileSync(join(root, file)));
   }
+  return hash.digest("hex");
+}
+
+/** Of that, and of what it is compared with. */
+function nativeHash(): string {
+  const hash = createHash("sha256").update(sourcesHash());
+  for (const file of generated) hash.update(readFileSync(join(root, file)));
   return hash.digest("hex");
 }
 
@@ -136,13 +155,17 @@ async function buildNative(update: boolean): Promise<void> {
   // What is half made is of no sources.
   rmSync(stamp, { force: true });
   checkCompiler();
+  const sources = sourcesHash();
   const around = async () => {
     await generateAbi(update);
     await checkHeaders();
     for (const command of guestBuildCommands(zig, dist)) await run(command);
   };
-  await Promise.all([buildLibrary(), around()]);
-  writeFileSync(stamp, nativeHash());
+  // Both to their ends: no compiler is left behind.
+  const ends = await Promise.allSettled([buildLibrary(), around()]);
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
+  // Nor is what somebody saved meanwhile in it.
+  if (sources === sourcesHash()) writeFileSync(stamp, nativeHash());
 }
 
 async function main(): Promise<void> {

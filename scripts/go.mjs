@@ -4,7 +4,15 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -65,10 +73,13 @@ async function build(args = []) {
   const current = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
   if (current === wanted && existsSync(executable) && args.length === 0) return;
   process.stderr.write("giantvm: building dist/giantvm\n");
+  // What is half made is of no sources.
+  rmSync(stamp, { force: true });
   await must(bun, [bound, "build.ts", ...args]);
   mkdirSync(dirname(stamp), { recursive: true });
-  // The build may have rewritten generated files (--abi).
-  writeFileSync(stamp, hashOf(sources()));
+  // What was saved meanwhile is not in it; generated files may have been written by itself (--abi).
+  const now = hashOf(sources());
+  if (now === wanted || args.includes("--abi")) writeFileSync(stamp, now);
 }
 
 const [verb, ...rest] = process.argv.slice(2);

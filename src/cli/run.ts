@@ -43,7 +43,7 @@ import { onSignals } from "./signals.ts";
 import { keyHelp, openTerminal, type Terminal } from "./terminal.ts";
 import { endUnexpectedBy } from "./unexpected.ts";
 import { buildId } from "./version.ts";
-import { kernelObstacle, refuseAtStart, warnAtStart } from "./warnings.ts";
+import { kernelNeeds, refuseAtStart, warnAtStart } from "./warnings.ts";
 
 /** How much longer the guest looks for the consequences where a test has switched a guard off. */
 const huntGuardOff = 50;
@@ -145,7 +145,7 @@ function settingsOf(config: RunConfig): Hello["settings"] {
 /** Opens this host's data plane, for one epoch. */
 function opener(config: RunConfig, node: number, order: string, address: string, vmIdU64: bigint) {
   const settings = settingsOf(config);
-  const kernel = node === 0 && config.images !== undefined;
+  const kernel = kernelNeeds(config, node, host);
   return (epoch: number) => {
     try {
       const dataPlane = openDataPlane({ address });
@@ -162,8 +162,7 @@ function opener(config: RunConfig, node: number, order: string, address: string,
         settings,
         facts: dataPlane.facts(),
         hide: config.hide,
-        kernel,
-        obstacle: kernelObstacle(host),
+        ...kernel,
       };
       return { dataPlane, hello };
     } catch (error) {

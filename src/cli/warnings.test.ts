@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import type { RunConfig } from "../config/run.ts";
 import { Failure } from "./failure.ts";
-import { kernelObstacle, refuseAtStart, warnAtStart } from "./warnings.ts";
+import { kernelNeeds, refuseAtStart, warnAtStart } from "./warnings.ts";
 
 const self = { host: "a", address: "10.0.0.1", port: 7777 };
 const kernel = { images: { kernel: {} } } as Partial<RunConfig>;
@@ -87,7 +87,12 @@ for (const [path, sentence] of settings) {
     // Node 0 is told of it and compares it with the kernel it has (src/protocol/agreement.ts).
     expect(said(pair, off)).toEqual([]);
     const text = (each: string) => (each === path ? "N" : undefined);
-    expect(kernelObstacle({ text })).toContain(sentence);
+    const obstacle = expect.stringContaining(sentence);
+    const given = configOf({ ...pair, ...kernel });
+    expect(kernelNeeds(given, 0, { text })).toEqual({ kernel: true, obstacle });
+    expect(kernelNeeds(given, 1, { text })).toEqual({ kernel: false, obstacle });
+    expect(kernelNeeds(configOf(pair), 0, { text })).toEqual({ kernel: false, obstacle });
+    expect(kernelNeeds(given, 0, hostOf({}))).toEqual({ kernel: true, obstacle: "" });
   });
 }
 

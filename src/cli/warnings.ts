@@ -3,6 +3,7 @@
 import type { RunConfig } from "../config/run.ts";
 import type { ResolvedPeer } from "../net/addresses.ts";
 import type { Log } from "../node/options.ts";
+import type { Hello } from "../protocol/messages.ts";
 import { sentence } from "../observe/doctor/finding.ts";
 import { settingFindings, softwareFindings } from "../observe/doctor/kvm.ts";
 import { availableMib, clockFindings } from "../observe/doctor/machine.ts";
@@ -21,9 +22,19 @@ function sharesKernel(config: RunConfig): boolean {
  * Why a kernel over several nodes would run wrong here, without a word of why; else empty. The
  * built-in guest changes no page tables and does with less.
  */
-export function kernelObstacle(host: Pick<HostSource, "text">): string {
+function kernelObstacle(host: Pick<HostSource, "text">): string {
   const [obstacle] = settingFindings(host);
   return obstacle === undefined ? "" : sentence(obstacle);
+}
+
+/** What the other nodes hear of it: whether this one brings the kernel, and what is in its way. */
+export function kernelNeeds(
+  config: RunConfig,
+  node: number,
+  host: Pick<HostSource, "text">,
+): Pick<Hello, "kernel" | "obstacle"> {
+  const kernel = node === 0 && config.images !== undefined;
+  return { kernel, obstacle: kernelObstacle(host) };
 }
 
 /** @throws Failure before all else; who is given no kernel is refused by node 0 that has one. */

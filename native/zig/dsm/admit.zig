@@ -14,7 +14,7 @@ const Dsm = @import("dsm.zig").Dsm;
 
 /// Ages count gathers and versions count grants: neither gets this far, and there is as much room
 /// again before the fields that hold them wrap.
-const count_max = 1 << 47;
+const count_max = 1 << 46;
 
 /// The sentence that ends the VM, or null.
 pub fn objection(d: *const Dsm, from: m.NodeId, message: *const m.Message) ?[]const u8 {

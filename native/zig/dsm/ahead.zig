@@ -12,8 +12,9 @@
 //! page that others fight for they wait for the end of that.
 //!
 //! A walk that stores to memory of its own home which nobody has ever used needs no message, but a
-//! wake of the engine for each page: it is given what follows in windows of the same length, to the
-//! first page that somebody has used, and at once.
+//! wake of the engine for each page: it is given what follows in windows of the same length, to
+//! the first page that somebody has used, and at once. Until it is lost, such a page may never
+//! have been used here either: it is kept from nobody, and losing it is no sign of a fight.
 
 const std = @import("std");
 const age_youngest = @import("gather.zig").age_youngest;
@@ -65,6 +66,13 @@ pub const Walks = struct {
         walk.mark = @max(walk.end, walk.next);
         walk.end = walk.mark + window;
         return if (window == 0) null else .{ .start = walk.mark, .end = walk.end };
+    }
+
+    /// The window ended before a page that is not to be had.
+    fn cut(self: *Walks, window: Window, end: m.Page) void {
+        for (&self.walks) |*walk| {
+            if (walk.mark == window.start and walk.end == window.end) walk.end = end;
+        }
     }
 
     fn find(self: *Walks, page: m.Page) ?*Walk {
@@ -146,7 +154,9 @@ pub fn touch(d: *Dsm, host: anytype, page: m.Page, thread: u8) void {
     var next = window.start;
     while (next < end and silent.untouched(d, next)) : (next += 1) {
         silent.take(d, next, .write, thread);
+        d.local[next].ahead = true;
     }
+    if (next < window.end) d.walks[thread].untouched.cut(window, next);
     const count = next - window.start;
     if (count == 0) return;
     d.stats.touched_ahead += count;

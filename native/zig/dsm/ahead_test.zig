@@ -206,10 +206,54 @@ test "nothing is granted ahead that somebody has used or wants, nor what another
     }
     for (last - 3..last + 1) |page| w.fault(0, @intCast(page), .write, 1);
     for (80..84) |page| w.fault(0, @intCast(page), .write, @intCast(page % 2));
+    // Page 120 came home with bytes and is nobody's.
+    write(w, 1, 120);
+    w.bytes[1][120][7] = 9;
+    var host = w.host(1);
+    try testing.expect(w.nodes[1].evict(&host, 120, w.now_ns));
+    w.settle();
+    for (116..120) |page| w.fault(0, @intCast(page), .write, 1);
+    try w.expectStates(120, &.{ .invalid, .invalid });
     // Of pages to be read neither: they would have to be granted again, to be stored to.
     for (100..108) |page| w.fault(0, @intCast(page), .read, 2);
     try testing.expectEqual(before, w.nodes[0].stats.touched_ahead);
     try testing.expectEqual(.shared, w.nodes[1].state(20));
     w.rest();
     try w.expectStates(60, &.{ .invalid, .shared });
+}
+
+test "a page granted ahead is kept from nobody, and goes without a trace" {
+    const w = try World.init(2);
+    defer w.deinit();
+    // For what it waits for the thread keeps all it uses.
+    for ([_]m.Page{ pages / 2, 0, 1, 2, 3 }) |page| w.fault(0, page, .write, 0);
+    for ([_]m.Page{ 4, 3 }) |page| w.fault(1, page, .write, 0);
+    for (0..2) |_| try w.deliver(0, .get);
+    try w.expectStates(4, &.{ .invalid, .invalid });
+    try w.expectStates(3, &.{ .modified, .invalid });
+    try testing.expect(w.nodes[0].deferred.has(3));
+    w.rest();
+    try w.expectStates(4, &.{ .invalid, .modified });
+    try testing.expect(w.nodes[0].local[3].lost and !w.nodes[0].local[4].lost);
+    // From then on it is as any other.
+    w.fault(0, 4, .write, 0);
+    w.rest();
+    write(w, 1, 4);
+    try testing.expect(w.nodes[0].local[4].lost);
+}
+
+test "a window that was cut short ends there, and the walk with it" {
+    const w = try World.init(2);
+    defer w.deinit();
+    read(w, 1, 26);
+    // The page of node 1 ends a window of several.
+    for (0..27) |page| {
+        if (w.nodes[0].state(@intCast(page)) != .modified) w.fault(0, @intCast(page), .write, 0);
+        w.rest();
+    }
+    const granted = w.nodes[0].stats.touched_ahead;
+    w.fault(0, 27, .write, 0);
+    try w.expectStates(28, &.{ .invalid, .invalid });
+    for (28..31) |page| w.fault(0, @intCast(page), .write, 0);
+    try testing.expectEqual(granted + 1, w.nodes[0].stats.touched_ahead);
 }

@@ -41,8 +41,9 @@ pub const Stats = struct {
     ahead: u64 = 0,
     /// Of these: the right to write what may be read.
     ahead_upgrades: u64 = 0,
-    /// Faults that were granted without a message, and pages granted with one.
+    /// Faults that were granted without a message.
     local: u64 = 0,
+    /// Pages granted ahead of such faults.
     touched_ahead: u64 = 0,
     completed: u64 = 0,
     completed_ns: u64 = 0,

@@ -8,6 +8,7 @@ const Dsm = @import("dsm.zig").Dsm;
 const gang = @import("gang.zig");
 const gather = @import("gather.zig");
 const requester = @import("requester.zig");
+const Local = @import("local.zig").Local;
 const assert = std.debug.assert;
 
 /// An Inv or Fwd that waits for this node's own threads. A page has one at most, as its home is
@@ -87,7 +88,7 @@ pub fn onHurry(d: *Dsm, host: anytype, h: m.Hurry, now_ns: u64) void {
 }
 
 fn keeps(d: *const Dsm, page: m.Page, age: u64, now_ns: u64) bool {
-    if (d.quiet or !d.guards.residency) return false;
+    if (d.quiet or !d.guards.residency or d.local[page].ahead) return false;
     // Our own request is queued at the home behind this very transaction.
     if (d.guards.answer_before_request and d.pending.has(page)) return false;
     const asker = if (d.guards.gather_age) age else gather.age_youngest;
@@ -151,10 +152,15 @@ fn answerInv(d: *Dsm, host: anytype, inv: m.Inv) void {
     if (held) {
         if (d.guards.drop_before_answer) host.drop(inv.page);
         local.state = .invalid;
-        local.lost = true;
+        leaves(local);
     }
     d.dispatch(host, inv.requester, .{ .inv_ack = .{ .page = inv.page, .tx = inv.tx } });
     if (held) gang.left(d, host, inv.page, d.now_ns);
+}
+
+fn leaves(local: *Local) void {
+    local.lost = !local.ahead;
+    local.ahead = false;
 }
 
 /// The mapping is made safe before a byte is read: no store can land behind the copy that leaves.
@@ -167,11 +173,12 @@ fn answerFwd(d: *Dsm, host: anytype, fwd: m.Fwd) void {
         .read => {
             if (d.guards.protect_before_read) host.protect(fwd.page);
             local.state = .shared;
+            local.ahead = false;
         },
         .write => {
             if (d.guards.drop_before_answer) host.drop(fwd.page);
             local.state = .invalid;
-            local.lost = true;
+            leaves(local);
         },
     };
     const bytes = host.bytes(fwd.page);

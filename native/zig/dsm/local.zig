@@ -9,12 +9,14 @@ pub const State = enum(u2) { invalid = 0, shared = 1, modified = 2 };
 
 pub const Local = packed struct(u64) {
     /// Version of the bytes behind the alias mapping, also after the page was lost; 0 = none.
-    version: u48 = 0,
+    version: u47 = 0,
     /// Who took the page last, for deferral.
     holder: Holder = .{},
     state: State = .invalid,
     /// Taken by another node since this one used it last.
     lost: bool = false,
+    /// Granted ahead of a walk (ahead.zig): nobody here may ever have used it.
+    ahead: bool = false,
 };
 
 /// Memory from the kernel as it comes: 2 GiB of it for 1 TiB of guest RAM.

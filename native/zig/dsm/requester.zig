@@ -261,6 +261,7 @@ fn complete(d: *Dsm, host: anytype, pending: *Pending, now_ns: u64) void {
     local.state = if (done.access == .write) .modified else .shared;
     local.version = @intCast(done.version);
     local.lost = false;
+    local.ahead = false;
     // Pages of a gang and those fetched ahead tell nothing: many share one round trip. Nor does one
     // that this node's own home had to keep busy for a while.
     if (done.asker != null and done.elsewhere) d.gathers.cost.add(now_ns -| done.start_ns);

@@ -22,7 +22,7 @@ pub fn grant(
     take(d, page, access, thread);
     d.stats.local += 1;
     host.map(page, d.local[page].state);
-    if (access == .write) ahead.touch(d, host, page, thread);
+    if (access == .write and !d.failed) ahead.touch(d, host, page, thread);
     return true;
 }
 
@@ -41,14 +41,15 @@ pub fn take(d: *Dsm, page: m.Page, access: m.Access, thread: u8) void {
         entry.sharers |= self;
         local.state = .shared;
     }
-    local.version = entry.version;
+    local.version = @intCast(entry.version);
     local.holder = d.gathers.alone(thread, page);
     local.lost = false;
+    local.ahead = false;
 }
 
 /// The same, of memory that nobody has ever used.
 pub fn untouched(d: *Dsm, page: m.Page) bool {
-    if (d.local[page].state != .invalid or !possible(d, page, .write)) return false;
+    if (!possible(d, page, .write)) return false;
     const entry = d.entryOf(page);
     return entry.version == home.version_untouched and entry.sharers == 0;
 }

@@ -114,17 +114,33 @@ test "a walk through untouched home memory is mapped ahead by one call, and whoe
     var rig: Rig = undefined;
     try rig.init();
     defer rig.deinit();
-    for (0..4) |page| {
-        rig.fault(@intCast(page), uffd.flag_write);
+    rig.engine.registerThread(1);
+    rig.engine.waits.began(1, 9);
+    // Behind the last one a window of two.
+    for ([_]m.Page{ 0, 1, 2, 3, 5, 7 }) |page| {
+        rig.fault(page, uffd.flag_write);
         rig.turn();
     }
-    try rig.kernel.expectRequests(&([_]u32{continue_page} ** 5));
-    try testing.expectEqual(.modified, rig.engine.dsm.state(4));
-    try testing.expectEqual(.invalid, rig.engine.dsm.state(5));
+    try rig.kernel.expectRequests(&([_]u32{continue_page} ** 9));
+    for (0..10) |page| try testing.expectEqual(.modified, rig.engine.dsm.state(@intCast(page)));
+    try testing.expectEqual(.invalid, rig.engine.dsm.state(10));
+    try testing.expectEqual(null, rig.engine.waits.pageOf(1));
     rig.engine.join();
     rig.engine.run();
     var counted: [Counters.count]u64 = undefined;
     _ = rig.counters.read(&counted);
-    try testing.expectEqual(4, counted[@intFromEnum(abi.Counter.faults_local)]);
-    try testing.expectEqual(1, counted[@intFromEnum(abi.Counter.touched_ahead)]);
+    try testing.expectEqual(6, counted[@intFromEnum(abi.Counter.faults_local)]);
+    try testing.expectEqual(4, counted[@intFromEnum(abi.Counter.touched_ahead)]);
+}
+
+test "behind a page that cannot be mapped nothing is granted ahead" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    for (0..4) |page| rig.fault(@intCast(page), uffd.flag_write);
+    rig.kernel.next(.{ .request = continue_page }, .{ .returns = 0 }, 3);
+    rig.kernel.next(.{ .request = continue_page }, .{ .fails = .NOMEM }, 1);
+    rig.turn();
+    try rig.expectText("the kernel refused to map a page: OutOfMemory");
+    try rig.kernel.expectRequests(&([_]u32{continue_page} ** 4));
 }

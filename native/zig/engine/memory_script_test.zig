@@ -154,6 +154,12 @@ test "a run of untouched pages comes by one call, or page by page" {
     Modes.length = 0;
     rig.kernel.next(.{ .request = continue_page }, .{ .does = Modes.note }, 1);
     try rig.memory.mapRun(2, 5);
+    const populated = rig.kernel.calls.items[0];
+    try testing.expectEqual(.madvise, populated.number);
+    const from = @intFromPtr(rig.memory.aliasPage(2));
+    // MADV_POPULATE_READ.
+    const asked = [_]usize{ from, 5 * page_size, 22 };
+    try testing.expectEqualSlices(usize, &asked, populated.arguments[0..3]);
     try rig.kernel.expectRequests(&.{continue_page});
     try testing.expectEqual(Modes.Entry{
         .request = continue_page,

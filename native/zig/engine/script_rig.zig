@@ -16,7 +16,7 @@ const Link = @import("../transport/link.zig").Link;
 const Scripted = @import("../sys/scripted.zig").Scripted;
 const testing = std.testing;
 
-const share = 8;
+const share = 16;
 /// Homes: node 0, node 1, and node 2, which never answers.
 pub const own_page = 3;
 pub const remote_page = share + 2;

@@ -35,7 +35,7 @@ pub const Source = struct {
     pub fn wide(self: *Source) u64 {
         const edges = [_]u64{
             0,                    1,       std.math.maxInt(u64), std.math.maxInt(u64) - 1,
-            std.math.maxInt(u48), 1 << 48, 1 << 47,              std.math.maxInt(u32),
+            std.math.maxInt(u48), 1 << 48, 1 << 46,              std.math.maxInt(u32),
             1 << 32,              1 << 63, 0xffff,               4096,
         };
         const choice = self.int(u8);

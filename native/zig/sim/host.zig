@@ -54,7 +54,12 @@ pub const Host = struct {
     }
 
     pub fn mapRun(self: *Host, first: u32, count: u32) void {
-        for (first..first + count) |page| self.map(@intCast(page), .modified);
+        for (first..first + count) |page| {
+            const untouched = std.mem.allEqual(u8, self.bytes(@intCast(page)), 0);
+            const unmapped = self.mapped(@intCast(page)).* == .invalid;
+            if (!untouched or !unmapped) self.sim.fail(error.UsedInRun);
+            self.map(@intCast(page), .modified);
+        }
     }
 
     pub fn protect(self: *Host, page: u32) void {

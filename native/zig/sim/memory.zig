@@ -13,6 +13,7 @@ pub const Failure = error{
     StoreWithoutRight,
     InstalledUnderMapping,
     ForgottenUnderMapping,
+    UsedInRun,
     ProtectedUnmapped,
     /// The mapping is not what the node's Dsm believes.
     StateDiffers,

@@ -107,7 +107,7 @@ pub fn register(fd: i32, memory: []u8) linux.Error!void {
 }
 
 /// Maps pages that are in the page cache and wakes; Exists when something is mapped already. On an
-/// error those before it are mapped.
+/// error some may be mapped.
 pub fn continuePages(fd: i32, pages: []u8, protected: bool) linux.Error!void {
     while (true) {
         var c: Continue = .{
