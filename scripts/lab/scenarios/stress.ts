@@ -29,7 +29,11 @@ export const stressNgHeld = new RegExp(
     `(?:[^]*ended with 0|(?![^]*(?<!atomic: )${badCount})[^]*atomic: ${badCount}[^]*ended with 7)$`,
 );
 
-/** Kernel interfaces and memory: one of each at once, on CPUs of all hosts. */
+/**
+ * Kernel interfaces and memory: one of each at once, on CPUs of all hosts. Once more where it ends
+ * with 3 (EXIT_NO_RESOURCE): `vm` does, and names no reason, where its alarm has come before it
+ * has begun (stress-vm.c), as happened to one in a guest over two hosts.
+ */
 function stressNg(seconds: number): Asked {
   return (nodes) => {
     const pinned = pinnedTo(nodes).join(",");
@@ -38,8 +42,10 @@ function stressNg(seconds: number): Asked {
       "--fork 1";
     return {
       command:
-        `stress-ng --verify --taskset ${pinned} ${stressors} --timeout ${seconds} ` +
-        '--metrics-brief 2>&1; echo "stress-ng ended with $?"',
+        `ng() { stress-ng --verify --taskset ${pinned} ${stressors} --timeout ${seconds} ` +
+        "--metrics-brief 2>&1; }; ng; code=$?; " +
+        'if [ $code = 3 ]; then echo "once more"; ng; code=$?; fi; ' +
+        'echo "stress-ng ended with $code"',
       answer: stressNgHeld,
       meaning: `stress-ng --verify on CPUs ${pinned} for ${seconds} s: nothing differs`,
       seconds: limit(seconds, nodes.length),
