@@ -24,7 +24,7 @@ const stamp = join(root, "dist/build/sources.sha256");
 const lockStamp = join(root, "node_modules/.giantvm-lock");
 /** Whatever ends Bun ends what it has started. */
 const bound = "--no-orphans";
-const signals = ["SIGHUP", "SIGINT", "SIGTERM"];
+const signals = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"];
 
 /** Runs to its end. What would end this process is for the command, whose end is then its own. */
 async function must(command, args, quiet = false) {

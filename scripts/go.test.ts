@@ -12,7 +12,7 @@ import { Log, temporaryFolder } from "../tests/program.ts";
  */
 const program = `#!${process.execPath}
 process.stdin.on("end", () => process.exit(9)).resume();
-for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"]) {
+for (const signal of ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"]) {
   process.on(signal, () => {
     console.log(signal);
     if (signal === "SIGTERM") process.exit(3);
@@ -54,11 +54,13 @@ function go(...words: readonly string[]) {
 test("a signal reaches the program, whose exit code is returned", async () => {
   using run = go("sim", "--seeds", "1");
   await run.log.contains("scripts/sim.ts --seeds 1\n");
-  run.child.kill("SIGHUP");
-  await run.log.contains("SIGHUP\n");
+  for (const signal of ["SIGHUP", "SIGQUIT"] as const) {
+    run.child.kill(signal);
+    await run.log.contains(`${signal}\n`);
+  }
   run.child.kill("SIGTERM");
   expect(await run.end()).toEqual({ code: 3, signal: null });
-  expect(run.log.text).toEndWith("SIGHUP\nSIGTERM\n");
+  expect(run.log.text).toEndWith("SIGHUP\nSIGQUIT\nSIGTERM\n");
 });
 
 test("the signal that ends the program is returned", async () => {

@@ -14,15 +14,24 @@ export const cache = join(import.meta.dir, "../../dist/lab/packages");
 
 type Output = { readonly code: number; readonly text: string };
 
+/** With the administrator's folders: Debian has tc and mke2fs there, not on every user's path. */
+function searched(): string {
+  return `${process.env["PATH"] ?? "/usr/bin:/bin"}:/usr/local/sbin:/usr/sbin:/sbin`;
+}
+
+function find(program: string): string | null {
+  return Bun.which(program, { PATH: searched() });
+}
+
 /** Of a command of Debian's, in plain words; code 127 where there is no such command. */
 export function output(command: readonly string[], cwd?: string): Output {
-  if (Bun.which(command[0] ?? "") === null) {
+  if (find(command[0] ?? "") === null) {
     return { code: 127, text: `there is no ${command[0]} here` };
   }
   const done = Bun.spawnSync([...command], {
     ...(cwd === undefined ? {} : { cwd }),
     stdin: "ignore",
-    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" },
+    env: { ...process.env, PATH: searched(), DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" },
   });
   return { code: done.exitCode, text: done.stdout.toString() + done.stderr.toString() };
 }
@@ -52,7 +61,7 @@ export function installed(
   packages: readonly string[],
   say: (line: string) => void,
 ): string {
-  const found = Bun.which(program);
+  const found = find(program);
   if (found !== null) return found;
   say(`installing ${packages.join(" ")} (apt-get)`);
   const install = ["apt-get", "install", "-qy", "--no-install-recommends", ...packages];
@@ -60,7 +69,7 @@ export function installed(
     updateLists();
     must(install, `${program} is not installed and could not be`);
   }
-  const now = Bun.which(program);
+  const now = find(program);
   if (now === null) throw new LabMissing(`${program} is missing after apt-get install`);
   return now;
 }

@@ -9,7 +9,7 @@ import { ControlClient } from "../control/client.ts";
 import { pageBytes } from "../control/question.ts";
 import type { HotView, PageView, VcpuView } from "../control/views.ts";
 import { serveGdb } from "../debug/gdb.ts";
-import { type Asked, type Failed, Guest, inKernel, pagingOf } from "../debug/guest.ts";
+import { type Asked, type Failed, Guest, inKernel, kernelView, pagingOf } from "../debug/guest.ts";
 import { findKernel, type Kernel } from "../debug/kernel.ts";
 import { readVirtual, tablePages } from "../debug/paging.ts";
 import { backtrace } from "../debug/stack.ts";
@@ -67,7 +67,7 @@ async function kernelOf(
   vcpus: readonly VcpuView[],
 ): Promise<Kernel | undefined> {
   const symbols = symbolsOf(path);
-  const view = vcpus.find(inKernel) ?? vcpus[0];
+  const view = kernelView(vcpus);
   if (symbols === undefined || view === undefined) return undefined;
   return findKernel(
     pagingOf(view),
@@ -110,6 +110,8 @@ async function backtraces(context: Context): Promise<number> {
   for (const { value: view } of values) {
     const [heading = ""] = registerLines(view, undefined);
     print([heading]);
+    // Which the heading says; nothing has set its stack.
+    if (view.exitAgoMs === null) continue;
     const of = (name: string) => BigInt(view.general[name] ?? "0x0");
     const state = { rip: of("rip"), rsp: of("rsp"), rbp: of("rbp") };
     if (!inKernel(view)) {

@@ -7,7 +7,7 @@ import type { ControlClient } from "../control/client.ts";
 import { type NodeAnswer, pageBytes, type Question, writeBytesMax } from "../control/question.ts";
 import type { VcpuView } from "../control/views.ts";
 import { Failure, exitCode } from "../cli/failure.ts";
-import type { Paging } from "./paging.ts";
+import { isPaged, type Paging } from "./paging.ts";
 
 export type Failed = { readonly node: number; readonly name: string; readonly error: string };
 
@@ -114,4 +114,13 @@ export function pagingOf({ system }: VcpuView): Paging {
 /** Code of the kernel runs: the low bits of CS are the privilege level. */
 export function inKernel({ segments }: VcpuView): boolean {
   return ((segments["cs"]?.selector ?? 0) & 3) === 0;
+}
+
+/**
+ * The vCPU that sees the kernel: one that runs it, as its tables may leave it out in user mode, and
+ * pages, as one does not that waits to be started.
+ */
+export function kernelView(vcpus: readonly VcpuView[]): VcpuView | undefined {
+  const paged = vcpus.filter((view) => isPaged(pagingOf(view)));
+  return paged.find(inKernel) ?? paged[0] ?? vcpus[0];
 }

@@ -103,10 +103,12 @@ test("Linux gets the tuned command line, others none; it is added to or replaced
 test("over several nodes Linux keeps its own work on the first node's CPUs", () => {
   const [node] = nodes;
   const several = line(bzImageOf(content), { nodes: [{ ...node!, cpus: 3 }, node!] });
-  expect(several).toMatch(/ numa_balancing=disable .*workqueue\.unbound_cpus=0-2 quiet$/);
+  expect(several).toMatch(
+    / numa_balancing=disable .*transparent_hugepage=madvise workqueue\.unbound_cpus=0-2 quiet$/,
+  );
   const without = line(bzImageOf(content), { nodes: [{ ...node!, cpus: 0 }, node!] });
   expect(without).toMatch(/ numa_balancing=disable (?!.*unbound).*quiet$/);
-  expect(tuned).not.toContain("unbound");
+  expect(tuned).not.toMatch(/unbound|hugepage/);
 });
 
 test("the BIOS data area says where base memory ends", () => {

@@ -35,11 +35,13 @@ test("a scenario on other hosts is asked what fits them", () => {
   const [cpus, numa, tuned] = questionsOf(scenario);
   expect("3").toMatch(cpus!.answer);
   // Linux's own work is on the first host's one CPU; a kernel before 6.6 is not asked.
-  expect("0\n0\n1").toMatch(tuned!.answer);
-  expect("0\n0").toMatch(tuned!.answer);
-  expect("0\n0\n7").not.toMatch(tuned!.answer);
-  expect("0 126000\n1-2 127000").toMatch(numa!.answer);
-  expect("0-1 126000\n2 127000").not.toMatch(numa!.answer);
+  expect("0\n0\nmadvise\n1").toMatch(tuned!.answer);
+  expect("0\n0\nmadvise").toMatch(tuned!.answer);
+  expect("0\n0\nmadvise\n7").not.toMatch(tuned!.answer);
+  expect("0\n0\nalways\n1").not.toMatch(tuned!.answer);
+  expect("0 126000 10 40\n1-2 127000 40 10").toMatch(numa!.answer);
+  expect("0-1 126000 10 40\n2 127000 40 10").not.toMatch(numa!.answer);
+  expect("0 126000 10 20\n1-2 127000 20 10").not.toMatch(numa!.answer);
   const cross = questionsOf(scenario).find(({ command }) => command.startsWith("cross"));
   expect(cross?.command).toStartWith("cross 0,1,2 ");
   const wide = questionsOf(scenarioOf("pair22")).map(({ command }) => command);

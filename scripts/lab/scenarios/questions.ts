@@ -19,19 +19,20 @@ export function meminfo(node: string, name: string): string {
   return `$(sed -n 's/.*${name}: *\\([0-9]*\\) kB/\\1/p' ${path})`;
 }
 
-/** Each node of ours is a NUMA node with its CPUs and its memory. */
+/** Each node of ours is a NUMA node with its CPUs and its memory, as far from each other one. */
 export function numa(nodes: readonly Node[]): Question {
   let first = 0;
-  const lists = nodes.map(({ cpus: count }) => {
+  const lists = nodes.map(({ cpus: count }, node) => {
     const last = first + count - 1;
     const list = count === 1 ? `${first}` : `${first}-${last}`;
     first = last + 1;
-    return `${list} [1-9]\\d*`;
+    const distances = nodes.map((_, other) => (other === node ? 10 : 40)).join(" ");
+    return `${list} [1-9]\\d* ${distances}`;
   });
   return {
     command:
       "cd /sys/devices/system/node; for n in node*; do " +
-      `echo $(cat $n/cpulist) ${meminfo("$n", "MemTotal")}; done; cd`,
+      `echo $(cat $n/cpulist) ${meminfo("$n", "MemTotal")} $(cat $n/distance); done; cd`,
     answer: new RegExp(`^${lists.join("\\n")}$`),
     meaning: `its NUMA node${nodes.length > 1 ? "s are the hosts" : " is the host"}`,
     again: true,
@@ -43,10 +44,13 @@ export function tuned(nodes: readonly Node[]): Question {
   // Of the last word, which Linux before 6.6 does not know, the mask without zeros in front.
   const mask = "sed 's/,//g; s/^0*//' /sys/devices/virtual/workqueue/cpumask";
   const unbound = `case $(uname -r) in [1-5].*|6.[0-5].*);; *) ${mask};; esac`;
+  const huge = "sed 's/.*\\[//; s/].*//' /sys/kernel/mm/transparent_hugepage/enabled";
   const own = ((1n << BigInt(nodes[0]?.cpus ?? 0)) - 1n).toString(16);
+  const several = new RegExp(`^0\\n0\\nmadvise(\\n${own})?$`);
+  const sysctls = "cat kernel/numa_balancing vm/compaction_proactiveness";
   return {
-    command: `cd /proc/sys; cat kernel/numa_balancing vm/compaction_proactiveness; cd; ${unbound}`,
-    answer: nodes.length > 1 ? new RegExp(`^0\\n0(\\n${own})?$`) : /^\d\n[1-9]\d*(\n[\da-f]+)?$/,
+    command: `cd /proc/sys; ${sysctls}; cd; ${huge}; ${unbound}`,
+    answer: nodes.length > 1 ? several : /^\d\n[1-9]\d*\nalways(\n[\da-f]+)?$/,
     meaning: `its kernel is tuned for ${nodes.length > 1 ? "several nodes" : "one node"}`,
   };
 }
@@ -120,9 +124,11 @@ export const x2apic: Asked = (nodes) => ({
 });
 
 export const bridge: Question = {
-  command: "cat /sys/bus/pci/devices/0000:00:00.0/vendor; dmesg | grep -c 'PCI: Fatal'",
-  answer: /^0x8086\s+0$/,
-  meaning: "the guest has found the PCI host bridge",
+  command:
+    "cat /sys/bus/pci/devices/0000:00:00.0/vendor; dmesg | grep -c 'PCI: Fatal'; " +
+    "grep -cE 'PCI (ECAM|MMCONFIG) 0000' /proc/iomem",
+  answer: /^0x8086\s+0\s+1$/,
+  meaning: "the guest has found the PCI host bridge and its memory-mapped configuration",
 };
 
 export const dmesg: Question = {
