@@ -2,7 +2,7 @@
 
 import { gpaRanges, highRamStart } from "../../../src/machine/map.ts";
 import { linuxScenario } from "./linux.ts";
-import { cpus, dmesg, meminfo, numa } from "./questions.ts";
+import { cpus, dmesg, meminfo, numa, tuned } from "./questions.ts";
 import { type Asked, maskOf, type Node, type Scenario } from "./types.ts";
 
 function megabytes({ memory }: Node): number {
@@ -83,7 +83,7 @@ export const holes: readonly Scenario[] = [
       { cpus: 1, memory: "1500M" },
     ],
     programs: [],
-    questions: [cpus, numa, amounts, aboveHole, files, dmesg],
+    questions: [cpus, numa, tuned, amounts, aboveHole, files, dmesg],
     // What Linux keeps of each page, and its bounce buffers, lie on the second host.
     bootSeconds: 1200,
   },

@@ -1,7 +1,7 @@
 /** @module Debian's stress programs, which compare what they wrote, pinned to CPUs of all hosts. */
 
 import { linuxNodes, linuxScenario } from "./linux.ts";
-import { clock, cpus, cross, dmesg, numa, spread } from "./questions.ts";
+import { clock, cpus, cross, dmesg, numa, spread, tuned } from "./questions.ts";
 import { type Asked, type GuestProgram, maskOf, type Node, type Scenario } from "./types.ts";
 
 /** What is not running, but ends: start, verification of the last round, clean-up. */
@@ -116,6 +116,7 @@ function stress(
     questions: [
       cpus,
       numa,
+      tuned,
       clock,
       cross(1000),
       stressNg(seconds.ng),
