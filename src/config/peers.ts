@@ -12,17 +12,21 @@ export function peerLabel({ host, port }: Peer): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-function parsePeer(text: string): Peer {
+/** One of them as it is written; the port is undefined where none is. */
+export function parseHost(
+  text: string,
+  option: string,
+): { readonly host: string; readonly port: number | undefined } {
   const bracketed = /^\[([0-9a-fA-F:.%\w]+)\](?::(\d+))?$/.exec(text);
   const plain = /^([^:[\]\s]+)(?::(\d+))?$/.exec(text);
   const bare = /^[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/.test(text);
   const match = bracketed ?? (bare ? undefined : plain);
   const host = bare ? text : match?.[1];
-  const port = match?.[2] === undefined ? defaultPort : Number(match[2]);
-  if (host === undefined || port < 1 || port > 65535) {
+  const port = match?.[2] === undefined ? undefined : Number(match[2]);
+  if (host === undefined || (port !== undefined && (port < 1 || port > 65535))) {
     throw new Failure(
       exitCode.usage,
-      `--peers "${text}": give host, host:port or [v6-address]:port, ports from 1 to 65535`,
+      `${option} "${text}": give host, host:port or [v6-address]:port, ports from 1 to 65535`,
     );
   }
   return { host, port };
@@ -32,7 +36,10 @@ export function parsePeers(text: string): readonly Peer[] {
   const peers = text
     .split(/[\s,]+/)
     .filter((word) => word !== "")
-    .map(parsePeer);
+    .map((word) => {
+      const { host, port = defaultPort } = parseHost(word, "--peers");
+      return { host, port };
+    });
   if (peers.length === 0 || peers.length > nodesMax) {
     throw new Failure(exitCode.usage, `--peers "${text}": name 1 to ${nodesMax} nodes`);
   }

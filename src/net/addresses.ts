@@ -3,14 +3,23 @@
 import { lookup } from "node:dns/promises";
 import { networkInterfaces } from "node:os";
 import { Failure, exitCode } from "../cli/failure.ts";
-import { type Peer, peerLabel } from "../config/peers.ts";
-import { canonical, type Family, familyOf, isLinkLocal, isLoopback } from "./canonical.ts";
+import { type Peer, parseHost, peerLabel } from "../config/peers.ts";
+import {
+  canonical,
+  type Family,
+  familyOf,
+  isLinkLocal,
+  isLoopback,
+  isSelfAssigned,
+  orderOf,
+} from "./canonical.ts";
 
 export type ResolvedPeer = Peer & { readonly address: string };
 
 /** All addresses of a name, canonical. */
 export type Lookup = (host: string) => Promise<readonly string[]>;
 
+/** By getaddrinfo(3), so that what getent finds is found (mDNS, winbind, containers). */
 const system: Lookup = async (host) =>
   (await lookup(host, { all: true })).map(({ address }) => address);
 
@@ -18,9 +27,30 @@ function usage(text: string): Failure {
   return new Failure(exitCode.usage, text);
 }
 
+/**
+ * Those by which other hosts may reach it. Debian's installer writes 127.0.1.1 for the own name
+ * into /etc/hosts, where the address of the network may stand beside it. Where all nodes are on
+ * one host nothing else may remain.
+ */
+function useful(addresses: readonly string[]): readonly string[] {
+  return [isSelfAssigned, isLoopback].reduce((left, poor) => {
+    const better = left.filter((one) => !poor(one));
+    return better.length === 0 ? left : better;
+  }, addresses);
+}
+
+/**
+ * Of several addresses the first in an order that is the same everywhere: resolvers sort by what
+ * suits their own host, or in turns.
+ */
+function chosen(addresses: readonly string[], family?: Family): string | undefined {
+  const fit = addresses.filter((one) => family === undefined || familyOf(one) === family);
+  return fit.toSorted((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1))[0];
+}
+
 async function addressesOf(peer: Peer, find: Lookup): Promise<readonly string[]> {
   try {
-    return (await find(peer.host)).map(canonical);
+    return useful((await find(peer.host)).map(canonical));
   } catch {
     throw new Failure(
       exitCode.peers,
@@ -86,7 +116,7 @@ export async function resolvePeers(
   const found = await Promise.all(peers.map((peer) => addressesOf(peer, find)));
   const family = commonFamily(peers, found);
   const resolved = peers.map((peer, index) => {
-    const address = found[index]?.find((one) => familyOf(one) === family) ?? "";
+    const address = chosen(found[index] ?? [], family) ?? "";
     return { ...peer, address };
   });
   refuseUnreachable(resolved);
@@ -104,7 +134,7 @@ export async function peerAddresses(
 ): Promise<readonly (string | undefined)[]> {
   const found = await Promise.all(peers.map((peer) => addressesOf(peer, find).catch(() => [])));
   const family = sharedFamily(found.filter((addresses) => addresses.length > 0));
-  return found.map((all) => all.find((one) => familyOf(one) === family) ?? all[0]);
+  return found.map((all) => chosen(all, family) ?? chosen(all));
 }
 
 function ownAddresses(): ReadonlySet<string> {
@@ -116,10 +146,10 @@ function ownAddresses(): ReadonlySet<string> {
 }
 
 /** Whether --self means this peer: a name or an address in any spelling, with or without port. */
-function isNamed(peer: ResolvedPeer, self: string): boolean {
-  if (self === peer.host || self === peerLabel(peer)) return true;
-  const [, address = self, port] = /^\[(.*)\](?::(\d+))?$/.exec(self) ?? [];
-  return canonical(address) === peer.address && (port === undefined || Number(port) === peer.port);
+function isNamed(peer: ResolvedPeer, self: ReturnType<typeof parseHost>): boolean {
+  const named = self.host.toLowerCase() === peer.host.toLowerCase();
+  if (!named && canonical(self.host) !== peer.address) return false;
+  return self.port === undefined || self.port === peer.port;
 }
 
 /** Index of this node among the peers: by --self, else by the one address that is this host's. */
@@ -130,7 +160,8 @@ export function findSelf(
 ): number {
   const label = peerLabel;
   if (self !== undefined) {
-    const matches = peers.flatMap((peer, index) => (isNamed(peer, self) ? [index] : []));
+    const given = parseHost(self, "--self");
+    const matches = peers.flatMap((peer, index) => (isNamed(peer, given) ? [index] : []));
     if (matches.length === 1) return matches[0] ?? 0;
     const what = matches.length === 0 ? "is none of" : "fits several of";
     throw usage(

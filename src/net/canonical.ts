@@ -18,9 +18,27 @@ export function familyOf(address: string): Family {
   return isIPv4(address) ? 4 : 6;
 }
 
+/** Sorts canonical addresses of one family by their bytes, as text. */
+export function orderOf(address: string): string {
+  if (isIPv4(address)) {
+    const numbers = address.split(".").map((each) => each.padStart(3, "0"));
+    return numbers.join(".");
+  }
+  const [before = [], after = []] = address
+    .split("::")
+    .map((half) => half.split(":").filter((group) => group !== ""));
+  const zeros = Array<string>(Math.max(8 - before.length - after.length, 0)).fill("0");
+  return [...before, ...zeros, ...after].map((group) => group.padStart(4, "0")).join(":");
+}
+
 /** Reaches this host alone. */
 export function isLoopback(address: string): boolean {
   return address === "::1" || (isIPv4(address) && address.startsWith("127."));
+}
+
+/** What a host gives itself where nobody else gives it an address (RFC 3927, RFC 4291). */
+export function isSelfAssigned(address: string): boolean {
+  return isLinkLocal(address) || (isIPv4(address) && address.startsWith("169.254."));
 }
 
 /** fe80::/10 means nothing without the name of an interface, which differs from host to host. */
