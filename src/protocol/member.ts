@@ -176,7 +176,8 @@ export class Member {
     const who = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
     return (
       `${nameOf(this.#options.names, this.#options.node)} was not given ${who} in --peers: ` +
-      "name the same nodes in the same order everywhere"
+      "name the same nodes in the same order everywhere, " +
+      "by address where a name has another one there"
     );
   }
 

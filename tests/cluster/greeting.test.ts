@@ -96,6 +96,7 @@ describe.skipIf(missing !== undefined)("nodes that differ", () => {
     const third = node({ peers, self: peers[2]! });
     const [sentence] = await ends([third], 4);
     expect(sentence).toContain(`(${peers[0]}) was not given ${peers[2]} in --peers`);
+    expect(sentence).toContain("by address where a name has another one there");
     // The first still waits for its second.
     short.process.kill("SIGTERM");
     await ends([short], 143);
