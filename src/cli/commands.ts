@@ -63,6 +63,7 @@ export const commands: readonly Command[] = [
     help: "What this host has, lacks, and how to mend it",
     options: [
       { name: "peers", value: "LIST", several: ",", help: "Also try to reach these nodes" },
+      { name: "self", value: "HOST[:PORT]", help: "Which of them this host is, if not clear" },
       json("The findings as one JSON object"),
     ],
     async run({ flags }) {

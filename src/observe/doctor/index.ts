@@ -1,23 +1,23 @@
 /** @module Everything the doctor looks at, in the order in which a newcomer would fix it. */
 
-import type { Peer } from "../../config/peers.ts";
-import { type Lookup, peerAddresses } from "../../net/addresses.ts";
+import type { Lookup } from "../../net/addresses.ts";
 import type { Finding } from "./finding.ts";
 import { kernelVersion, limits, userfault } from "./kernel.ts";
 import { kvmFindings } from "./kvm.ts";
 import { frequency, memory, processor, scheduling, swap } from "./machine.ts";
 import { interfaces, socketBuffers } from "./network.ts";
 import { peer } from "./peer.ts";
+import { type Given, peerList } from "./peers.ts";
 import { splitLocks } from "./splitlock.ts";
 import type { HostSource } from "./source.ts";
 
 export async function examine(
   host: HostSource,
-  peers: readonly Peer[],
+  given: Given,
   build: string,
   find?: Lookup,
 ): Promise<readonly Finding[]> {
-  const addresses = await peerAddresses(peers, find);
+  const { findings, addresses, own } = await peerList(given, find);
   return [
     ...kvmFindings(host),
     kernelVersion(host),
@@ -31,8 +31,9 @@ export async function examine(
     ...limits(host),
     ...interfaces(host),
     await socketBuffers(host),
+    ...findings,
     ...(await Promise.all(
-      peers.map((each, i) => peer(host, { ...each, address: addresses[i] }, build)),
+      given.peers.map((each, i) => peer(host, { ...each, address: addresses[i], own }, build)),
     )),
   ];
 }

@@ -1,6 +1,7 @@
 /** @module A peer: is it heard, who listens there, and do datagrams of the engine's size arrive? */
 
 import { type Peer, peerLabel } from "../../config/peers.ts";
+import { familyOf } from "../../net/canonical.ts";
 import { question, questionBytes, readAnswer } from "../../net/probe.ts";
 import { fail, type Finding, ok, warn } from "./finding.ts";
 import { descriptor, mtuForPage, mtuMin } from "./network.ts";
@@ -24,7 +25,12 @@ type Sound =
   | { readonly kind: "giantvm"; readonly build: string }
   | { readonly kind: "refused" | "silent" | "unreachable" };
 
-type Place = { readonly address: string; readonly port: number };
+type Place = {
+  readonly address: string;
+  readonly port: number;
+  /** Where a node here would ask from: a host of several cards has several. */
+  readonly own: string | undefined;
+};
 type Heard = { readonly sound: Sound; readonly mtu: number; readonly bytes: number };
 
 const small = (): number => questionBytes;
@@ -34,7 +40,10 @@ async function ask(host: HostSource, place: Place, bytes: (mtu: number) => numbe
   const { promise, resolve } = Promise.withResolvers<Sound>();
   const asked = question(datagramBytesMax);
   // As plain as the engine's sockets, so the kernel forbids fragments here as it does there.
+  // Without a name of its own it would be a socket of IPv4.
+  const any = familyOf(place.address) === 6 ? "::" : "0.0.0.0";
   const socket = await Bun.udpSocket({
+    hostname: place.own ?? any,
     connect: { hostname: place.address, port: place.port },
     socket: {
       data: (_socket, datagram) => {
@@ -124,7 +133,7 @@ function portsText(host: HostSource, control: number): string {
  */
 export async function peer(
   host: HostSource,
-  wanted: Peer & { readonly address: string | undefined },
+  wanted: Peer & Pick<Place, "own"> & { readonly address: string | undefined },
   build: string,
 ): Promise<Finding> {
   const name = `peer ${peerLabel(wanted)}`;
@@ -136,7 +145,7 @@ export async function peer(
       "correct the name or write the address",
     );
   }
-  const place = { address, port: wanted.port };
+  const place = { address, port: wanted.port, own: wanted.own };
   const { sound } = await listen(host, place, small);
   switch (sound.kind) {
     case "giantvm":
