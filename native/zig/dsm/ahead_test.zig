@@ -242,6 +242,45 @@ test "a page granted ahead is kept from nobody, and goes without a trace" {
     try testing.expect(w.nodes[0].local[4].lost);
 }
 
+test "a page granted ahead is kept from nobody where it is read before it is written" {
+    const w = try World.init(2);
+    defer w.deinit();
+    const page = walkTo(w);
+    read(w, 1, page);
+    try w.expectStates(page, &.{ .shared, .shared });
+    // The thread that walked waits, and keeps what it uses.
+    for ([_]m.Page{ pages / 2, 0 }) |other| w.fault(0, other, .write, 0);
+    w.fault(1, page, .write, 0);
+    try w.deliver(0, .get);
+    try w.expectStates(page, &.{ .invalid, .shared });
+    w.rest();
+    try testing.expect(!w.nodes[0].local[page].lost);
+}
+
+test "a page granted ahead whose own event comes behind that is as any other" {
+    const w = try World.init(2);
+    defer w.deinit();
+    const page = walkTo(w);
+    w.fault(0, page, .write, 1);
+    try testing.expect(!w.nodes[0].local[page].ahead);
+    w.rest();
+    write(w, 1, page);
+    try testing.expect(w.nodes[0].local[page].lost);
+}
+
+/// Thread 0 of node 0 walks through its memory. Returns the last page granted ahead of it.
+fn walkTo(w: *World) m.Page {
+    for (0..8) |page| {
+        if (w.nodes[0].state(@intCast(page)) != .modified) w.fault(0, @intCast(page), .write, 0);
+    }
+    w.rest();
+    var last: m.Page = 0;
+    for (w.nodes[0].local, 0..) |*local, page| {
+        if (local.ahead) last = @intCast(page);
+    }
+    return last;
+}
+
 test "a window that was cut short ends there, and the walk with it" {
     const w = try World.init(2);
     defer w.deinit();

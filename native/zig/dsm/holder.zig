@@ -173,7 +173,6 @@ fn answerFwd(d: *Dsm, host: anytype, fwd: m.Fwd) void {
         .read => {
             if (d.guards.protect_before_read) host.protect(fwd.page);
             local.state = .shared;
-            local.ahead = false;
         },
         .write => {
             if (d.guards.drop_before_answer) host.drop(fwd.page);

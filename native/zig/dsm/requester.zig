@@ -64,7 +64,9 @@ pub fn fault(d: *Dsm, host: anytype, page: m.Page, access: m.Access, thread: u8,
     defer if (!taken or upgrade) ahead.fetch(d, host, page, access, thread, upgrade, now_ns);
     const age = d.gathers.fault(thread, page, !taken, now_ns);
     if (held) {
-        // The kernel repeats events: reclaim, a withdrawn event, two threads at once.
+        // The kernel repeats events: reclaim, a withdrawn event, two threads at once. Or the page
+        // was granted ahead behind this event, and is used now.
+        local.ahead = false;
         const granted = d.gathers.granted(thread, page, !taken, now_ns);
         local.holder = d.gathers.older(local.holder, granted, now_ns);
         return host.map(page, gang.used(d, page, access, thread));
