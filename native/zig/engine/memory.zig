@@ -49,6 +49,8 @@ pub const Memory = struct {
     alias: []align(page_size) u8,
     /// Where the kernel cannot map a page write-protected as it lies in the page cache.
     by_copy: ?ByCopy,
+    /// What maps the guest mapping once more: the VM's descriptor, once nobody uses it any longer.
+    vm: ?i32 = null,
 
     pub fn init(ram_bytes: u64) !Memory {
         assert(ram_bytes > 0 and ram_bytes % page_size == 0);
@@ -84,13 +86,16 @@ pub const Memory = struct {
     }
 
     /// Only when no thread can touch the guest mapping any more: a waiter would read zeros. The
-    /// kernel frees some GB a second, and a guest that reboots waits for none of it.
+    /// kernel frees some GB a second, and KVM goes through its tables of every page; a guest that
+    /// reboots waits for none of it.
     pub fn deinit(self: *Memory) void {
         const thread = kernel.spawn(1 << 20, release, .{self.*}) catch return release(self.*);
         thread.detach();
     }
 
     fn release(self: Memory) void {
+        // First, or each page would be taken from KVM by itself.
+        if (self.vm) |fd| linux.close(fd);
         unmap(self.guest);
         unmap(self.alias);
         linux.close(self.uffd);

@@ -144,7 +144,7 @@ pub const Machine = struct {
         try vcpu.start(&sregs, &state.realModeRegs());
     }
 
-    /// No vCPU thread may be left.
+    /// No vCPU thread may be left. The VM is closed with the engine's memory.
     pub fn deinit(self: *Machine) void {
         assert(self.alive.load(.acquire) == 0);
         self.stopping.store(true, .release);
@@ -154,7 +154,7 @@ pub const Machine = struct {
             vcpu.kvm.close();
         }
         disk_room.detach(self);
-        self.vm.close();
+        self.engine.memory.vm = self.vm.fd;
         self.bus.deinit();
         self.allocator.free(self.vcpus);
         self.allocator.free(self.board.output.bytes);
