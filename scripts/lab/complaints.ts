@@ -6,7 +6,7 @@
 /** Of a guest to whom its machine gave too little time; as grep -E and JavaScript take it. */
 const late =
   "soft lockup|workqueue lockup|hard LOCKUP|stalled|self-detected stall|detected stalls|" +
-  "hung task|blocked for more than|Call Trace:";
+  "hung task|blocked for more than|Call Trace:|APIC timer disabled";
 /** Of bugs all but those lockups; grep -E has no other way to say so. */
 const wrong = "[Uu]nstable|BUG: ([^sw]|s[^o]|w[^o])|WARNING:|Oops:|Kernel panic|Errors: +[1-9]";
 const words = `${late}|${wrong}`;

@@ -3,9 +3,11 @@
  * a shell on this terminal.
  */
 
+import { relative } from "node:path";
 import { Failure } from "../../src/cli/failure.ts";
 import { onSignals } from "../../src/cli/signals.ts";
 import { HostLogs } from "./host-logs.ts";
+import { keep } from "./kept.ts";
 import { makeLab } from "./lab.ts";
 import { machineOf, readRequest, type Request, usage } from "./options.ts";
 import { LabMissing } from "./packages.ts";
@@ -38,10 +40,12 @@ function progressOf({ logs }: Playing): Progress {
   };
 }
 
-function tell(outcome: Outcome, { logs }: Playing): number {
+function tell(outcome: Outcome, { logs }: Playing, failed?: string): number {
   if (!outcome.ok && !logs) process.stdout.write(transcriptOf(outcome));
   process.stdout.write(summaryOf(outcome));
-  return outcome.ok ? 0 : 1;
+  if (outcome.ok) return 0;
+  say(`all that was printed: ${relative(process.cwd(), keep(outcome, failed))}`);
+  return 1;
 }
 
 async function interactive(request: Playing): Promise<number> {
@@ -58,8 +62,11 @@ async function interactive(request: Playing): Promise<number> {
   }
 }
 
-/** @returns exit code. */
-export async function plays(lab: Lab, request: Playing): Promise<number> {
+/**
+ * @param failed Where what a failed play printed is kept, if not in dist.
+ * @returns exit code.
+ */
+export async function plays(lab: Lab, request: Playing, failed?: string): Promise<number> {
   say(`${request.scenario.title} (${machineOf(request.scenario)})`);
   const outcomes: Outcome[] = [];
   let code = 0;
@@ -67,7 +74,7 @@ export async function plays(lab: Lab, request: Playing): Promise<number> {
     if (request.runs > 1) say(`run ${outcomes.length + 1} of ${request.runs}`);
     const outcome = await play(lab, request.scenario, progressOf(request));
     outcomes.push(outcome);
-    code = tell(outcome, request);
+    code = tell(outcome, request, failed);
   }
   if (request.runs > 1) process.stdout.write(sumsOf(outcomes));
   return code;

@@ -3,6 +3,7 @@
 import { diskTools } from "../../scripts/lab/disk.ts";
 import { makeLab } from "../../scripts/lab/lab.ts";
 import { defaultKernel, kernelImage } from "../../scripts/lab/kernels.ts";
+import { keep } from "../../scripts/lab/kept.ts";
 import { hostKernel as modulesOf, LabMissing } from "../../scripts/lab/packages.ts";
 import { type Lab, type Outcome, play } from "../../scripts/lab/play.ts";
 import { guestProgram } from "../../scripts/lab/programs.ts";
@@ -60,6 +61,6 @@ export function lenient(scenario: Scenario): Scenario {
 /** Plays, and shows all that is known of an attempt that failed. */
 export async function playShown(lab: Lab, scenario: Scenario): Promise<Outcome> {
   const outcome = await play(lab, scenario, { say, console: () => {}, log: () => {} });
-  if (!outcome.ok) console.error(transcriptOf(outcome));
+  if (!outcome.ok) console.error(transcriptOf(outcome), `all of it: ${keep(outcome)}`);
   return outcome;
 }

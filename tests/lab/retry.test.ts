@@ -1,9 +1,10 @@
 /** @module Failures of the emulation: tried once more, counted, and what is kept of them. */
 
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
+import { keep } from "../../scripts/lab/kept.ts";
 import { summaryOf, transcriptOf } from "../../scripts/lab/report.ts";
 import { fakePids, short, withFake } from "./fake.ts";
 
@@ -59,6 +60,30 @@ test("several runs end with their sums, also when one fails", async () => {
     const failed = run("panics");
     expect(failed.code).toBe(1);
     expect(failed.text).toEndWith("0 of 1 runs passed, hosts that died by themselves: 2\n");
+    const kept = join(folder, "failed", short.name);
+    expect(failed.text).toContain(`lab: all that was printed: ${relative(process.cwd(), kept)}\n`);
+    expect(readFileSync(join(kept, "host-0.log"), "utf8")).toContain("Kernel panic");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("of a failure all is kept, and of the one before nothing", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "gvmfake-"));
+  try {
+    const { outcome } = await withFake("oops");
+    const long = "a line of a log\n".repeat(10_000);
+    const kept = keep({ ...outcome, logs: [long, "second"], where: "at rip 0" }, folder);
+    expect(kept).toBe(join(folder, outcome.scenario));
+    expect(readFileSync(join(kept, "host-0.log"), "utf8")).toBe(long);
+    expect(readdirSync(kept).toSorted()).toEqual([
+      "console.txt",
+      "host-0.log",
+      "host-1.log",
+      "where.txt",
+    ]);
+    keep({ ...outcome, logs: ["first"] }, folder);
+    expect(readdirSync(kept).toSorted()).toEqual(["console.txt", "host-0.log"]);
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -1,4 +1,4 @@
-/** @module Debian's stress programs, which compare what they wrote, pinned to CPUs of all hosts. */
+/** @module Debian's stress programs, which compare what they wrote, on CPUs of all hosts. */
 
 import { linuxNodes, linuxScenario } from "./linux.ts";
 import { clock, cpus, cross, dmesg, numa, spread, tuned } from "./questions.ts";
