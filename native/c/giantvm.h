@@ -3,7 +3,7 @@
 #define GIANTVM_H
 #include <stdint.h>
 
-#define GVM_ABI UINT64_C(0x824dfe5afe489137)
+#define GVM_ABI UINT64_C(0x26beb2bae4c8af0f)
 
 /* Hash of this contract. */
 uint64_t gvm_abi(void);

@@ -36,6 +36,8 @@ pub const EventKind = enum(u16) {
     /// A vCPU stopped at a breakpoint or after a step. a = vCPU, b = rip, c = DR6, which is not 0,
     /// or 0 at an int3.
     debug_stop = 15,
+    /// Only small datagrams reach `node`: the VM goes on with those. a = UDP payload that does not.
+    narrowed = 16,
 };
 
 /// Fixed-size record of the event ring; little-endian, as both sides share one machine.

@@ -9,6 +9,7 @@ comptime {
     _ = @import("transport/header.zig");
     _ = @import("transport/rtt.zig");
     _ = @import("transport/congestion.zig");
+    _ = @import("transport/path.zig");
     _ = @import("transport/ranges.zig");
     _ = @import("transport/frame.zig");
     _ = @import("transport/link_test.zig");

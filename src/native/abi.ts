@@ -4,7 +4,7 @@ import { FFIType } from "bun:ffi";
 import type { Wire } from "../protocol/cbor.ts";
 import { Fields, u64Of } from "./fields.ts";
 
-export const abiHashU64 = 0x824dfe5afe489137n;
+export const abiHashU64 = 0x26beb2bae4c8af0fn;
 
 export const symbols = {
   /** Hash of this contract. */
@@ -120,6 +120,7 @@ export const eventKind = {
   disk: 13,
   answer: 14,
   debugStop: 15,
+  narrowed: 16,
 } as const;
 
 export const counter = {

@@ -74,6 +74,8 @@ function toEvent(head: Record, data: Uint8Array): DataEvent | undefined {
       return { kind: "peer-refused", node: head.node };
     case eventKind.peerSilent:
       return { kind: "peer-silent", node: head.node, silentMs: Number(head.a) };
+    case eventKind.narrowed:
+      return { kind: "narrowed", node: head.node, bytes: Number(head.a) };
     case eventKind.engineError:
       return { kind: "engine-error", reason: text(data) };
     case eventKind.disk:

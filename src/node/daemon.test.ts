@@ -92,7 +92,12 @@ function daemonOf(guests: readonly Guest[], { read, stopped } = atOnce) {
     nowNs: () => BigInt(Math.round(performance.now() * 1e6)),
     send: () => {},
     console: () => true,
-    log: { info: () => {}, warn: () => {}, debug: () => {}, error: (text) => did.push(text) },
+    log: {
+      info: () => {},
+      warn: (text) => did.push(text),
+      debug: () => {},
+      error: (text) => did.push(text),
+    },
   });
   const stops = async () => {
     const [answer] = await daemon.questions.ask({ ask: "stops" });
@@ -148,4 +153,20 @@ test("an end while the guest is loaded stands, though the rest is taken no more"
   while (!did.includes("load refused")) await Bun.sleep(1);
   stopped.resolve();
   expect(await outcome).toMatchObject({ code: 143, cause: "signal", clean: true });
+});
+
+test("a node that only small datagrams reach is told of, and the guest goes on", async () => {
+  const { daemon, did } = daemonOf([
+    (say) => {
+      say({ kind: "narrowed", node: 0, bytes: 8972 });
+      say({ kind: "poweroff" });
+    },
+  ]);
+  expect((await daemon.run()).code).toBe(0);
+  expect(did).toEqual([
+    "load",
+    "node 0 (a) gets no datagrams of 8972 bytes, only small ones, which are slower: let both " +
+      "hosts and all between them have one MTU (giantvm doctor --peers)",
+    "stop",
+  ]);
 });

@@ -5,6 +5,7 @@
  * Long because every effect and every event of the data plane is answered here.
  */
 
+import { nameOf } from "../protocol/agreement.ts";
 import type { Endpoint } from "../protocol/channel.ts";
 import type { Event } from "../protocol/cluster.ts";
 import { type HostEffect, Member } from "../protocol/member.ts";
@@ -323,6 +324,8 @@ export class Daemon {
         return this.#console.printed(event.bytes);
       case "disk":
         return this.#o.log.warn(`disk ${event.disk}: ${event.reason}`);
+      case "narrowed":
+        return this.#o.log.warn(narrowText(this.#o, event.node, event.bytes));
       case "io":
         return this.#slow.step({ ...event, kind: "access", access: event });
       case "debug-stop":
@@ -340,6 +343,14 @@ export class Daemon {
       }
     }
   }
+}
+
+function narrowText({ peers }: DaemonOptions, node: number, bytes: number): string {
+  const names = peers.map((peer) => peer.name);
+  return (
+    `${nameOf(names, node)} gets no datagrams of ${bytes} bytes, only small ones, which are slower: let both ` +
+    "hosts and all between them have one MTU (giantvm doctor --peers)"
+  );
 }
 
 /** Node 0's clock is the one that the others follow. */

@@ -97,6 +97,8 @@ export type DataEvent =
   /** `silentMs`: the limit that has passed; 0 when it never was heard. */
   | { readonly kind: "peer-silent"; readonly node: number; readonly silentMs: number }
   | { readonly kind: "engine-error"; readonly reason: string }
+  /** Datagrams with so many bytes of payload do not reach a node: smaller ones do, from now on. */
+  | { readonly kind: "narrowed"; readonly node: number; readonly bytes: number }
   /** Something is wrong with a disk; the VM goes on. */
   | { readonly kind: "disk"; readonly disk: number; readonly reason: string }
   /** To a question for the engine; seen by src/native only. */

@@ -65,10 +65,14 @@ async function carrier(space: string): Promise<void> {
   throw new Error(`gvm0 in ${space} does not come up`);
 }
 
-/** Two network namespaces joined by a link, each with its address; they are gone afterwards. */
+/**
+ * Two network namespaces joined by a link, each with its address; they are gone afterwards.
+ * @param mtus Of the two ends: what is larger than the far one is dropped without a word.
+ */
 async function inSpaces<Result>(
   addresses: readonly [string, string],
   use: (spaces: readonly [string, string]) => Promise<Result>,
+  mtus: readonly [number, number] = [1500, 1500],
 ): Promise<Result> {
   const spaces = [`gvm-self-a-${process.pid}`, `gvm-self-b-${process.pid}`] as const;
   try {
@@ -80,7 +84,7 @@ async function inSpaces<Result>(
       const six = address.includes(":");
       const assign = [`${address}/${six ? 64 : 24}`, "dev", "gvm0", ...(six ? ["nodad"] : [])];
       ip("-n", space, "addr", "add", ...assign);
-      ip("-n", space, "link", "set", "gvm0", "up");
+      ip("-n", space, "link", "set", "gvm0", "mtu", String(mtus[index]), "up");
     }
     for (const space of spaces) await carrier(space);
     return await use(spaces);
@@ -128,6 +132,15 @@ describe.skipIf((missing ?? noSpaces) !== undefined)("network namespaces", () =>
       }
     }, 60_000);
   }
+
+  test("where one has jumbo frames and the other not, the guest runs, and it is said", async () => {
+    const addresses = ["10.78.2.1", "10.78.2.2"] as const;
+    const ends = await inSpaces(addresses, (spaces) => runIn(spaces, addresses), [9000, 1500]);
+    expect(ends.map(({ code }) => code)).toEqual([0, 0]);
+    expect(ends[0]!.out).toContain("verdict pass");
+    expect(ends[0]!.err).toMatch(/node 1 \(.*\) gets no datagrams of 8972 bytes, only small ones/);
+    expect(ends[1]!.err).not.toContain("gets no datagrams");
+  }, 120_000);
 
   test("a filter that lets only the port of --peers pass is named on both nodes", async () => {
     const addresses = ["10.78.1.1", "10.78.1.2"] as const;

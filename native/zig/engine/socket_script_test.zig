@@ -135,6 +135,19 @@ test "nobody was silent while this node was held up itself" {
     try expectSilent(&rig, 1, 1000);
 }
 
+test "a way that takes only small datagrams is told once, and the peer is not lost" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.engine.links[1].?.narrowed_from = 8972;
+    for (0..2) |_| rig.engine.watch.look(rig.engine.links, rig.engine.now_ns, &rig.events);
+    var event: [2]abi.Event = undefined;
+    try testing.expectEqual(1, rig.events.take(&event));
+    try testing.expectEqual(@intFromEnum(abi.EventKind.narrowed), event[0].kind);
+    try testing.expectEqual(1, event[0].node);
+    try testing.expectEqual(8972, event[0].a);
+}
+
 const second = std.time.ns_per_s;
 
 /// A second of silence is enough, from here on.

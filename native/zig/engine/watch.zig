@@ -16,6 +16,8 @@ pub const Watch = struct {
     next_ns: u64 = 0,
     /// A bit for each peer that was reported.
     reported: u64 = 0,
+    /// And for each whose way takes only small datagrams.
+    narrow: u64 = 0,
 
     /// Every link is looked at, and when to look again is set.
     pub fn look(self: *Watch, links: []?Link, now_ns: u64, events: *Events) void {
@@ -24,6 +26,9 @@ pub const Watch = struct {
         for (links, 0..) |*link, peer| if (link.*) |*l| {
             // What came meanwhile may not be read yet, and nobody was silent for this node's sake.
             if (late_ns >= limits.stall_ns) l.heard_ns = @min(l.heard_ns + late_ns, now_ns);
+            if (l.narrowed_from > 0) {
+                once(&self.narrow, events, .narrowed, @intCast(peer), l.narrowed_from);
+            }
             const heard = l.stats.datagrams_received > 0;
             const limit_ns = self.limit(heard);
             if (now_ns -| l.lastHeard() <= limit_ns) continue;
@@ -53,9 +58,13 @@ pub const Watch = struct {
     }
 
     fn report(self: *Watch, events: *Events, kind: EventKind, peer: u8, a: u64) void {
-        const bit = @as(u64, 1) << @intCast(peer);
-        if (self.reported & bit != 0) return;
-        self.reported |= bit;
-        events.simple(kind, peer, a);
+        once(&self.reported, events, kind, peer, a);
     }
 };
+
+fn once(told: *u64, events: *Events, kind: EventKind, peer: u8, a: u64) void {
+    const bit = @as(u64, 1) << @intCast(peer);
+    if (told.* & bit != 0) return;
+    told.* |= bit;
+    events.simple(kind, peer, a);
+}

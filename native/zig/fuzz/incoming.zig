@@ -17,6 +17,8 @@ const Plan = struct { total: u32, count: u8, after: u8 };
 
 const Case = struct {
     plans: [messages_max]Plan = undefined,
+    /// Before they were split anew the last time.
+    earlier: [messages_max]Plan = undefined,
     length: u8 = 0,
     incoming: Incoming,
     delivered: std.StaticBitSet(messages_max) = .initEmpty(),
@@ -38,24 +40,23 @@ const Case = struct {
         if (plan.after > 0) try expect(self.delivered.isSet(plan.after - 1));
         self.delivered.set(index);
     }
-
-    fn part(self: *const Case, index: u8, piece: u8, buffer: []u8) Part {
-        const plan = self.plans[index];
-        for (buffer[0..plan.total], 0..) |*byte, i| {
-            byte.* = if (i == 0) index else pattern(index, i);
-        }
-        const each = (plan.total + plan.count - 1) / plan.count;
-        const start = piece * each;
-        return .{
-            .number = @as(u64, index) + 1,
-            .after = plan.after,
-            .total = plan.total,
-            .index = piece,
-            .count = plan.count,
-            .bytes = buffer[start..@min(start + each, plan.total)],
-        };
-    }
 };
+
+fn partOf(index: u8, plan: Plan, piece: u8, buffer: []u8) Part {
+    for (buffer[0..plan.total], 0..) |*byte, i| {
+        byte.* = if (i == 0) index else pattern(index, i);
+    }
+    const each = (plan.total + plan.count - 1) / plan.count;
+    const start = piece * each;
+    return .{
+        .number = @as(u64, index) + 1,
+        .after = plan.after,
+        .total = plan.total,
+        .index = piece,
+        .count = plan.count,
+        .bytes = buffer[start..@min(start + each, plan.total)],
+    };
+}
 
 fn pattern(index: u8, at: usize) u8 {
     return @truncate(at *% 7 +% index);
@@ -69,19 +70,32 @@ pub fn run(allocator: std.mem.Allocator, input: []const u8) anyerror!void {
     var buffer: [512]u8 = undefined;
     while (source.more()) {
         const index = source.below(case.length);
-        var part = case.part(index, source.below(case.plans[index].count), &buffer);
+        // The sender splits it anew; what was split before may still come.
+        if (source.below(16) == 0) smaller(&case, index);
+        const plan = if (source.below(4) == 0) case.earlier[index] else case.plans[index];
+        var part = partOf(index, plan, source.below(plan.count), &buffer);
         if (source.below(3) == 0) try strange(&case, &source, &part) else {
             try expect(case.incoming.accept(&part, &case) != .refused);
         }
         if (case.failure) |failure| return failure;
     }
     for (0..case.length) |index| for (0..case.plans[index].count) |piece| {
-        const part = case.part(@intCast(index), @intCast(piece), &buffer);
+        const part = partOf(@intCast(index), case.plans[index], @intCast(piece), &buffer);
         try expect(case.incoming.accept(&part, &case) != .refused);
     };
     if (case.failure) |failure| return failure;
     try expect(case.delivered.count() == case.length);
     try expect(case.incoming.base == @as(u64, case.length) + 1);
+}
+
+/// One part more, where none of them is empty then.
+fn smaller(case: *Case, index: u8) void {
+    const plan = &case.plans[index];
+    const count = plan.count + 1;
+    const each = (plan.total + count - 1) / count;
+    if (count > limits.fragments_max or (count - 1) * each >= plan.total) return;
+    case.earlier[index] = plan.*;
+    plan.count = count;
 }
 
 /// Messages of up to four parts; those of one key are chained, as a sender chains them.
@@ -99,6 +113,7 @@ fn draw(case: *Case, source: *Source) void {
         plan.after = last[key];
         last[key] = @intCast(number);
     }
+    case.earlier = case.plans;
 }
 
 /// A part that contradicts itself or the window.

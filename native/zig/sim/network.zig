@@ -19,6 +19,9 @@ pub const Options = struct {
     tail_per_mille: u16 = 0,
     /// To and from this node everything takes eight times as long.
     slow_node: ?u8 = null,
+    /// Datagrams of more bytes never arrive, from that moment on; nothing heals that.
+    path_bytes: usize = std.math.maxInt(usize),
+    path_from_ns: u64 = 0,
 
     /// Draws a network between perfect and terrible.
     pub fn random(r: std.Random, nodes: u8) Options {
@@ -75,6 +78,7 @@ pub const Network = struct {
 
     pub fn transmit(self: *Network, from: u8, to: u8, bytes: []const u8, now_ns: u64) void {
         const o = self.options;
+        if (bytes.len > o.path_bytes and now_ns >= o.path_from_ns) return;
         if (!self.healed) {
             const cut = &self.cut_until_ns[from][to];
             if (cut.* > now_ns or self.partitioned(from, to, now_ns)) return;

@@ -1,7 +1,8 @@
 //! Seeded simulator of the production Link: two nodes send each other messages of all classes over
 //! a bad network; every message must arrive exactly once, in the order of its key, after the
 //! network heals at the latest. One seed of sixteen owes more than a window at once, so that
-//! messages wait for room. A seed replays a run exactly.
+//! messages wait for room; in one of four the way takes no datagram as large as the links send, from
+//! the start or from some moment on. A seed replays a run exactly.
 
 const std = @import("std");
 const cbor = @import("../wire/cbor.zig");
@@ -16,6 +17,10 @@ pub const Failure = error{ Lost, Twice, Reordered, Torn, Stalled, UrgentWaits };
 
 const keys = 16;
 const payload_max = 4200;
+/// Less than the links of any run send, more than they can do with.
+const narrow_bytes = 1300;
+/// When part of the messages has been sent.
+const narrow_from_ns = 3_000_000;
 
 const Node = struct {
     link: Link,
@@ -100,8 +105,9 @@ fn sendOne(node: *Node, random: std.Random, now_ns: u64) void {
     node.sent += 1;
 }
 
-/// `waited`: a message found no room in the window of its link.
-pub const Result = struct { steps: u64, waited: bool };
+/// `waited`: a message found no room in the window of its link. `narrowed`: a link found that what
+/// it sent was too large for the way.
+pub const Result = struct { steps: u64, waited: bool, narrowed: bool };
 
 /// One run: `messages` each way. Returns the number of steps.
 pub fn run(
@@ -129,6 +135,10 @@ pub fn runCounted(
         .net = .init(allocator, random, .random(random, 2)),
     };
     defer sim.net.deinit();
+    if (seed % 4 == 1) {
+        sim.net.options.path_bytes = narrow_bytes;
+        if (seed % 8 == 1) sim.net.options.path_from_ns = narrow_from_ns;
+    }
     for (&sim.nodes, 0..) |*node, i| node.* = .{
         .link = try Link.init(allocator, .{
             .vm_id = 7,
@@ -178,7 +188,11 @@ fn drive(
             sim.net.heal();
             healed_ns = sim.now_ns;
         }
-        if (finished(sim)) return .{ .steps = steps.*, .waited = waited };
+        if (finished(sim)) {
+            const nodes = &sim.nodes;
+            const narrowed = nodes[0].link.narrowed_from + nodes[1].link.narrowed_from > 0;
+            return .{ .steps = steps.*, .waited = waited, .narrowed = narrowed };
+        }
         if (sim.net.healed and sim.now_ns > healed_ns + 20_000_000_000) return error.Stalled;
         sim.now_ns = @max(sim.now_ns + 1, nextEvent(sim));
         while (sim.net.nextTime()) |at| {
@@ -226,14 +240,20 @@ fn finished(sim: *Sim) bool {
 
 test "links deliver exactly once and in order over bad networks" {
     var waited: usize = 0;
+    var narrowed: usize = 0;
     for (0..60) |seed| {
         const result = run(std.testing.allocator, seed, 300) catch |err| {
             std.debug.print("transport seed {d}: {t}\n", .{ seed, err });
             return err;
         };
         waited += @intFromBool(result.waited);
+        // Nowhere else: a network that is merely bad does not look like that.
+        try std.testing.expect(!result.narrowed or seed % 4 == 1);
+        narrowed += @intFromBool(result.narrowed);
     }
     try std.testing.expect(waited > 0);
+    // A run without a page has no large datagram.
+    try std.testing.expect(narrowed >= 12);
 }
 
 test "a seed replays exactly" {

@@ -56,7 +56,7 @@ pub const Incoming = struct {
         const slot = self.claim(part.number);
         if (slot.state == .delivered) return self.again(part, host);
         if (slot.state == .held) return .duplicate;
-        if (part.count > 1) {
+        if (part.count > 1 or slot.state == .gathering) {
             switch (self.gather(slot, part)) {
                 .fresh => if (!complete(slot)) return .fresh,
                 else => |verdict| return verdict,
@@ -64,7 +64,6 @@ pub const Incoming = struct {
             self.release(slot, part.after, self.bytesOf(part.number)[0..slot.total], host);
             return .fresh;
         }
-        if (slot.state == .gathering) return .refused;
         slot.total = @intCast(part.total);
         self.release(slot, part.after, part.bytes, host);
         return .fresh;
@@ -102,8 +101,13 @@ pub const Incoming = struct {
             slot.after = part.after;
             slot.have = 0;
         }
-        const same = slot.total == part.total and slot.count == part.count;
-        if (!same or slot.after != part.after) return .refused;
+        if (slot.total != part.total or slot.after != part.after) return .refused;
+        // The sender splits anew where large datagrams do not arrive, and waits for no older part.
+        if (part.count < slot.count) return .duplicate;
+        if (part.count > slot.count) {
+            slot.count = part.count;
+            slot.have = 0;
+        }
         const each = (@as(usize, slot.total) + slot.count - 1) / slot.count;
         const start = @as(usize, part.index) * each;
         const bit = @as(u8, 1) << @intCast(part.index);

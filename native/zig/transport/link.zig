@@ -17,10 +17,12 @@ const header = @import("header.zig");
 const Class = @import("../wire/message.zig").Class;
 const Congestion = @import("congestion.zig").Congestion;
 const Incoming = @import("incoming.zig").Incoming;
-const Outgoing = @import("outgoing.zig").Outgoing;
-const Part = @import("outgoing.zig").Part;
+const outgoing_room = @import("outgoing.zig");
+const Outgoing = outgoing_room.Outgoing;
+const Part = outgoing_room.Part;
 const Packets = @import("packets.zig").Packets;
 const Packet = @import("packets.zig").Packet;
+const path_room = @import("path.zig");
 const Ranges = @import("ranges.zig").Ranges;
 const Rtt = @import("rtt.zig").Rtt;
 const assert = std.debug.assert;
@@ -76,6 +78,9 @@ pub const Link = struct {
     backlog: backlog_room.Backlog,
     incoming: Incoming,
     packets: Packets,
+    path: path_room.Path = .{},
+    /// What was taken for the largest payload of the path until it was found to be none; else 0.
+    narrowed_from: u32 = 0,
     rtt: Rtt = .{},
     congestion: Congestion,
     seen: Ranges = .{},
@@ -90,7 +95,7 @@ pub const Link = struct {
     buffer: []u8,
 
     pub fn init(allocator: std.mem.Allocator, config: Config, now_ns: u64) !Link {
-        assert(config.mtu >= limits.mtu_min - 48 and config.mtu <= limits.datagram_bytes_max);
+        assert(config.mtu >= path_room.least_bytes and config.mtu <= limits.datagram_bytes_max);
         assert(config.self != config.peer);
         return .{
             .config = config,
@@ -146,11 +151,13 @@ pub const Link = struct {
         }
     }
 
-    /// Bytes of a message that fit into one datagram beside an acknowledgement, split evenly.
+    /// Bytes of a message that fit into one datagram beside an acknowledgement.
+    fn partMost(self: *const Link) usize {
+        return self.config.mtu - header.bytes - frame.part_overhead - 32;
+    }
+
     fn partBytes(self: *const Link, length: usize) u16 {
-        const most = self.config.mtu - header.bytes - frame.part_overhead - 32;
-        const parts = (length + most - 1) / most;
-        return @intCast((length + parts - 1) / parts);
+        return outgoing_room.evenly(length, self.partMost());
     }
 
     pub fn lastHeard(self: *const Link) u64 {
@@ -256,9 +263,11 @@ pub const Link = struct {
                 probed = @max(probed, packet.asks);
                 self.rtt.answered();
                 self.congestion.acked(packet.bytes);
+                self.path.arrived(packet.bytes);
                 self.packets.finish(packet);
             }
         }
+        self.path.acknowledged(largest, now_ns);
         // Fast retransmit: everything well below the largest acknowledged packet is lost, and what
         // a probe asked for that is not named with it.
         while (self.packets.oldestInFlight()) |packet| {
@@ -283,6 +292,7 @@ pub const Link = struct {
     /// Sends what may be sent; host.transmit(datagram) for each. Call after send, receive and at
     /// deadline().
     pub fn poll(self: *Link, now_ns: u64, host: anytype) void {
+        if (self.path.blocked(now_ns)) self.narrow(now_ns);
         self.refill();
         self.drain(now_ns, host);
         // A probe may be bulk: nothing urgent waits behind it.
@@ -331,7 +341,29 @@ pub const Link = struct {
             self.probed_ns = now_ns;
             self.rtt.expired();
             if (self.rtt.backoff >= silent_probes) self.congestion.collapse(now_ns);
+            if (self.path.doubtful() and !self.packets.full()) self.ping(now_ns, host);
         }
+    }
+
+    /// Small, so it may arrive where no large datagram does; its acknowledgement tells.
+    fn ping(self: *Link, now_ns: u64, host: anytype) void {
+        const packet = self.packets.begin(now_ns);
+        var writer = self.begin(packet);
+        frame.writePing(&writer);
+        self.transmit(packet, &writer, host);
+    }
+
+    /// From now on no datagram is larger than what every way takes. Nothing of what is under way
+    /// is waited for, as its parts are others now.
+    fn narrow(self: *Link, now_ns: u64) void {
+        while (self.packets.oldestInFlight()) |packet| self.packets.finish(packet);
+        self.narrowed_from = self.config.mtu;
+        self.config.mtu = path_room.least_bytes;
+        self.path = .{};
+        self.congestion = .init(self.config.mtu);
+        self.outgoing.narrow(self.partMost());
+        self.rtt.answered();
+        self.probed_ns = now_ns;
     }
 
     /// Sends again what nobody acknowledged of a packet, beyond the congestion window; false if all
@@ -396,7 +428,10 @@ pub const Link = struct {
         const eliciting = packet.count > 0;
         const now_ns = packet.sent_ns;
         self.packets.commit(packet, size, eliciting);
-        if (eliciting) self.congestion.sent(size);
+        if (eliciting) {
+            self.congestion.sent(size);
+            self.path.sent(packet.number, size);
+        }
         self.sent_ns = now_ns;
         self.stats.datagrams_sent += 1;
         self.stats.bytes_sent += size;

@@ -15,6 +15,12 @@ const mask = window - 1;
 
 pub const Part = struct { number: u64, index: u8 };
 
+/// Bytes of each part but the last, of as few as there may be with `most` bytes each.
+pub fn evenly(length: usize, most: usize) u16 {
+    const parts = (length + most - 1) / most;
+    return @intCast((length + parts - 1) / parts);
+}
+
 const Slot = struct {
     /// 0 = free.
     number: u64 = 0,
@@ -151,6 +157,23 @@ pub const Outgoing = struct {
         if (slot.acked & bit == 0) return true;
         slot.queued &= ~bit;
         return false;
+    }
+
+    /// Splits what is not acknowledged anew, in parts of `most` bytes at most, and queues it all:
+    /// nothing is under way any longer.
+    pub fn narrow(self: *Outgoing, most: usize) void {
+        for (&self.queues) |*queue| queue.length = 0;
+        for (self.oldest..self.next) |number| {
+            const slot = self.live(number) orelse continue;
+            slot.queued = 0;
+            if (slot.part_bytes > most) {
+                slot.part_bytes = evenly(slot.length, most);
+                slot.parts = @intCast((slot.length + slot.part_bytes - 1) / slot.part_bytes);
+                assert(slot.parts <= limits.fragments_max);
+                slot.acked = 0;
+            }
+            for (0..slot.parts) |index| self.enqueue(.{ .number = number, .index = @intCast(index) });
+        }
     }
 
     /// Whether a part is still to be acknowledged.
