@@ -19,7 +19,7 @@ pub const EventKind = enum(u16) {
     /// a = vCPU; `data` = reason with the registers.
     crash = 6,
     stopped = 7,
-    /// `node` = the peer.
+    /// `node` = the peer, a = 0 when it has answered before, 1 when it never did.
     peer_refused = 8,
     /// `node` = the peer, a = the limit in ms that has passed, 0 when it was never heard.
     peer_silent = 9,

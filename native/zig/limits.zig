@@ -38,7 +38,8 @@ pub const rto_min_ns = 5 * ns_per_ms;
 pub const rto_max_ns = 250 * ns_per_ms;
 pub const ack_delay_ns = ns_per_ms;
 pub const ns_per_ms = 1_000_000;
-/// A refused port is noticed within this time however long silence may last; counters are as old.
+/// A port that refuses after it answered is noticed within this time however long silence may last;
+/// counters are as old.
 pub const watch_ns = 250 * ns_per_ms;
 /// What the guest printed and nobody has taken. From three quarters on printers are told to wait.
 pub const console_bytes = 256 * 1024;
@@ -55,8 +56,8 @@ pub const disks_max = 8;
 pub const calm_silence_ns = 10_000 * ns_per_ms;
 /// Whoever looks so late at its peers was held up itself, and they perhaps with it.
 pub const stall_ns = 100 * ns_per_ms;
-/// A peer whose engine was never heard is lost by then, or after its silence where that is longer:
-/// all engines are started by one agreement.
+/// A peer whose engine was never heard, or refuses and never answered, is lost by then, or after
+/// its silence where that is longer: all engines are started by one agreement.
 pub const first_word_ns = 30_000 * ns_per_ms;
 /// A device that has not answered a vCPU by then never will.
 pub const io_patience_ns = 30_000 * ns_per_ms;

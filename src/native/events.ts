@@ -71,7 +71,7 @@ function toEvent(head: Record, data: Uint8Array): DataEvent | undefined {
     case eventKind.stopped:
       return { kind: "stopped" };
     case eventKind.peerRefused:
-      return { kind: "peer-refused", node: head.node };
+      return { kind: "peer-refused", node: head.node, answered: head.a === 0n };
     case eventKind.peerSilent:
       return { kind: "peer-silent", node: head.node, silentMs: Number(head.a) };
     case eventKind.narrowed:

@@ -29,8 +29,18 @@ const cases: readonly (readonly [LastEvent, Cause])[] = [
     { kind: "end", cause: "failed", code: 7, reason: "the memory engine stopped: no memory" },
   ],
   [
-    { kind: "peer-refused", node: 1 },
+    { kind: "peer-refused", node: 1, answered: true },
     { kind: "lost", node: 1, how: "its port is closed" },
+  ],
+  [
+    { kind: "peer-refused", node: 1, answered: false },
+    {
+      kind: "lost",
+      node: 1,
+      how:
+        "its data port is refused, by a filter if giantvm runs there: let all UDP between the " +
+        "nodes pass and not only the port of --peers",
+    },
   ],
   [
     { kind: "peer-silent", node: 1, silentMs: 2000 },

@@ -21,6 +21,8 @@ export type LastEvent = Extract<
   }
 >;
 
+const letPass = "let all UDP between the nodes pass and not only the port of --peers";
+
 export type Cause = Extract<Event, { readonly kind: "end" | "lost" }>;
 
 /** @param node the one that tells. */
@@ -43,7 +45,13 @@ export function causeOf(event: LastEvent, node: number): Cause {
       return { kind: "end", cause: "failed", code: 7, reason };
     }
     case "peer-refused":
-      return { kind: "lost", node: event.node, how: "its port is closed" };
+      return {
+        kind: "lost",
+        node: event.node,
+        how: event.answered
+          ? "its port is closed"
+          : `its data port is refused, by a filter if giantvm runs there: ${letPass}`,
+      };
     case "peer-silent":
       return {
         kind: "lost",
@@ -51,8 +59,7 @@ export function causeOf(event: LastEvent, node: number): Cause {
         how:
           event.silentMs > 0
             ? `its engine was silent for ${event.silentMs} ms`
-            : "its engine was never heard, let all UDP between the nodes pass and not only the " +
-              "port of --peers",
+            : `its engine was never heard, ${letPass}`,
       };
     default:
       return event satisfies never;

@@ -93,7 +93,8 @@ export type DataEvent =
   | { readonly kind: "debug-exit"; readonly code: number }
   | { readonly kind: "crash"; readonly vcpu: number; readonly reason: string }
   | { readonly kind: "stopped" }
-  | { readonly kind: "peer-refused"; readonly node: number }
+  /** `answered`: before that. A port that never did may be a filter's that rejects. */
+  | { readonly kind: "peer-refused"; readonly node: number; readonly answered: boolean }
   /** `silentMs`: the limit that has passed; 0 when it never was heard. */
   | { readonly kind: "peer-silent"; readonly node: number; readonly silentMs: number }
   | { readonly kind: "engine-error"; readonly reason: string }

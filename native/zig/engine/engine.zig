@@ -150,6 +150,7 @@ pub const Engine = struct {
         errdefer fabric.deinit();
         const epoll = try linux.fdOf(kernel.call(.epoll_create1, .{os.EPOLL.CLOEXEC}));
         errdefer linux.close(epoll);
+        const now_ns = linux.nowNs();
         self.* = .{
             .allocator = allocator,
             .config = config,
@@ -165,8 +166,8 @@ pub const Engine = struct {
             .counters = counters,
             .history = history,
             .heat = heat,
-            .now_ns = linux.nowNs(),
-            .watch = .{ .silence_ns = config.silence_ns },
+            .now_ns = now_ns,
+            .watch = .{ .silence_ns = config.silence_ns, .began_ns = now_ns },
             .reclaim = .{ .limit = config.taken_max_pages },
             .buffer = buffer,
         };
@@ -424,7 +425,7 @@ pub const Engine = struct {
     }
 
     fn takeErrors(self: *Engine) void {
-        self.watch.takeErrors(self.socket, self.addresses, self.events);
+        self.watch.takeErrors(self.socket, self.addresses, self.links, self.events);
     }
 
     fn publish(self: *Engine) void {

@@ -33,6 +33,7 @@ test "a refused port is told at once, of the peer whose it is" {
     var rig: Rig = undefined;
     try rig.init();
     defer rig.deinit();
+    answers(&rig, 2);
     // Node 2 refused an earlier datagram; the kernel says so when one to node 1 is sent.
     rig.kernel.next(.{ .call = .sendto }, .{ .fails = .CONNREFUSED }, 1);
     rig.kernel.net.reported(rig.addresses[2], .CONNREFUSED);
@@ -61,6 +62,7 @@ test "a refusal that comes up while reading does not hide the datagrams behind i
     var rig: Rig = undefined;
     try rig.init();
     defer rig.deinit();
+    answers(&rig, 1);
     rig.kernel.next(.{ .call = .recvfrom }, .{ .fails = .CONNREFUSED }, 1);
     rig.kernel.next(.{ .call = .recvfrom }, .{ .fails = .INTR }, 2);
     rig.kernel.net.reported(rig.addresses[1], .CONNREFUSED);
@@ -74,6 +76,7 @@ test "a route that is gone for a while is no refusal" {
     var rig: Rig = undefined;
     try rig.init();
     defer rig.deinit();
+    answers(&rig, 2);
     for ([_]os.E{ .HOSTUNREACH, .MSGSIZE, .NETUNREACH, .CONNREFUSED }) |code| {
         rig.kernel.next(.{ .call = .recvfrom }, .{ .fails = code }, 1);
         const node: usize = if (code == .CONNREFUSED) 2 else 1;
@@ -103,6 +106,47 @@ test "a silent peer is lost after its silence, one never heard after the first w
     // Each is told once.
     pass(&rig, start_ns + 2 * limits.first_word_ns);
     try testing.expectEqual(0, rig.events.length);
+}
+
+test "a port that refuses before it answers is told after the first word's limit" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    const start_ns = rig.engine.now_ns;
+    rig.engine.watch.silence_ns = limits.first_word_ns;
+    rig.engine.watch.next_ns = 0;
+    // Node 1 is heard all the same, and node 2 never is.
+    for ([_]usize{ 1, 2 }) |node| rig.kernel.net.reported(rig.addresses[node], .CONNREFUSED);
+    pass(&rig, start_ns + limits.first_word_ns - second);
+    try rig.peer.want(own_page, .read);
+    rig.turn();
+    try testing.expectEqual(0, rig.kernel.net.reports.items.len);
+    try testing.expectEqual(0, rig.events.length);
+    pass(&rig, start_ns + limits.first_word_ns + second);
+    for ([_]u8{ 1, 2 }) |node| try expectToldOf(&rig, .peer_refused, node, 1);
+    try testing.expectEqual(0, rig.events.length);
+}
+
+test "a port that refused and then answered is forgiven, until it refuses again" {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    rig.engine.watch.silence_ns = limits.first_word_ns;
+    rig.engine.watch.next_ns = 0;
+    rig.kernel.net.reported(rig.addresses[1], .CONNREFUSED);
+    rig.fault(remote_page, 0);
+    rig.turn();
+    // Its datagram brings the acknowledgement, too.
+    try rig.peer.want(own_page, .read);
+    rig.turn();
+    // The first word is due before the silence is too long.
+    rig.engine.watch.began_ns -= 2 * second;
+    pass(&rig, rig.engine.now_ns + limits.first_word_ns - second);
+    try testing.expectEqual(0, rig.events.length);
+    rig.kernel.net.reported(rig.addresses[1], .CONNREFUSED);
+    rig.engine.watch.next_ns = 0;
+    rig.turn();
+    try expectToldOf(&rig, .peer_refused, 1, 0);
 }
 
 test "while no guest runs a peer may be silent for longer" {
@@ -150,6 +194,13 @@ test "a way that takes only small datagrams is told once, and the peer is not lo
 
 const second = std.time.ns_per_s;
 
+/// As if a message had been sent to this node and acknowledged.
+fn answers(rig: *Rig, node: u8) void {
+    const outgoing = &rig.engine.links[node].?.outgoing;
+    outgoing.next = 2;
+    outgoing.oldest = 2;
+}
+
 /// A second of silence is enough, from here on.
 fn shorten(rig: *Rig) void {
     rig.engine.watch.silence_ns = second;
@@ -168,11 +219,15 @@ fn pass(rig: *Rig, until_ns: u64) void {
 }
 
 fn expectSilent(rig: *Rig, node: u8, limit_ms: u64) !void {
+    try expectToldOf(rig, .peer_silent, node, limit_ms);
+}
+
+fn expectToldOf(rig: *Rig, kind: abi.EventKind, node: u8, a: u64) !void {
     var event: [1]abi.Event = undefined;
     try testing.expectEqual(1, rig.events.take(&event));
-    try testing.expectEqual(@intFromEnum(abi.EventKind.peer_silent), event[0].kind);
+    try testing.expectEqual(@intFromEnum(kind), event[0].kind);
     try testing.expectEqual(node, event[0].node);
-    try testing.expectEqual(limit_ms, event[0].a);
+    try testing.expectEqual(a, event[0].a);
 }
 
 test "short, cut and foreign datagrams are dropped and counted" {
