@@ -5,7 +5,7 @@
 
 #define GVM_ABI UINT64_C(0x26beb2bae4c8af0f)
 
-/* Hash of this contract. */
+/* Hash of this contract. Called first: an abort restores the terminal as it is now. */
 uint64_t gvm_abi(void);
 /* CLOCK_MONOTONIC in ns, the clock of all times in this contract. */
 uint64_t gvm_monotonic_ns(void);

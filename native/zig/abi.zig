@@ -351,7 +351,11 @@ pub const all_vcpus = 0xffff_ffff;
 pub const Function = struct { name: []const u8, type: type, doc: []const u8 };
 
 pub const functions = [_]Function{
-    .{ .name = "gvm_abi", .type = fn () callconv(.c) u64, .doc = "Hash of this contract." },
+    .{
+        .name = "gvm_abi",
+        .type = fn () callconv(.c) u64,
+        .doc = "Hash of this contract. Called first: an abort restores the terminal as it is now.",
+    },
     .{
         .name = "gvm_monotonic_ns",
         .type = fn () callconv(.c) u64,

@@ -55,7 +55,9 @@ fn with(
 }
 
 const exports = struct {
+    /// The first call of all: nobody has made the terminal raw yet.
     fn gvm_abi() callconv(.c) u64 {
+        panics.rememberTerminal();
         return abi.hash;
     }
 

@@ -13,7 +13,6 @@ const limits = @import("limits.zig");
 const linux = @import("sys/linux.zig");
 const memory = @import("engine/memory.zig");
 const observe = @import("vm/observe.zig");
-const panics = @import("panic.zig");
 const udp = @import("sys/udp.zig");
 const Counters = @import("engine/counters.zig").Counters;
 const Engine = @import("engine/engine.zig").Engine;
@@ -39,7 +38,6 @@ pub const Node = struct {
     tells_int3: ?bool = null,
 
     pub fn open(allocator: std.mem.Allocator, options: abi.OpenOptions) !*Node {
-        panics.rememberTerminal();
         const system = try kvm.System.open();
         errdefer system.close();
         const address = try udp.Address.parse(options.address, 0);

@@ -6,8 +6,7 @@ const linux = std.os.linux;
 
 var saved: ?linux.termios = null;
 
-/// Remembers the terminal's settings before anyone makes it raw. The first call counts: a reset
-/// opens a node again when the terminal has long been raw.
+/// Remembers the terminal's settings before anyone makes it raw: the first call counts.
 pub fn rememberTerminal() void {
     if (saved != null) return;
     var settings: linux.termios = undefined;

@@ -311,6 +311,7 @@ async function runNode(config: RunConfig, log: Log): Promise<number> {
   output.onReady = () => daemon.consoleReady();
   const control = openControl(config.control, daemon.questions);
   const signal = watch(daemon);
+  // After the native library was loaded, which has seen the terminal as it was.
   const terminal = openConsole(daemon, config.consoleNode);
   breakDown(config.fault, () => Number(daemon.counters()["exits"] ?? 0));
   const outcome = await daemon.run();

@@ -7,7 +7,7 @@ import { Fields, u64Of } from "./fields.ts";
 export const abiHashU64 = 0x26beb2bae4c8af0fn;
 
 export const symbols = {
-  /** Hash of this contract. */
+  /** Hash of this contract. Called first: an abort restores the terminal as it is now. */
   gvm_abi: { args: [], returns: FFIType.u64 },
   /** CLOCK_MONOTONIC in ns, the clock of all times in this contract. */
   gvm_monotonic_ns: { args: [], returns: FFIType.u64 },

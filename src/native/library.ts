@@ -24,6 +24,7 @@ function open() {
     written += writeSync(fd, bytes, written, bytes.length - written);
   }
   const library = dlopen(`/proc/self/fd/${fd}`, symbols);
+  // Also remembers how the terminal is to be left, so this must come before anyone makes it raw.
   const hash = library.symbols.gvm_abi();
   if (BigInt(hash) !== abiHashU64) {
     throw new Error(`the native library is of another build (${hash}); run npm run build`);
