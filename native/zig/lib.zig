@@ -211,21 +211,34 @@ const exports = struct {
     }
 
     fn gvm_image_open(bytes: abi.Bytes, length: u64, out: abi.Out) callconv(.c) i32 {
-        return result(with(abi.ImageOptions, bytes, length, out, imageOpen));
+        var opening: Opening = .{ .out = out };
+        with(abi.ImageOptions, bytes, length, &opening, imageOpen) catch |err|
+            return errors.negativeErrno(err);
+        return negative(opening.code);
     }
 
-    fn imageOpen(out: abi.Out, options: abi.ImageOptions) anyerror!void {
+    const Opening = struct { out: abi.Out, code: image.Code = .SUCCESS };
+
+    fn imageOpen(opening: *Opening, options: abi.ImageOptions) anyerror!void {
         var buffer: [std.os.linux.PATH_MAX]u8 = undefined;
         if (std.mem.indexOfScalar(u8, options.path, 0) != null) return error.Malformed;
-        const path = std.fmt.bufPrintZ(&buffer, "{s}", .{options.path}) catch
-            return error.OutOfRange;
-        const opened = try image.open(path, options.read_only);
-        std.mem.writeInt(u64, out[0..8], @intCast(opened.fd), .little);
-        std.mem.writeInt(u64, out[8..16], opened.bytes, .little);
+        const path = std.fmt.bufPrintZ(&buffer, "{s}", .{options.path}) catch {
+            opening.code = .NAMETOOLONG;
+            return;
+        };
+        var opened: image.Image = undefined;
+        opening.code = image.open(path, options.read_only, &opened);
+        if (opening.code != .SUCCESS) return;
+        std.mem.writeInt(u64, opening.out[0..8], @intCast(opened.fd), .little);
+        std.mem.writeInt(u64, opening.out[8..16], opened.bytes, .little);
     }
 
     fn gvm_image_close(fd: i32) callconv(.c) i32 {
-        return -@as(i32, @intCast(@intFromEnum(image.close(fd))));
+        return negative(image.close(fd));
+    }
+
+    fn negative(code: image.Code) i32 {
+        return -@as(i32, @intCast(@intFromEnum(code)));
     }
 
     fn gvm_bench_open(role: u32, out: abi.Out) callconv(.c) i32 {

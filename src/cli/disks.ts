@@ -12,14 +12,23 @@ const sectorBytes = 512;
 export type OpenDisk = { readonly config: DiskConfig; readonly image: Image };
 
 /** What an errno means for an image, and what to do. */
-function reasonOf(code: string, readOnly: boolean): string {
+export function reasonOf(code: string, readOnly: boolean): string {
   switch (code) {
     case "ENOENT":
+    case "ENOTDIR":
       return "there is no such file; make it with truncate -s SIZE, or name another";
     case "EACCES":
+    case "EPERM":
       return readOnly
         ? "this user may not read it; change its mode or name another"
         : "this user may not write it; change its mode, or give ro";
+    case "EROFS":
+      return "is on a read-only file system; give ro, or name another";
+    case "ENOLCK":
+      return (
+        "its file system gives no lock against other virtual machines; " +
+        "mend that (NFS: its lock service), or keep the image on another"
+      );
     case "EAGAIN":
       return (
         "another virtual machine has it open: end that one first" +

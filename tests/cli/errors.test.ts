@@ -82,6 +82,11 @@ const cases: readonly {
     says: "--disk /no/such.img: there is no such file",
   },
   { args: ["run", "--disk", "path=/etc,ro"], code: 2, says: "--disk /etc: is a folder" },
+  {
+    args: ["run", "--disk", `path=${"x".repeat(256)}`],
+    code: 2,
+    says: "x: cannot be opened (ENAMETOOLONG)",
+  },
   { args: ["run", "--disk", "path=/dev/null"], code: 2, says: "neither a file nor a block device" },
   { args: ["run", "--report", "/etc"], code: 2, says: "--report /etc: is a folder" },
   { args: ["run", "--report", "/no/such/x"], code: 2, says: "there is no such folder" },

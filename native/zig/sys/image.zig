@@ -35,37 +35,37 @@ const type_mask = 0o170000;
 const type_regular = 0o100000;
 const type_block = 0o060000;
 
-pub const Error = error{
-    /// Another opening has it that this one cannot share.
-    Locked,
-    /// Neither a file nor a block device.
-    WrongKind,
-} || linux.Error;
-
 pub const Image = struct { fd: i32, bytes: u64 };
 
-/// Opens and locks: to write, for this VM alone; to read, beside others that read.
-pub fn open(path: [*:0]const u8, read_only: bool) Error!Image {
+/// Opens and locks: to write, for this VM alone; to read, beside others that read. AGAIN when
+/// another opening has it that this one cannot share, NODEV for neither a file nor a block device.
+pub fn open(path: [*:0]const u8, read_only: bool, out: *Image) Code {
     var info: os.Statx = undefined;
     const rc = kernel.call(.statx, .{ os.AT.FDCWD, path, 0, os.STATX{ .TYPE = true }, &info });
-    _ = try linux.check(rc);
+    if (os.errno(rc) != .SUCCESS) return os.errno(rc);
     const kind = info.mode & type_mask;
-    if (kind != type_regular and kind != type_block) return error.WrongKind;
+    if (kind != type_regular and kind != type_block) return .NODEV;
     // Of a block device the kernel itself refuses what is mounted or held by another.
     const flags: os.O = .{
         .ACCMODE = if (read_only) .RDONLY else .RDWR,
         .CLOEXEC = true,
         .EXCL = kind == type_block and !read_only,
     };
-    const fd = try linux.fdOf(kernel.call(.open, .{ path, flags, 0 }));
-    errdefer linux.close(fd);
+    const opened = kernel.call(.open, .{ path, flags, 0 });
+    if (os.errno(opened) != .SUCCESS) return os.errno(opened);
+    const fd: i32 = @intCast(opened);
+    const code = lockAndMeasure(fd, read_only, &out.bytes);
+    if (code == .SUCCESS) out.fd = fd else linux.close(fd);
+    return code;
+}
+
+fn lockAndMeasure(fd: i32, read_only: bool, bytes: *u64) Code {
     const wanted: Flock = .{ .kind = if (read_only) lock_shared else lock_exclusive };
-    _ = linux.check(kernel.call(.fcntl, .{ fd, set_lock, &wanted })) catch |err| switch (err) {
-        error.Again, error.AccessDenied => return error.Locked,
-        else => return err,
-    };
-    const bytes = try linux.check(kernel.call(.lseek, .{ fd, 0, seek_end }));
-    return .{ .fd = fd, .bytes = bytes };
+    const code = os.errno(kernel.call(.fcntl, .{ fd, set_lock, &wanted }));
+    // Either errno may stand for a lock that another has (fcntl(2)).
+    if (code != .SUCCESS) return if (code == .ACCES) .AGAIN else code;
+    bytes.* = kernel.call(.lseek, .{ fd, 0, seek_end });
+    return os.errno(bytes.*);
 }
 
 /// What was written is on the disk, or the first failure of it.
@@ -146,17 +146,55 @@ test "a writer is alone, readers share, and the lock ends with the opening" {
     _ = os.ftruncate(memory, 1024);
     var buffer: [32]u8 = undefined;
     const name = try std.fmt.bufPrintZ(&buffer, path ++ "{d}", .{memory});
-    const writer = try open(name, false);
+    var writer: Image = undefined;
+    try testing.expectEqual(Code.SUCCESS, open(name, false, &writer));
     try testing.expectEqual(1024, writer.bytes);
-    try testing.expectError(error.Locked, open(name, false));
-    try testing.expectError(error.Locked, open(name, true));
+    var one: Image = undefined;
+    var two: Image = undefined;
+    for ([_]bool{ false, true }) |read_only| {
+        try testing.expectEqual(Code.AGAIN, open(name, read_only, &one));
+    }
     try testing.expectEqual(Code.SUCCESS, close(writer.fd));
-    const one = try open(name, true);
-    const two = try open(name, true);
-    try testing.expectError(error.Locked, open(name, false));
+    try testing.expectEqual(Code.SUCCESS, open(name, true, &one));
+    try testing.expectEqual(Code.SUCCESS, open(name, true, &two));
+    try testing.expectEqual(Code.AGAIN, open(name, false, &writer));
     _ = close(one.fd);
     _ = close(two.fd);
-    _ = close((try open(name, false)).fd);
+    try testing.expectEqual(Code.SUCCESS, open(name, false, &writer));
+    _ = close(writer.fd);
+}
+
+fn regular(_: *Scripted, made: Call) usize {
+    made.at(os.Statx, 4).mode = type_regular;
+    return 0;
+}
+
+test "why an image cannot be opened is the kernel's word, and nothing stays open" {
+    var scripted: Scripted = .init(testing.allocator);
+    scripted.install();
+    defer scripted.remove();
+    const file = "/an/image";
+    var image: Image = undefined;
+    for ([_]Code{ .NAMETOOLONG, .LOOP }) |code| {
+        scripted.next(.{ .call = .statx }, .{ .fails = code }, 1);
+        try testing.expectEqual(code, open(file, true, &image));
+    }
+    for ([_]Code{ .ROFS, .TXTBSY, .PERM, .BUSY }) |code| {
+        scripted.next(.{ .call = .statx }, .{ .does = regular }, 1);
+        scripted.next(.{ .call = .open }, .{ .fails = code }, 1);
+        try testing.expectEqual(code, open(file, false, &image));
+    }
+    // ACCES stands for a lock that another has as well.
+    const locks = [_][2]Code{ .{ .NOLCK, .NOLCK }, .{ .AGAIN, .AGAIN }, .{ .ACCES, .AGAIN } };
+    for (locks) |codes| {
+        scripted.next(.{ .call = .statx }, .{ .does = regular }, 1);
+        scripted.next(.{ .call = .fcntl }, .{ .fails = codes[0] }, 1);
+        try testing.expectEqual(codes[1], open(file, false, &image));
+    }
+    scripted.next(.{ .call = .statx }, .{ .does = regular }, 1);
+    scripted.next(.{ .call = .lseek }, .{ .fails = .OVERFLOW }, 1);
+    try testing.expectEqual(Code.OVERFLOW, open(file, true, &image));
+    try scripted.expectNothingLeft();
 }
 
 test "bytes come back from where they were put, and there are none behind the end" {
@@ -172,10 +210,11 @@ test "bytes come back from where they were put, and there are none behind the en
     try testing.expectEqualStrings("\x00" ** 6, &out);
     try testing.expectEqual(Code.IO, read(fd, &out, 1020));
     try testing.expectEqual(Code.BADF, write(-1, "x", 0));
-    try testing.expectError(error.WrongKind, open("/", true));
-    try testing.expectError(error.WrongKind, open("/dev/null", false));
-    try testing.expectError(error.NotFound, open("/nonexistent/image", false));
-    try testing.expectError(error.NotFound, open("/dev/null/image", false));
+    var image: Image = undefined;
+    try testing.expectEqual(Code.NODEV, open("/", true, &image));
+    try testing.expectEqual(Code.NODEV, open("/dev/null", false, &image));
+    try testing.expectEqual(Code.NOENT, open("/nonexistent/image", false, &image));
+    try testing.expectEqual(Code.NOTDIR, open("/dev/null/image", false, &image));
 }
 
 /// Moves one byte a call.
