@@ -48,6 +48,48 @@ test("the original's form names peers and this node", () => {
   expect(config.self).toBe("10.0.0.2:7777");
 });
 
+const original = { "local-cpu": '16,start=16,iplist="10.0.0.1 10.0.0.2"' };
+
+test("the original's form counts as --peers and --self of the source it is in", () => {
+  const weaker = { GIANTVM_PEERS: "a,b,c", GIANTVM_SELF: "a" };
+  const stronger = readRunConfig(original, weaker);
+  expect(stronger.peers.map((peer) => peer.host)).toEqual(["10.0.0.1", "10.0.0.2"]);
+  expect(stronger.self).toBe("10.0.0.2:7777");
+  const variable = { GIANTVM_LOCAL_CPU: original["local-cpu"] };
+  const beaten = readRunConfig({ peers: "a,b,c", self: "a" }, variable);
+  expect([beaten.cpus, beaten.peers.length, beaten.self]).toEqual([16, 3, "a"]);
+  // Another number of vCPUs leaves the rest as it is.
+  const fewer = readRunConfig({ "local-cpu": "4" }, variable);
+  expect([fewer.cpus, fewer.peers.length, fewer.self]).toEqual([4, 2, "10.0.0.2:7777"]);
+  expect(() => readRunConfig({ ...original, peers: "a,b" }, {})).toThrow(
+    "--local-cpu iplist and --peers are both given: use one of them",
+  );
+  // Where nodes give different numbers of vCPUs, start alone does not say which node this is.
+  expect(readRunConfig({ ...original, self: "10.0.0.1" }, {}).self).toBe("10.0.0.1");
+  const odd = { GIANTVM_LOCAL_CPU: '8,start=24,iplist="a b"' };
+  expect(() => readRunConfig({}, odd)).toThrow("this is none of iplist; give --self");
+  expect(readRunConfig({ self: "b" }, odd).self).toBe("b");
+});
+
+test("of --memory and --local-memory the one that stands in the stronger source counts", () => {
+  const folder = mkdtempSync(join(tmpdir(), "giantvm-config-"));
+  try {
+    const path = join(folder, "vm.toml");
+    writeFileSync(path, 'peers = ["a", "b"]\nmemory = "20G"\n');
+    const local = readRunConfig({ config: path, "local-memory": "4G" }, {});
+    expect(local.memoryBytes).toBe(4 * 2 ** 30);
+    const variable = readRunConfig({ config: path }, { GIANTVM_LOCAL_MEMORY: "5G" });
+    expect(variable.memoryBytes).toBe(5 * 2 ** 30);
+    writeFileSync(path, 'peers = ["a", "b"]\nlocal-memory = "20G"\n');
+    expect(readRunConfig({ config: path, memory: "4G" }, {}).memoryBytes).toBe(2 * 2 ** 30);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  expect(() => readRunConfig({ memory: "4G", "local-memory": "2G" }, {})).toThrow(
+    "--local-memory and --memory are both given: use one of them",
+  );
+});
+
 test("--memory is split into equal shares of whole pages", () => {
   const config = readRunConfig({ memory: "1G", peers: "a,b,c" }, {});
   expect(config.memoryBytes % 4096).toBe(0);

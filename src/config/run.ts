@@ -8,7 +8,7 @@ import { featureObstacle } from "../machine/features.ts";
 import { type DiskConfig, disksOf } from "./disks.ts";
 import { type Named, readableAgain, writable } from "./files.ts";
 import { parsePeers, type Peer, peerLabel } from "./peers.ts";
-import { collect, type Values } from "./sources.ts";
+import { sources, type Values } from "./sources.ts";
 import { cacheBytesLeast } from "./taken.ts";
 import { count, oneOf, size, yesNo } from "./values.ts";
 
@@ -52,8 +52,11 @@ export type Images =
     }
   | undefined;
 
-/** The original's form: --local-cpu 16,start=0,iplist="10.0.0.1 10.0.0.2". */
-function expandOriginal(values: Values): void {
+/**
+ * The original's form: --local-cpu 16,start=0,iplist="10.0.0.1 10.0.0.2".
+ * @param selfKnown a source that wins says which node this is.
+ */
+function expandOriginal(values: Values, selfKnown: boolean): void {
   const cpu = values.get("local-cpu");
   if (cpu === undefined || !cpu.value.includes(",")) return;
   const match = /^(\d+),start=(\d+),iplist="?([^"]+)"?$/.exec(cpu.value);
@@ -65,8 +68,15 @@ function expandOriginal(values: Values): void {
   }
   const [, cpus = "", start = "", list = ""] = match;
   values.set("local-cpu", { value: cpus, where: cpu.where });
-  if (!values.has("peers")) values.set("peers", { value: list, where: `${cpu.where} iplist` });
-  if (values.has("self")) return;
+  const peers = values.get("peers");
+  if (peers !== undefined) {
+    throw new Failure(
+      exitCode.usage,
+      `${cpu.where} iplist and ${peers.where} are both given: use one of them`,
+    );
+  }
+  values.set("peers", { value: list, where: `${cpu.where} iplist` });
+  if (selfKnown || values.has("self")) return;
   const index = Number(start) / Number(cpus);
   const peer = parsePeers(list)[index];
   if (peer === undefined) {
@@ -76,6 +86,20 @@ function expandOriginal(values: Values): void {
     );
   }
   values.set("self", { value: peerLabel(peer), where: `${cpu.where} start` });
+}
+
+/** Values by option name, each from the first source that gives it. */
+function merged(all: readonly Values[]): Values {
+  const values: Values = new Map();
+  for (const source of all) {
+    expandOriginal(source, values.has("self"));
+    const memoryKnown = values.has("memory") || values.has("local-memory");
+    for (const [name, entry] of source) {
+      const beaten = memoryKnown && (name === "memory" || name === "local-memory");
+      if (!beaten && !values.has(name)) values.set(name, entry);
+    }
+  }
+  return values;
 }
 
 function memoryOf(values: Values, nodes: number): number {
@@ -164,8 +188,7 @@ export function readRunConfig(
   flags: Readonly<Record<string, string>>,
   environment: Readonly<Record<string, string | undefined>>,
 ): RunConfig {
-  const values = collect(flags, environment);
-  expandOriginal(values);
+  const values = merged(sources(flags, environment));
   const number = (name: string, fallback: number, least: number, most: number) => {
     const entry = values.get(name);
     return entry === undefined ? fallback : count(entry.where, entry.value, least, most);

@@ -26,7 +26,8 @@ function parse(file: Named): Record<string, unknown> {
   throw new Failure(exitCode.usage, `${file.where} ${path}: must hold options by name`);
 }
 
-function fromFile(file: Named, values: Values): void {
+function fromFile(file: Named): Values {
+  const values: Values = new Map();
   const path = readable(file) ?? "";
   for (const [name, value] of Object.entries(parse(file))) {
     const option = runOptions.find((each) => each.name === name);
@@ -39,25 +40,23 @@ function fromFile(file: Named, values: Values): void {
     const text = Array.isArray(value) ? value.join(option.several ?? ",") : String(value);
     values.set(name, { value: text, where: `${name} in ${path}` });
   }
+  return values;
 }
 
-export function collect(
+/** What each source gives, the one that wins first. */
+export function sources(
   flags: Readonly<Record<string, string>>,
   environment: Readonly<Record<string, string | undefined>>,
-): Values {
-  const values: Values = new Map();
-  const given = (name: string, flagOnly: boolean): Named | undefined => {
-    const flag = flags[name];
-    if (flag !== undefined) return { value: flag, where: `--${name}` };
-    const variable = variableOf(name);
-    const value = flagOnly ? undefined : environment[variable];
-    return value === undefined ? undefined : { value, where: variable };
-  };
-  const config = given("config", false);
-  if (config !== undefined) fromFile(config, values);
+): readonly Values[] {
+  const flagged: Values = new Map();
+  const variables: Values = new Map();
   for (const { name, hidden } of runOptions) {
-    const entry = given(name, hidden === true);
-    if (entry !== undefined) values.set(name, entry);
+    const flag = flags[name];
+    if (flag !== undefined) flagged.set(name, { value: flag, where: `--${name}` });
+    const where = variableOf(name);
+    const value = hidden === true ? undefined : environment[where];
+    if (value !== undefined) variables.set(name, { value, where });
   }
-  return values;
+  const config = flagged.get("config") ?? variables.get("config");
+  return [flagged, variables, ...(config === undefined ? [] : [fromFile(config)])];
 }
