@@ -111,6 +111,11 @@ export type Effect =
 
 export type Phase = "greeting" | "configuring" | "loading" | "running" | "ending" | "over";
 
+/** How long a peer may be silent while no guest runs. */
+export function calmLimitMs(silenceMs: number): number {
+  return Math.max(silenceMs, calmSilenceMs);
+}
+
 export class Cluster {
   phase: Phase = "greeting";
   readonly #options: Options;
@@ -429,8 +434,10 @@ export class Cluster {
 
   #findSilent(nowNsU64: bigint): void {
     const { silenceMs } = this.#options;
-    const ran = this.phase === "running" || this.phase === "ending";
-    const limitMs = ran ? silenceMs : Math.max(silenceMs, calmSilenceMs);
+    // In a reset the guest runs until this node has stopped.
+    const stopping = this.phase === "ending" && !this.#ending.hasEnded(this.#options.node);
+    const runs = this.phase === "running" || stopping;
+    const limitMs = runs ? silenceMs : calmLimitMs(silenceMs);
     for (const peer of this.#others()) {
       const heard = this.#heard[peer] ?? nowNsU64;
       if (nowNsU64 - heard <= BigInt(limitMs) * msU64) continue;

@@ -6,7 +6,14 @@
 
 import { nameOf } from "./agreement.ts";
 import { type Arrival, Channels, type Counters, type Endpoint } from "./channel.ts";
-import { Cluster, type Effect, type Event, type Options, type Phase } from "./cluster.ts";
+import {
+  calmLimitMs,
+  Cluster,
+  type Effect,
+  type Event,
+  type Options,
+  type Phase,
+} from "./cluster.ts";
 import type {
   ConsoleHold,
   ControlMessage,
@@ -187,7 +194,7 @@ export class Member {
       else if (effect.kind === "send-once") this.#channels.sendOnce(effect.to, effect.message);
       else if (effect.kind === "restart") {
         this.#between = true;
-        const limitNsU64 = nowNsU64 + BigInt(this.#options.silenceMs) * 1_000_000n;
+        const limitNsU64 = nowNsU64 + BigInt(calmLimitMs(this.#options.silenceMs)) * 1_000_000n;
         this.#restart = { effect, limitNsU64 };
       } else return true;
       return false;
@@ -196,7 +203,8 @@ export class Member {
 
   /**
    * A node that closes its data plane before the others know that it has stopped would be lost to
-   * them: its port is closed. Who does not acknowledge for as long as the silence is lost itself.
+   * them: its port is closed. Who does not acknowledge for as long as one may be silent while no
+   * guest runs is lost itself.
    */
   #maybeRestart(nowNsU64: bigint): readonly HostEffect[] {
     const restart = this.#restart;

@@ -177,6 +177,11 @@ describe("processes that are started again", () => {
 describe("resets", () => {
   const slow = { stopMs: 15_000 } as const;
   seeds("wait for slow nodes", { ...slow, ending: "reset" }, together(2, 0, /^off$/), 12);
+  seeds(
+    "wait for one that stands still longer than the silence",
+    { ending: "reset-slow" },
+    together(2, 0, /^off$/),
+  );
   seeds("end when a node dies on the way", { ...slow, ending: "reset-kill" }, lost, 12);
   seeds("end when a node does not come back", { ending: "reset-lost" }, lost);
   seeds("end when a node comes back as another process", { ending: "reset-again" }, (plan) => {

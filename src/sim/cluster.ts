@@ -146,7 +146,7 @@ export class ClusterSim {
     const node = running[this.#random.below(running.length)];
     if (node === undefined) return;
     if (this.#acted) {
-      if (this.#plan.ending === "reset") this.#powerOff(node);
+      if (["reset", "reset-slow"].includes(this.#plan.ending)) this.#powerOff(node);
       return;
     }
     this.#acted = true;
@@ -166,6 +166,7 @@ export class ClusterSim {
       case "reset-hang":
       case "reset-kill":
       case "reset-signal":
+      case "reset-slow":
       case "reset-lost":
       case "reset-again":
         return this.#reset(node);
@@ -188,13 +189,15 @@ export class ClusterSim {
   }
 
   #reset(node: Process): void {
-    const { ending, seed, stopMs } = this.#plan;
+    const { ending, seed, silenceMs, stopMs } = this.#plan;
     const other = this.nodes[this.#random.below(this.nodes.length)] ?? node;
     // One that hangs or dies does so before it has stopped.
     other.stopping = ending === "reset-kill" || ending === "reset-hang";
     other.dying = ending === "reset-lost" || ending === "reset-again";
     this.#event(node, { kind: "end", cause: "reset", code: 0, reason: "again" });
     if (ending === "reset-kill") this.#within(stopMs, () => (other.alive = false));
+    const next = this.nodes[(node.place + 1) % this.nodes.length];
+    if (ending === "reset-slow" && next !== undefined) this.#hold(next, 2 * silenceMs, () => {});
     if (ending === "reset-signal" && seed % 3 === 0)
       this.#within(stopMs, () => this.#event(other, signal));
   }
@@ -231,8 +234,12 @@ export class ClusterSim {
   #busy(node: Process, run: () => void): void {
     const { blockMs } = this.#plan;
     if (blockMs === 0) return this.#later(20, run);
-    const delay = BigInt(1 + this.#random.below(blockMs * 1000)) * 1000n;
-    node.blockedUntilNsU64 = this.#nowNsU64 + delay;
+    this.#hold(node, (1 + this.#random.below(blockMs * 1000)) / 1000, run);
+  }
+
+  /** The whole process stands still for so long, then runs this. */
+  #hold(node: Process, ms: number, run: () => void): void {
+    node.blockedUntilNsU64 = this.#nowNsU64 + BigInt(Math.round(ms * 1000)) * 1000n;
     this.#order += 1;
     const over = () => {
       run();

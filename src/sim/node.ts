@@ -38,6 +38,8 @@ export type Plan = {
     | "reset-kill"
     | "reset-hang"
     | "reset-signal"
+    /** A node stands still for twice the silence on the way. */
+    | "reset-slow"
     /** A node dies when it has stopped, or is about to come back. */
     | "reset-lost"
     /** The same, and it is started again. */

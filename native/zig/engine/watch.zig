@@ -13,7 +13,7 @@ const Link = @import("../transport/link.zig").Link;
 
 pub const Watch = struct {
     silence_ns: u64,
-    /// No guest runs yet.
+    /// No guest runs here, not yet or no more: nobody waits for a peer, which may take its time.
     calm: std.atomic.Value(bool) = .init(false),
     /// When the links were made, but for time in which this node was held up.
     began_ns: u64,

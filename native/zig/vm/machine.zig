@@ -232,6 +232,7 @@ pub const Machine = struct {
     fn reportStopped(self: *Machine) void {
         if (!self.stopping.load(.seq_cst) or self.alive.load(.seq_cst) != 0) return;
         if (self.reported.swap(true, .seq_cst)) return;
+        self.engine.watch.calm.store(true, .monotonic);
         self.events.simple(.stopped, self.node, 0);
     }
 

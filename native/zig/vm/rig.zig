@@ -221,6 +221,8 @@ pub const Rig = struct {
     pub fn stop(self: *Rig) !void {
         try self.node.stop();
         _ = try self.event(.stopped);
+        // In a reset peers may take their time from here on.
+        try testing.expect(self.node.engine.?.watch.calm.load(.monotonic));
     }
 };
 
