@@ -49,7 +49,7 @@ const cases: readonly (readonly [LastEvent, Cause])[] = [
   [
     { kind: "peer-silent", node: 0, silentMs: 0 },
     {
-      kind: "lost",
+      kind: "unheard",
       node: 0,
       how:
         "its engine was never heard, let all UDP between the nodes pass and not only the port " +

@@ -23,7 +23,7 @@ export type LastEvent = Extract<
 
 const letPass = "let all UDP between the nodes pass and not only the port of --peers";
 
-export type Cause = Extract<Event, { readonly kind: "end" | "lost" }>;
+export type Cause = Extract<Event, { readonly kind: "end" | "lost" | "unheard" }>;
 
 /** @param node the one that tells. */
 export function causeOf(event: LastEvent, node: number): Cause {
@@ -52,15 +52,12 @@ export function causeOf(event: LastEvent, node: number): Cause {
           ? "its port is closed"
           : `its data port is refused, by a filter if giantvm runs there: ${letPass}`,
       };
-    case "peer-silent":
-      return {
-        kind: "lost",
-        node: event.node,
-        how:
-          event.silentMs > 0
-            ? `its engine was silent for ${event.silentMs} ms`
-            : `its engine was never heard, ${letPass}`,
-      };
+    case "peer-silent": {
+      const { node: peer, silentMs } = event;
+      return silentMs > 0
+        ? { kind: "lost", node: peer, how: `its engine was silent for ${silentMs} ms` }
+        : { kind: "unheard", node: peer, how: `its engine was never heard, ${letPass}` };
+    }
     default:
       return event satisfies never;
   }

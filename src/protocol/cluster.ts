@@ -71,7 +71,9 @@ export type Event =
       readonly code: number;
       readonly reason: string;
     }
-  | { readonly kind: "lost"; readonly node: number; readonly how: string };
+  | { readonly kind: "lost"; readonly node: number; readonly how: string }
+  /** The same of a node whose engine never said anything. */
+  | { readonly kind: "unheard"; readonly node: number; readonly how: string };
 
 export type Effect =
   | { readonly kind: "send"; readonly to: number; readonly message: ControlMessage }
@@ -191,6 +193,9 @@ export class Cluster {
         break;
       case "lost":
         this.#loseNode(event.node, event.how, nowNsU64);
+        break;
+      case "unheard":
+        this.#unheard(event.node, event.how, nowNsU64);
         break;
       default:
         event satisfies never;
@@ -389,6 +394,19 @@ export class Cluster {
 
   #loseNode(node: number, how: string, nowNsU64: bigint): void {
     if (!this.#ending.hasEnded(node)) this.#lose(node, how, nowNsU64);
+  }
+
+  /** An engine starts when its node has heard all others: one that still greets has none yet. */
+  #unheard(node: number, how: string, nowNsU64: bigint): void {
+    const ready = this.#ready[stages.configured];
+    const greets = this.phase === "configuring" && ready?.has(node) === false;
+    if (!greets) return this.#loseNode(node, how, nowNsU64);
+    const waiting = this.#others().filter((index) => ready?.has(index) === false);
+    const reason =
+      `${waiting.map((index) => this.#name(index)).join(", ")} did not hear every other node in ` +
+      "time: let all UDP pass between each two nodes, and check their addresses and routes";
+    const end = { kind: "end", epoch: this.#epoch, cause: "failed", code: 4, reason } as const;
+    this.#finish(end, "own", nowNsU64);
   }
 
   #lose(node: number, how: string, nowNsU64: bigint): void {

@@ -140,6 +140,26 @@ describe("nodes that cannot become one machine", () => {
     { trouble: "absent", joinMs: 3000 },
     refused(4, /\(n\d\) did not answer within 3 s/),
   );
+  seeds(
+    "two that never hear each other, beside others that hear all",
+    { trouble: "apart" },
+    (plan) => {
+      const { living } = lived(plan);
+      const pair = [plan.nodes - 2, plan.nodes - 1].map((place) => `node ${place} (n${place})`);
+      expect(living.length).toBe(plan.nodes);
+      for (const { finished, ran } of living) {
+        expect([plan.seed, ran, finished?.code]).toEqual([plan.seed, 0, 4]);
+        const { reason = "" } = finished ?? {};
+        if (plan.nodes > 2)
+          expect(reason).toStartWith(`${pair.join(", ")} did not hear every other`);
+        else
+          expect(pair.map((name) => `${name} did not answer within 60 s`)).toContain(
+            reason.split(":")[0]!,
+          );
+      }
+    },
+    12,
+  );
 });
 
 describe("processes that are started again", () => {

@@ -17,6 +17,8 @@ const msU64 = 1_000_000n;
 const stepNsU64 = msU64;
 
 const signal = { kind: "end", cause: "signal", code: 143, reason: "SIGTERM" } as const;
+/** How long an engine waits for the first word of another (native/zig/limits.zig). */
+const firstWordMs = 30_000;
 /** A data plane's heartbeat finds a closed port within so long. */
 const heartbeatMs = 50;
 
@@ -256,6 +258,7 @@ export class ClusterSim {
           log.configured += 1;
           this.#busy(node, () => {
             node.configured = log.restarts + 1;
+            this.#awaitWords(node);
             this.#event(node, { kind: "configured" });
           });
           break;
@@ -301,6 +304,21 @@ export class ClusterSim {
           effect satisfies never;
       }
     }
+  }
+
+  /** An engine tells of those that are not started when the first word is due. */
+  #awaitWords(node: Process): void {
+    const epoch = node.configured;
+    this.#order += 1;
+    const due = this.#nowNsU64 + BigInt(firstWordMs) * msU64;
+    const run = () => {
+      for (const other of node.known.values()) {
+        const peer = node.order.indexOf(other.place);
+        const late = node.configured === epoch && other.configured < epoch;
+        if (late) this.#event(node, { kind: "unheard", node: peer, how: "never heard" });
+      }
+    };
+    this.#timers.push({ atNsU64: due, order: this.#order, run });
   }
 
   /** The data plane of an epoch is gone: engines that still run there find its port closed. */
@@ -349,6 +367,7 @@ export class ClusterSim {
     if (this.#random.chance(this.#plan.lossPercent)) return;
     if (this.#nowNsU64 < this.#cutUntilNsU64 && this.#side.has(from) !== this.#side.has(to)) return;
     const odd = this.#plan.nodes - 1;
+    if (this.#plan.trouble === "apart" && from + to === 2 * odd - 1) return;
     // The last node's program is of another time: neither side can read the other's datagrams.
     if (this.#plan.trouble === "version" && (from === odd) !== (to === odd)) datagram[2] = 9;
     const copies = this.#random.chance(5) ? 2 : 1;

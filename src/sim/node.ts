@@ -30,7 +30,9 @@ export type Plan = {
     | "open"
     | "again"
     | "again-any"
-    | "absent";
+    | "absent"
+    /** It and the one before it never hear each other. */
+    | "apart";
   /** What happens once all nodes run. */
   readonly ending:
     | "poweroff"
