@@ -348,8 +348,8 @@ export class Daemon {
 function narrowText({ peers }: DaemonOptions, node: number, bytes: number): string {
   const names = peers.map((peer) => peer.name);
   return (
-    `${nameOf(names, node)} gets no datagrams of ${bytes} bytes, only small ones, which are slower: let both ` +
-    "hosts and all between them have one MTU (giantvm doctor --peers)"
+    `${nameOf(names, node)} gets no datagrams of ${bytes} bytes, only small ones, which are ` +
+    "slower: let both hosts and all between them have one MTU (giantvm doctor --peers)"
   );
 }
 

@@ -1,8 +1,8 @@
 //! Seeded simulator of the production Link: two nodes send each other messages of all classes over
 //! a bad network; every message must arrive exactly once, in the order of its key, after the
 //! network heals at the latest. One seed of sixteen owes more than a window at once, so that
-//! messages wait for room; in one of four the way takes no datagram as large as the links send, from
-//! the start or from some moment on. A seed replays a run exactly.
+//! messages wait for room; in one of four the way takes no datagram as large as the links send,
+//! from the start or from some moment on. A seed replays a run exactly.
 
 const std = @import("std");
 const cbor = @import("../wire/cbor.zig");

@@ -172,7 +172,9 @@ pub const Outgoing = struct {
                 assert(slot.parts <= limits.fragments_max);
                 slot.acked = 0;
             }
-            for (0..slot.parts) |index| self.enqueue(.{ .number = number, .index = @intCast(index) });
+            for (0..slot.parts) |index| {
+                self.enqueue(.{ .number = number, .index = @intCast(index) });
+            }
         }
     }
 
