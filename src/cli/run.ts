@@ -256,10 +256,18 @@ function statusText(daemon: Daemon): string {
   return `\n${JSON.stringify(numbers(daemon.counters()))}\n${daemon.registers()}\n`;
 }
 
+/** Ctrl-C, of a terminal that is raw. */
+const interrupt = 0x03;
+
 function openConsole(daemon: Daemon, consoleNode: number): Terminal {
   const terminal = openTerminal((action) => {
     switch (action.kind) {
       case "bytes":
+        // While there is no guest yet to give the key to.
+        if (process.stdin.isTTY && !daemon.ran && action.bytes.includes(interrupt)) {
+          daemon.end(exitCode.interrupted, "stopped by Ctrl-C before the guest ran");
+          return true;
+        }
         return daemon.input(action.bytes);
       case "quit":
         daemon.end(exitCode.done, "ended from the console");

@@ -39,6 +39,7 @@ export class Daemon {
   #epoch = 1;
   #stopped = false;
   #over = false;
+  #ran = false;
 
   constructor(options: DaemonOptions) {
     this.#o = options;
@@ -132,6 +133,11 @@ export class Daemon {
 
   get #running(): boolean {
     return this.#member.phase === "running";
+  }
+
+  /** There is, or was, a guest. */
+  get ran(): boolean {
+    return this.#ran;
   }
 
   get node(): number {
@@ -246,6 +252,7 @@ export class Daemon {
   }
 
   #run(tscZeroNsU64: bigint): void {
+    this.#ran = true;
     this.#machine.dataPlane?.run(tscZeroNsU64);
     this.#tsc.start(this.#epoch, this.#machine.tscKhz);
   }

@@ -72,6 +72,18 @@ describe.skipIf(missing !== undefined)("the terminal", () => {
     expect(it.child.exitCode).toBe(0);
   });
 
+  test("takes Ctrl-C as the end while there is no guest yet", async () => {
+    const peers = await loopback(2);
+    const words = ["run", "--peers", peers.join(","), "--self", peers[0]!];
+    await using it = onTerminal([executable, ...words]);
+    // Before it is raw, Ctrl-C is a signal.
+    while ((it.terminal.localFlags & cooked) !== 0) await Bun.sleep(2);
+    it.terminal.write("\x03");
+    await it.child.exited;
+    expect([it.child.exitCode, it.child.signalCode]).toEqual([130, null]);
+    expect(it.terminal.localFlags).toBe(it.before);
+  });
+
   test("is read on when the guest takes no keys, so that Ctrl-A x ends the VM", async () => {
     await using it = onTerminal(node);
     await it.printed("check start");
