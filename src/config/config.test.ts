@@ -61,6 +61,12 @@ test("the original's form counts as --peers and --self of the source it is in", 
   // Another number of vCPUs leaves the rest as it is.
   const fewer = readRunConfig({ "local-cpu": "4" }, variable);
   expect([fewer.cpus, fewer.peers.length, fewer.self]).toEqual([4, 2, "10.0.0.2:7777"]);
+  // A list of a stronger source leaves nothing of iplist and start.
+  const others = readRunConfig({ peers: "10.0.0.5,10.0.0.6" }, variable);
+  expect([others.cpus, others.peers.length, others.self]).toEqual([16, 2, undefined]);
+  const own = { ...variable, GIANTVM_PEERS: "c,d,e" };
+  expect(readRunConfig({ "local-cpu": "4" }, own).peers.length).toBe(3);
+  expect(readRunConfig({ "local-cpu": "4" }, { GIANTVM_LOCAL_CPU: "16,start" }).cpus).toBe(4);
   expect(() => readRunConfig({ ...original, peers: "a,b" }, {})).toThrow(
     "--local-cpu iplist and --peers are both given: use one of them",
   );

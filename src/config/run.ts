@@ -54,13 +54,15 @@ export type Images =
 
 /**
  * The original's form: --local-cpu 16,start=0,iplist="10.0.0.1 10.0.0.2".
- * @param selfKnown a source that wins says which node this is.
+ * @param stronger what sources that win say: of a part that is theirs nothing is taken from here.
  */
-function expandOriginal(values: Values, selfKnown: boolean): void {
+function expandOriginal(values: Values, stronger: Values): void {
   const cpu = values.get("local-cpu");
   if (cpu === undefined || !cpu.value.includes(",")) return;
+  const beaten = stronger.has("local-cpu");
   const match = /^(\d+),start=(\d+),iplist="?([^"]+)"?$/.exec(cpu.value);
   if (match === null) {
+    if (beaten) return;
     throw new Failure(
       exitCode.usage,
       `${cpu.where} "${cpu.value}": give a number, or N,start=FIRST,iplist="HOST HOST"`,
@@ -68,15 +70,17 @@ function expandOriginal(values: Values, selfKnown: boolean): void {
   }
   const [, cpus = "", start = "", list = ""] = match;
   values.set("local-cpu", { value: cpus, where: cpu.where });
+  if (stronger.has("peers")) return;
   const peers = values.get("peers");
   if (peers !== undefined) {
+    if (beaten) return;
     throw new Failure(
       exitCode.usage,
       `${cpu.where} iplist and ${peers.where} are both given: use one of them`,
     );
   }
   values.set("peers", { value: list, where: `${cpu.where} iplist` });
-  if (selfKnown || values.has("self")) return;
+  if (stronger.has("self") || values.has("self")) return;
   const index = Number(start) / Number(cpus);
   const peer = parsePeers(list)[index];
   if (peer === undefined) {
@@ -92,7 +96,7 @@ function expandOriginal(values: Values, selfKnown: boolean): void {
 function merged(all: readonly Values[]): Values {
   const values: Values = new Map();
   for (const source of all) {
-    expandOriginal(source, values.has("self"));
+    expandOriginal(source, values);
     const memoryKnown = values.has("memory") || values.has("local-memory");
     for (const [name, entry] of source) {
       const beaten = memoryKnown && (name === "memory" || name === "local-memory");

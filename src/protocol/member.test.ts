@@ -57,14 +57,28 @@ test("what a console says of itself is heard between two epochs, too", () => {
   expect(heard()).toEqual([input, { kind: "input-taken" }]);
 });
 
-test("a peer that acknowledges nothing holds up a restart for 10 s, no longer", () => {
+/** It has stopped for a restart, and its peer acknowledges nothing. */
+function waiting(): Member {
   const [member, peer] = [listener(), new Channels(1, endpoints, 3n)];
   member.step({ kind: "end", cause: "reset", code: 0, reason: "x" }, 0n);
   member.step({ kind: "stopped" }, 0n);
   peer.send(0, { kind: "ended", epoch: 1 });
   for (const { datagram } of peer.poll(0n)) member.receive(datagram, endpoints[1]!, 0n);
+  return member;
+}
+
+test("a peer that acknowledges nothing holds up a restart for 10 s, no longer", () => {
+  const member = waiting();
   const limitNsU64 = 10_000_000_000n;
   expect(member.step({ kind: "tick" }, limitNsU64 - 1n)).toEqual([]);
   expect(member.step({ kind: "tick" }, limitNsU64)).toEqual([{ kind: "restart", epoch: 2 }]);
   expect(member.step({ kind: "tick" }, limitNsU64)).toEqual([]);
+});
+
+test("it holds up an end that is wanted meanwhile for the silence only", () => {
+  const member = waiting();
+  const end = { kind: "end", cause: "signal", code: 143, reason: "SIGTERM" } as const;
+  const limitNsU64 = BigInt(silenceMs) * 1_000_000n;
+  expect(member.step(end, limitNsU64 - 1n)).toEqual([]);
+  expect(member.step({ kind: "tick" }, limitNsU64)).toEqual([{ kind: "restart", epoch: 2 }]);
 });

@@ -51,7 +51,7 @@ export class Member {
   /** Peers that are another process now than when this epoch was over. */
   readonly #returned = new Set<number>();
   /** Of the epoch that is over, once the others know that it is. */
-  #restart: { readonly effect: HostEffect; readonly limitNsU64: bigint } | undefined;
+  #restart: { readonly effect: HostEffect; readonly fromNsU64: bigint } | undefined;
 
   constructor(options: MemberOptions, nowNsU64: bigint) {
     this.#options = options;
@@ -194,8 +194,7 @@ export class Member {
       else if (effect.kind === "send-once") this.#channels.sendOnce(effect.to, effect.message);
       else if (effect.kind === "restart") {
         this.#between = true;
-        const limitNsU64 = nowNsU64 + BigInt(calmLimitMs(this.#options.silenceMs)) * 1_000_000n;
-        this.#restart = { effect, limitNsU64 };
+        this.#restart = { effect, fromNsU64: nowNsU64 };
       } else return true;
       return false;
     });
@@ -204,12 +203,15 @@ export class Member {
   /**
    * A node that closes its data plane before the others know that it has stopped would be lost to
    * them: its port is closed. Who does not acknowledge for as long as one may be silent while no
-   * guest runs is lost itself.
+   * guest runs is lost itself; for as long as while one runs, where the end is wanted meanwhile.
    */
   #maybeRestart(nowNsU64: bigint): readonly HostEffect[] {
     const restart = this.#restart;
     if (restart === undefined) return [];
-    if (!this.#channels.idle && nowNsU64 < restart.limitNsU64) return [];
+    const { silenceMs } = this.#options;
+    const limitMs = this.#held === undefined ? calmLimitMs(silenceMs) : silenceMs;
+    const over = nowNsU64 - restart.fromNsU64 >= BigInt(limitMs) * 1_000_000n;
+    if (!this.#channels.idle && !over) return [];
     this.#restart = undefined;
     return [restart.effect];
   }

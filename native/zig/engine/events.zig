@@ -75,9 +75,10 @@ pub const Events = struct {
     /// Records that an event of this kind leaves free for others.
     fn keptFrom(kind: abi.EventKind) usize {
         return switch (kind) {
-            .io, .poweroff, .reset, .debug_exit, .disk, .answer, .narrowed => reserved_own,
+            .io, .poweroff, .reset, .debug_exit, .disk, .answer => reserved_own,
             // Each at most once for a load, a vCPU, a peer or the node.
-            .loaded, .crash, .stopped, .peer_refused, .peer_silent, .engine_error, .text => 0,
+            .loaded, .crash, .stopped, .engine_error, .text => 0,
+            .peer_refused, .peer_silent, .narrowed => 0,
             // Once until the debugger lets the vCPU go on.
             .debug_stop => 0,
         };

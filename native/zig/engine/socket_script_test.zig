@@ -194,11 +194,9 @@ test "a way that takes only small datagrams is told once, and the peer is not lo
 
 const second = std.time.ns_per_s;
 
-/// As if a message had been sent to this node and acknowledged.
-fn answers(rig: *Rig, node: u8) void {
-    const outgoing = &rig.engine.links[node].?.outgoing;
-    outgoing.next = 2;
-    outgoing.oldest = 2;
+/// It has acknowledged something.
+fn answers(rig: *Rig, node: usize) void {
+    rig.engine.links[node].?.answered = true;
 }
 
 /// A second of silence is enough, from here on.

@@ -36,7 +36,7 @@ pub const Watch = struct {
             // What came meanwhile may not be read yet, and nobody was silent for this node's sake.
             l.heard_ns = @min(l.heard_ns + held_up_ns, now_ns);
             // Also one that is heard: a filter may reject one way alone.
-            const shut = self.refused & bitOf(peer) != 0 and !answered(l);
+            const shut = self.refused & bitOf(peer) != 0 and !l.answered;
             if (shut and unanswered) self.report(events, .peer_refused, peer, 1);
             if (l.narrowed_from > 0) {
                 once(&self.narrow, events, .narrowed, peer, l.narrowed_from);
@@ -47,11 +47,6 @@ pub const Watch = struct {
             const limit_ms = if (heard) limit_ns / limits.ns_per_ms else 0;
             self.report(events, .peer_silent, peer, limit_ms);
         };
-    }
-
-    /// The first message that was sent there is acknowledged.
-    fn answered(link: *const Link) bool {
-        return link.outgoing.oldest > 1;
     }
 
     fn limit(self: *const Watch, heard: bool) u64 {
@@ -73,7 +68,7 @@ pub const Watch = struct {
                 if (!known.equal(&address)) continue;
                 self.refused |= bitOf(peer);
                 const l = if (link.*) |*l| l else continue;
-                if (answered(l)) self.report(events, .peer_refused, peer, 0);
+                if (l.answered) self.report(events, .peer_refused, peer, 0);
             }
         }
     }

@@ -81,6 +81,8 @@ pub const Link = struct {
     path: path_room.Path = .{},
     /// What was taken for the largest payload of the path until it was found to be none; else 0.
     narrowed_from: u32 = 0,
+    /// Something that was sent is acknowledged.
+    answered: bool = false,
     rtt: Rtt = .{},
     congestion: Congestion,
     seen: Ranges = .{},
@@ -248,6 +250,7 @@ pub const Link = struct {
     fn onAck(self: *Link, ack: *const frame.Ack, now_ns: u64) void {
         const largest = ack.items[0].last;
         assert(largest < self.packets.next);
+        self.answered = true;
         if (self.packets.get(largest)) |packet| {
             const elapsed = now_ns -| packet.sent_ns;
             self.rtt.sample(elapsed -| @as(u64, ack.delay_us) * 1000);
@@ -330,7 +333,8 @@ pub const Link = struct {
         while (self.probeDue()) |due| {
             if (due > now_ns) return;
             const packet = self.packets.oldestInFlight().?;
-            if (self.packets.full()) {
+            const full = self.packets.full();
+            if (full) {
                 // Its place is for what drain sends next, with an acknowledgement on board.
                 self.lose(packet, now_ns);
             } else if (!self.probe(packet, now_ns, host)) {
@@ -341,7 +345,7 @@ pub const Link = struct {
             self.probed_ns = now_ns;
             self.rtt.expired();
             if (self.rtt.backoff >= silent_probes) self.congestion.collapse(now_ns);
-            if (self.path.doubtful() and !self.packets.full()) self.ping(now_ns, host);
+            if (self.path.doubtful() and !full and !self.packets.full()) self.ping(now_ns, host);
         }
     }
 
@@ -349,6 +353,7 @@ pub const Link = struct {
     fn ping(self: *Link, now_ns: u64, host: anytype) void {
         const packet = self.packets.begin(now_ns);
         var writer = self.begin(packet);
+        self.acknowledge(&writer, now_ns);
         frame.writePing(&writer);
         self.transmit(packet, &writer, host);
     }
@@ -395,17 +400,21 @@ pub const Link = struct {
     fn emit(self: *Link, now_ns: u64, host: anytype) void {
         const packet = self.packets.begin(now_ns);
         var writer = self.begin(packet);
-        if (self.ack_due_ns != null) {
-            const delay_us = (now_ns -| self.largest_seen_ns) / 1000;
-            frame.writeAck(&writer, &self.seen, @intCast(@min(delay_us, 1_000_000)));
-            self.ack_due_ns = null;
-            self.unacked_packets = 0;
-        }
+        self.acknowledge(&writer, now_ns);
         self.fill(packet, &writer);
         if (packet.count == 0 and now_ns -| self.sent_ns >= self.config.heartbeat_ns) {
             frame.writePing(&writer);
         }
         self.transmit(packet, &writer, host);
+    }
+
+    /// What was received, if the peer is to hear of it.
+    fn acknowledge(self: *Link, writer: *cbor.Writer, now_ns: u64) void {
+        if (self.ack_due_ns == null) return;
+        const delay_us = (now_ns -| self.largest_seen_ns) / 1000;
+        frame.writeAck(writer, &self.seen, @intCast(@min(delay_us, 1_000_000)));
+        self.ack_due_ns = null;
+        self.unacked_packets = 0;
     }
 
     /// The clear header; the rest is to be written behind it.
