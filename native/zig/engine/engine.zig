@@ -28,6 +28,7 @@ const Heat = @import("heat.zig").Heat;
 const History = history_room.History;
 const Item = @import("fabric.zig").Item;
 const Link = @import("../transport/link.zig").Link;
+const least_bytes = @import("../transport/path.zig").least_bytes;
 const Memory = @import("memory.zig").Memory;
 const Question = @import("desk.zig").Question;
 const Reclaim = @import("reclaim.zig").Reclaim;
@@ -187,13 +188,13 @@ pub const Engine = struct {
     }
 
     fn makeLink(self: *Engine, peer: u8, now_ns: u64) !Link {
-        const path = udp.pathPayload(&self.addresses[peer]) catch limits.mtu_min - 48;
+        const path = udp.pathPayload(&self.addresses[peer]) catch least_bytes;
         return Link.init(self.allocator, .{
             .vm_id = self.config.vm_id,
             .epoch = self.config.epoch,
             .self = self.config.node,
             .peer = peer,
-            .mtu = std.math.clamp(path, limits.mtu_min - 48, limits.datagram_bytes_max),
+            .mtu = std.math.clamp(path, least_bytes, limits.datagram_bytes_max),
             .heartbeat_ns = self.config.silence_ns / 8,
             .nodes = @intCast(self.links.len),
         }, now_ns);
