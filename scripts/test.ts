@@ -8,12 +8,16 @@
 
 import { join } from "node:path";
 import { onSignals } from "../src/cli/signals.ts";
+import { failures, tail } from "./failures.ts";
 import { root, zig, zigEnv } from "./zig.ts";
 
 type Counts = { passed: number; failed: number; skipped: number };
 
 const oxlint = join(root, "node_modules/.bin/oxlint");
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+
+/** What failed, as it was printed: said once more before the closing line. */
+const failed: string[] = [];
 
 /** Processes to signal, and their groups as negative numbers. */
 const running = new Set<number>();
@@ -65,9 +69,10 @@ async function stream(
 }
 
 async function single(name: string, command: readonly string[]): Promise<void> {
-  const { code } = await stream(name, command);
+  const { code, text } = await stream(name, command);
   if (code === 0) total.passed += 1;
   else total.failed += 1;
+  if (code !== 0) failed.push(`${name}:\n${tail(text)}`);
 }
 
 function count(text: string, pattern: RegExp): number {
@@ -94,6 +99,7 @@ async function zigTests(write: Write): Promise<void> {
   );
   const plain = Bun.stripANSI(text);
   const summary = plain.match(/Build Summary:.*/)?.[0] ?? "";
+  if (code !== 0) failed.push(`zig build test:\n${tail(plain)}`);
   add(
     {
       passed: count(summary, /(\d+)\/\d+ tests passed/g),
@@ -113,6 +119,9 @@ async function bunTests(words: readonly string[]): Promise<void> {
     ...words,
   ]);
   const plain = Bun.stripANSI(text);
+  const named = failures(plain);
+  failed.push(...named);
+  if (code !== 0 && named.length === 0) failed.push(`bun test:\n${tail(plain)}`);
   add(
     {
       passed: count(plain, /^ *(\d+) pass$/gm),
@@ -142,6 +151,7 @@ if (filters.length > 0) {
   const zigDone = zigTests((text) => (shown += text));
   await Promise.all([bunTests(alone), zigDone.then(() => print(shown))]);
 }
+for (const each of failed) process.stdout.write(`\n# failed: ${each}\n`);
 process.stdout.write(`\n${Math.round((Date.now() - started) / 1000)} s\n`);
 process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
 process.exitCode = total.failed === 0 ? 0 : 1;
