@@ -8,33 +8,27 @@ const most = 60;
 
 export const tail = (report: string): string => report.split("\n").slice(-most).join("\n");
 
-const result = /^\((?:pass|fail|skip|todo)\) /;
+const fine = /^\((?:pass|skip|todo)\) /;
 const failure = /^\(fail\) |^# Unhandled error/;
-const file = /^\S+\.tsx?:$/;
 
 /**
  * @param report without colours.
- * @returns for each failed test its file, what was printed since the result before it, its own
- * line, and the notes that Bun sets below that. Empty where no test failed by name.
+ * @returns for each failed test the lines before its own, back to the failure before it, and what
+ * Bun sets below; for each error outside a test all of its paragraph. Empty where there was
+ * neither. Two files at a time, Bun may print a test's words above another one's headline: nothing
+ * but tests that passed is left out between.
  */
 export function failures(report: string): string[] {
-  const lines = report.split("\n");
+  const lines = report.split("\n").filter((line) => !fine.test(line));
   const found: string[] = [];
-  let where = "";
   let begin = 0;
   for (const [index, line] of lines.entries()) {
-    if (file.test(line)) {
-      where = line;
-      begin = index + 1;
-    }
-    if (failure.test(line)) {
-      let end = index + 1;
-      // An error outside a test is told behind its headline.
-      const notes = line.startsWith("#") ? /./ : /^ +\^ /;
-      while (notes.test(lines[end] ?? "")) end += 1;
-      found.push([where, ...lines.slice(Math.max(begin, index - most), end)].join("\n"));
-      begin = end;
-    } else if (result.test(line)) begin = index + 1;
+    if (!failure.test(line)) continue;
+    const notes = line.startsWith("#") ? /./ : /^ +\^ /;
+    let end = index + 1;
+    while (notes.test(lines[end] ?? "")) end += 1;
+    found.push(lines.slice(Math.max(begin, index - most), end).join("\n"));
+    begin = end;
   }
   return found;
 }
