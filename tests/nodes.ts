@@ -1,6 +1,7 @@
 /** @module Nodes of one VM on the loopback, each a process with `giantvm run`. */
 
-import { freePorts, type Started, start, type StartOptions } from "./program.ts";
+import { freePorts } from "../src/net/ports.ts";
+import { type Started, start, type StartOptions } from "./program.ts";
 
 /** "127.0.0.1:PORT" of so many nodes. */
 export async function loopback(count: number): Promise<readonly string[]> {

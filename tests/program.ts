@@ -91,13 +91,3 @@ export class Log {
 export function run(args: readonly string[], options: StartOptions = {}): Promise<Finished> {
   return start(args, options).finished;
 }
-
-/** UDP ports of the loopback, all free at one moment. */
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const sockets = await Promise.all(
-    Array.from({ length: count }, () => Bun.udpSocket({ hostname: "127.0.0.1", port: 0 })),
-  );
-  const ports = sockets.map((socket) => socket.port);
-  for (const socket of sockets) socket.close();
-  return ports;
-}

@@ -6,7 +6,8 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Child, freePorts, startChild, stopAll, within } from "../../src/cli/children.ts";
+import { type Child, startChild, stopAll, within } from "../../src/cli/children.ts";
+import { freePorts } from "../../src/net/ports.ts";
 import { root } from "../zig.ts";
 import { type CaseResult, readCase, readFaults } from "./results.ts";
 

@@ -1,7 +1,7 @@
 /** @module Children are heard to the last line and never left behind, whatever they do. */
 
 import { expect, test } from "bun:test";
-import { type Child, freePorts, startChild, stopAll, within } from "./children.ts";
+import { type Child, startChild, stopAll, within } from "./children.ts";
 
 function shell(script: string) {
   const lines: string[] = [];
@@ -37,9 +37,4 @@ test("stopping what has ended already is fine", async () => {
 test("a wait ends with the promise or with the time", async () => {
   expect(await within(Promise.resolve(7), 60_000)).toBe(7);
   expect(await within(new Promise<number>(() => {}), 1)).toBeUndefined();
-});
-
-test("free ports differ", async () => {
-  const ports = await freePorts(16);
-  expect(new Set(ports).size).toBe(16);
 });

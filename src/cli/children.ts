@@ -11,16 +11,6 @@ export function selfCommand(): readonly string[] {
   return embedded ? [process.execPath] : [process.execPath, Bun.main];
 }
 
-/** UDP ports of the loopback that nobody uses; all held at once, so that they differ. */
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const sockets = await Promise.all(
-    Array.from({ length: count }, () => Bun.udpSocket({ hostname: "127.0.0.1", port: 0 })),
-  );
-  const ports = sockets.map((socket) => socket.port);
-  for (const socket of sockets) socket.close();
-  return ports;
-}
-
 export type Ended = { readonly code: number; readonly signal: string | number | null };
 
 export type Child = {

@@ -12,6 +12,7 @@ import { type Check, readLine } from "../observe/checks.ts";
 import { sentence } from "../observe/doctor/finding.ts";
 import { userfault } from "../observe/doctor/kernel.ts";
 import { kvmObstacle } from "../observe/doctor/kvm.ts";
+import { freePorts } from "../net/ports.ts";
 import { type Probe, realHost } from "../observe/doctor/source.ts";
 import {
   checkLine,
@@ -20,15 +21,7 @@ import {
   type Summary,
   summaryText,
 } from "../observe/summary.ts";
-import {
-  type Child,
-  type Ended,
-  freePorts,
-  selfCommand,
-  startChild,
-  stopAll,
-  within,
-} from "./children.ts";
+import { type Child, type Ended, selfCommand, startChild, stopAll, within } from "./children.ts";
 import { type DemoOptions, readDemoOptions } from "./demo-options.ts";
 import { exitCode, Failure } from "./failure.ts";
 import type { Flags } from "./flags.ts";

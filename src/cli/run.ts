@@ -22,7 +22,7 @@ import { openDataPlane } from "../native/index.ts";
 import { probeHost } from "../native/probe.ts";
 import { findSelf, resolvePeers, type ResolvedPeer } from "../net/addresses.ts";
 import { answerTo } from "../net/probe.ts";
-import { type ControlSocket, openSocket } from "../net/socket.ts";
+import { type ControlSocket, nobody, openSocket } from "../net/socket.ts";
 import { Daemon } from "../node/daemon.ts";
 import type { Counters, NodePlan } from "../node/dataplane.ts";
 import type { Log, Outcome } from "../node/options.ts";
@@ -33,6 +33,7 @@ import { availableMib } from "../observe/doctor/machine.ts";
 import { realHost } from "../observe/doctor/source.ts";
 import { makeLog } from "../observe/log.ts";
 import type { Agreement } from "../protocol/agreement.ts";
+import type { Endpoint } from "../protocol/channel.ts";
 import { type Hello, protocolVersion } from "../protocol/messages.ts";
 import { closeDisks, diskPlans, type OpenDisk, openDisks } from "./disks.ts";
 import { ConsoleWriter } from "./console.ts";
@@ -176,6 +177,26 @@ function opener(config: RunConfig, node: number, order: string, address: string,
 
 const host = realHost(probeHost);
 
+type Receive = (bytes: Uint8Array, from: Endpoint) => void;
+
+/** Probes are answered at once, whatever the node is about. */
+async function controlSocket(self: Endpoint, take: Receive, log: Log): Promise<ControlSocket> {
+  const socket: ControlSocket = await openSocket(
+    self,
+    (bytes, from) => {
+      const answer = answerTo(bytes, buildId);
+      if (answer !== undefined) socket.send(answer, from);
+      else take(bytes, from);
+    },
+    (to, errno) =>
+      log.warn(
+        `nothing can be sent from ${self.address} to ${to.address} (${errno}): ` +
+          "check the routes of this host and --self",
+      ),
+  );
+  return socket;
+}
+
 type Started = { readonly daemon: Daemon; readonly close: (clean: boolean) => void };
 
 async function start(config: RunConfig, output: ConsoleWriter, log: Log): Promise<Started> {
@@ -187,19 +208,8 @@ async function start(config: RunConfig, output: ConsoleWriter, log: Log): Promis
   refuseAtStart(config, host);
   const disks = node === config.deviceNode ? openDisks(config.disks) : [];
   let daemon: Daemon | undefined;
-  const socket: ControlSocket = await openSocket(
-    self,
-    (bytes, from) => {
-      const answer = answerTo(bytes, buildId);
-      if (answer !== undefined) socket.send(answer, from);
-      else daemon?.receive(bytes, from);
-    },
-    (to, errno) =>
-      log.warn(
-        `nothing can be sent from ${self.address} to ${to.address} (${errno}): ` +
-          "check the routes of this host and --self",
-      ),
-  );
+  const take: Receive = (bytes, from) => daemon?.receive(bytes, from);
+  const socket = config.alone ? nobody : await controlSocket(self, take, log);
   const order = peers.map(({ address, port }) => peerLabel({ host: address, port })).join(",");
   warnAtStart(config, node, self, host, log);
   const takenMax = takenMaxPages(config.memoryBytes, config.cacheBytes, availableMib(host));

@@ -41,6 +41,13 @@ test("peers by name, IPv4 and IPv6, with and without port", () => {
   }
 });
 
+test("without peers, whoever would have named them, a node is alone", () => {
+  expect(readRunConfig({}, {}).alone).toBe(true);
+  expect(readRunConfig({ peers: "127.0.0.1" }, {}).alone).toBe(false);
+  expect(readRunConfig({}, { GIANTVM_PEERS: "a,b" }).alone).toBe(false);
+  expect(readRunConfig({ "local-cpu": '1,start=0,iplist="a b"' }, {}).alone).toBe(false);
+});
+
 test("the original's form names peers and this node", () => {
   const config = readRunConfig({ "local-cpu": '16,start=16,iplist="10.0.0.1 10.0.0.2"' }, {});
   expect(config.cpus).toBe(16);

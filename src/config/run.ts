@@ -18,6 +18,8 @@ export type RunConfig = {
   /** For pages of other nodes; undefined for what this host has left. */
   readonly cacheBytes: number | undefined;
   readonly peers: readonly Peer[];
+  /** No peers were given: nobody calls this node, and it needs no port for that. */
+  readonly alone: boolean;
   readonly self: string | undefined;
   readonly images: Images;
   readonly append: string | undefined;
@@ -202,7 +204,8 @@ export function readRunConfig(
     return entry === undefined ? choices[0] : oneOf(entry.where, entry.value, choices);
   };
   const verbose = values.get("verbose");
-  const peers = parsePeers(values.get("peers")?.value ?? "127.0.0.1");
+  const named = values.get("peers")?.value;
+  const peers = parsePeers(named ?? "127.0.0.1");
   const nodeNumber = (name: string) => number(name, 0, 0, peers.length - 1);
   const deviceNode = nodeNumber("device-node");
   const cpus = number("local-cpu", 1, 1, 255);
@@ -211,6 +214,7 @@ export function readRunConfig(
     memoryBytes: memoryOf(values, peers.length),
     cacheBytes: cacheOf(values.get("cache-memory"), cpus),
     peers,
+    alone: named === undefined,
     self: values.get("self")?.value,
     images: imagesOf(values),
     append: values.get("append")?.value,

@@ -9,6 +9,9 @@ export type ControlSocket = {
   close(): void;
 };
 
+/** Of a node alone: it has nobody to send to. */
+export const nobody: ControlSocket = { send: () => {}, close: () => {} };
+
 /** Errors that an earlier datagram met at the peer, or a full buffer: as good as lost. */
 const passing = new Set(["ECONNREFUSED", "EAGAIN", "ENOBUFS", "EHOSTUNREACH", "EINTR"]);
 

@@ -3,10 +3,11 @@
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { freePorts } from "../../src/net/ports.ts";
 import { hostsMissing } from "../hosts.ts";
 import { ipv6Missing } from "../ipv6.ts";
 import { cablesMissing, Namespace } from "../net/cables.ts";
-import { freePorts, kvmMissing, run, start, temporaryFolder } from "../program.ts";
+import { kvmMissing, run, start, temporaryFolder } from "../program.ts";
 
 const missing = kvmMissing();
 if (missing !== undefined) console.warn(`SKIPPED: doctor beside a node: ${missing}`);

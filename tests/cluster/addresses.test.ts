@@ -4,8 +4,9 @@
  */
 
 import { describe, expect, test } from "bun:test";
+import { freePorts } from "../../src/net/ports.ts";
 import { ended, nodeWords } from "../nodes.ts";
-import { executable, freePorts, kvmMissing, run, start } from "../program.ts";
+import { executable, kvmMissing, run, start } from "../program.ts";
 import { toolMissing } from "../tools.ts";
 
 const missing = kvmMissing();

@@ -6,11 +6,12 @@
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { freePorts } from "../../src/net/ports.ts";
 import { viewOf } from "../../src/machine/bytes.ts";
 import { e820, e820Type } from "../../src/machine/e820.ts";
 import { boot } from "../../src/machine/map.ts";
 import { biosElf, elfFile, multibootElf, multibootFlat, pvhElf } from "../kernels.ts";
-import { freePorts, kvmMissing, start, temporaryFolder } from "../program.ts";
+import { kvmMissing, start, temporaryFolder } from "../program.ts";
 import { hex } from "../tiny-guest.ts";
 
 const missing = kvmMissing();

@@ -2,9 +2,10 @@
 
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { freePorts } from "../../src/net/ports.ts";
 import { encode, type Wire } from "../../src/protocol/cbor.ts";
 import { headerBytes, writeHeader } from "../../src/protocol/header.ts";
-import { freePorts, kvmMissing, start, temporaryFolder } from "../program.ts";
+import { kvmMissing, start, temporaryFolder } from "../program.ts";
 
 const missing = kvmMissing();
 if (missing !== undefined) console.warn(`SKIPPED: counters of the control plane: ${missing}`);

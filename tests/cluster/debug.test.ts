@@ -6,16 +6,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { freePorts } from "../../src/net/ports.ts";
 import { ControlClient } from "../../src/control/client.ts";
-import {
-  executable,
-  freePorts,
-  kvmMissing,
-  run,
-  type Started,
-  start,
-  temporaryFolder,
-} from "../program.ts";
+import { executable, kvmMissing, run, type Started, start, temporaryFolder } from "../program.ts";
 import { toolMissing } from "../tools.ts";
 
 const missing = kvmMissing();

@@ -7,7 +7,8 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePorts, kvmMissing, start, temporaryFolder } from "../program.ts";
+import { freePorts } from "../../src/net/ports.ts";
+import { kvmMissing, start, temporaryFolder } from "../program.ts";
 import {
   awaitUsed,
   busy,

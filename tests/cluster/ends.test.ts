@@ -149,10 +149,18 @@ describe.skipIf(missing !== undefined)("the start", () => {
   });
 
   test("one node alone is no network", async () => {
-    const node = start(["run", ...busy, "-v"]);
-    await node.logged("the VM runs");
-    node.process.kill("SIGTERM");
-    expect((await node.finished).stderr).not.toContain("authentication");
+    // Two on one host are not in each other's way.
+    const nodes = [1, 2].map(() => start(["run", ...busy, "-v"]));
+    for (const { logged, process } of nodes) {
+      await logged("the VM runs");
+      for (const socket of udpSockets(process.pid)) expect(socket).not.toEndWith(":7777");
+    }
+    for (const { process, finished } of nodes) {
+      process.kill("SIGTERM");
+      const { code, stderr } = await finished;
+      expect(code).toBe(143);
+      expect(stderr).not.toContain("authentication");
+    }
   });
 
   test("--config, --memory and the original's form make one VM", async () => {
