@@ -19,6 +19,9 @@ const files = {
     test("good", () => {});
     const many = () => { for (let n = 0; n < 500; n += 1) console.log("n" + n); };
     afterAll(() => { many(); throw new Error("x"); });`,
+  // Of more than 20 Bun says twice which failed.
+  "four.test.ts": `${head}
+    for (let n = 0; n < 25; n += 1) test("good", () => {});`,
 };
 
 /** In their order. */
@@ -35,8 +38,11 @@ async function report(...options: string[]): Promise<string> {
     ...options,
     ...names,
   ];
-  const run = Bun.spawnSync(both, { cwd: folder.path, stdin: "ignore" });
-  return Bun.stripANSI(run.stdout.toString());
+  const env = { PATH: process.env["PATH"] ?? "" };
+  const run = Bun.spawnSync(both, { cwd: folder.path, stdin: "ignore", env });
+  const text = Bun.stripANSI(run.stdout.toString());
+  expect(text.match(/^\(fail\) bad /gm)).toHaveLength(2);
+  return text;
 }
 
 test("each failure once, with what it printed", async () => {

@@ -10,6 +10,8 @@ export const tail = (report: string): string => report.split("\n").slice(-most).
 
 const fine = /^\((?:pass|skip|todo)\) /;
 const failure = /^\(fail\) |^# Unhandled error/;
+/** Of more than 20 tests Bun repeats the lines of those that failed below this one. */
+const repeats = /^\d+ tests failed:$/;
 
 /**
  * @param report without colours.
@@ -19,7 +21,10 @@ const failure = /^\(fail\) |^# Unhandled error/;
  * but tests that passed is left out between.
  */
 export function failures(report: string): string[] {
-  const lines = report.split("\n").filter((line) => !fine.test(line));
+  const all = report.split("\n");
+  const repeated = all.findLastIndex((line) => repeats.test(line));
+  const told = repeated < 0 ? all : all.slice(0, repeated);
+  const lines = told.filter((line) => !fine.test(line));
   const found: string[] = [];
   let begin = 0;
   for (const [index, line] of lines.entries()) {

@@ -8,6 +8,7 @@
 
 import { join } from "node:path";
 import { onSignals } from "../src/cli/signals.ts";
+import { Lines } from "../src/observe/checks.ts";
 import { failures, tail } from "./failures.ts";
 import { root, zig, zigEnv } from "./zig.ts";
 
@@ -54,13 +55,15 @@ async function stream(
   const signalled = detached ? -child.pid : child.pid;
   running.add(signalled);
   let text = "";
+  const take = (line: string) => {
+    write(`${line}\n`);
+    text += `${line}\n`;
+  };
+  // By lines, so that neither stream cuts one of the other.
   const copy = async (from: ReadableStream<Uint8Array>) => {
-    const decoder = new TextDecoder();
-    for await (const chunk of from) {
-      const piece = decoder.decode(chunk, { stream: true });
-      write(piece);
-      text += piece;
-    }
+    const lines = new Lines();
+    for await (const chunk of from) for (const line of lines.push(chunk)) take(line);
+    for (const line of lines.end()) take(line);
   };
   await Promise.all([copy(child.stdout), copy(child.stderr)]);
   const code = await child.exited;
@@ -81,10 +84,9 @@ function count(text: string, pattern: RegExp): number {
   return sum;
 }
 
-/** A runner that ended badly without naming a failed test still is a failure. */
+/** A runner that ended badly without naming a failed test, or passed none, still is a failure. */
 function add(counts: Counts, code: number): void {
-  if (code !== 0 && counts.failed === 0) counts.failed = 1;
-  if (code === 0 && counts.passed === 0) counts.failed = 1;
+  if (counts.failed === 0 && (code !== 0 || counts.passed === 0)) counts.failed = 1;
   total.passed += counts.passed;
   total.failed += counts.failed;
   total.skipped += counts.skipped;
@@ -99,10 +101,11 @@ async function zigTests(write: Write): Promise<void> {
   );
   const plain = Bun.stripANSI(text);
   const summary = plain.match(/Build Summary:.*/)?.[0] ?? "";
-  if (code !== 0) failed.push(`zig build test:\n${tail(plain)}`);
+  const passed = count(summary, /(\d+)\/\d+ tests passed/g);
+  if (code !== 0 || passed === 0) failed.push(`zig build test:\n${tail(plain)}`);
   add(
     {
-      passed: count(summary, /(\d+)\/\d+ tests passed/g),
+      passed,
       failed: count(summary, /(\d+) (?:failed|crashed|leaked)/g),
       skipped: count(summary, /(\d+) skipped/g),
     },
@@ -121,10 +124,11 @@ async function bunTests(words: readonly string[]): Promise<void> {
   const plain = Bun.stripANSI(text);
   const named = failures(plain);
   failed.push(...named);
-  if (code !== 0 && named.length === 0) failed.push(`bun test:\n${tail(plain)}`);
+  const passed = count(plain, /^ *(\d+) pass$/gm);
+  if (named.length === 0 && (code !== 0 || passed === 0)) failed.push(`bun test:\n${tail(plain)}`);
   add(
     {
-      passed: count(plain, /^ *(\d+) pass$/gm),
+      passed,
       failed: count(plain, /^ *(\d+) fail$/gm),
       skipped: count(plain, /^ *(\d+) (?:skip|todo)$/gm),
     },

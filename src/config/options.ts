@@ -25,7 +25,7 @@ export const runOptions: readonly Option[] = [
     name: "peers",
     value: "LIST",
     several: ",",
-    help: "all nodes in order, this one included: host[:port],...",
+    help: "all nodes in order, this one included: host[:port],... (none: alone)",
   },
   { name: "self", value: "HOST[:PORT]", help: "which of --peers this node is, if not clear" },
   {

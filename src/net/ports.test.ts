@@ -4,10 +4,9 @@ import { expect, test } from "bun:test";
 import { freePorts } from "./ports.ts";
 
 test("ports differ, and are none that Linux gives to who asks for any", async () => {
-  const ports = await freePorts(100);
-  expect(new Set(ports).size).toBe(100);
-  const [low] = (await Bun.file("/proc/sys/net/ipv4/ip_local_port_range").text()).split("\t");
-  for (const port of ports) expect(port).toBeLessThan(Math.max(Number(low), 32_768));
+  const ports = await freePorts(64);
+  expect(new Set(ports).size).toBe(64);
+  for (const port of ports) expect(port).toBeLessThan(32_768);
 });
 
 test("ports that are taken are left out", async () => {

@@ -3,7 +3,7 @@
 import { exitCode, Failure } from "../cli/failure.ts";
 
 /**
- * Below 32768, where Linux begins to give ports to whoever asks for any (ip-sysctl.rst,
+ * Below 32768, where Linux by default begins to give ports to whoever asks for any (ip-sysctl.rst,
  * ip_local_port_range), as every node does for its data: such a port cannot take one of these
  * between the moment it is seen to be free and its use.
  */
@@ -18,8 +18,9 @@ async function isFree(port: number): Promise<boolean> {
   try {
     (await Bun.udpSocket({ hostname: "127.0.0.1", port })).close();
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EADDRINUSE") return false;
+    throw error;
   }
 }
 

@@ -5,7 +5,7 @@
 
 import { describe, expect, test } from "bun:test";
 import { freePorts } from "../../src/net/ports.ts";
-import { ended, nodeWords } from "../nodes.ts";
+import { ended, nodeWords, patient } from "../nodes.ts";
 import { executable, kvmMissing, run, start } from "../program.ts";
 import { toolMissing } from "../tools.ts";
 
@@ -15,7 +15,7 @@ const noSpaces = process.getuid?.() === 0 ? toolMissing("ip", "iproute2") : "roo
 if (noSpaces !== undefined) console.warn(`SKIPPED: nodes in network namespaces: ${noSpaces}`);
 
 async function passes(peers: readonly string[], selves: readonly string[]): Promise<void> {
-  const ends = await ended(selves.map((self) => start(nodeWords(peers, self))));
+  const ends = await ended(selves.map((self) => start([...nodeWords(peers, self), ...patient])));
   expect(ends.map(({ code, signal, stderr }) => ({ code, signal, stderr }))).toEqual(
     ends.map(({ stderr }) => ({ code: 0, signal: null, stderr })),
   );
@@ -96,7 +96,7 @@ async function inSpaces<Result>(
 
 /** A node in each space, without --self. */
 async function runIn(spaces: readonly string[], addresses: readonly string[]) {
-  const words = ["run", "--local-memory", "64M", "--peers", addresses.join(",")];
+  const words = ["run", "--local-memory", "64M", "--peers", addresses.join(","), ...patient];
   const nodes = spaces.map((space) =>
     Bun.spawn(["ip", "netns", "exec", space, executable, ...words], {
       stdin: "ignore",

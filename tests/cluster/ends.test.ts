@@ -153,7 +153,8 @@ describe.skipIf(missing !== undefined)("the start", () => {
     const nodes = [1, 2].map(() => start(["run", ...busy, "-v"]));
     for (const { logged, process } of nodes) {
       await logged("the VM runs");
-      for (const socket of udpSockets(process.pid)) expect(socket).not.toEndWith(":7777");
+      // Its engine's alone.
+      expect(udpSockets(process.pid)).toHaveLength(1);
     }
     for (const { process, finished } of nodes) {
       process.kill("SIGTERM");

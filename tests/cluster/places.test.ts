@@ -7,7 +7,7 @@
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ended, loopback, nodeWords, startNodes } from "../nodes.ts";
+import { ended, loopback, nodeWords, patient, startNodes } from "../nodes.ts";
 import { executable, kvmMissing, Log, start, temporaryFolder } from "../program.ts";
 import { onTerminal } from "../terminal.ts";
 import { secondProcessor, tinyGuest } from "../tiny-guest.ts";
@@ -129,7 +129,7 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
   }
 
   test("a whole self-check with the devices on node 1 of 2", async () => {
-    const ends = await ended(startNodes(await loopback(2), ["--device-node", "1"]));
+    const ends = await ended(startNodes(await loopback(2), ["--device-node", "1", ...patient]));
     expect(ends.map(({ code, signal }) => [code, signal])).toEqual(ends.map(() => [0, null]));
     expect(ends[0]!.stdout).toContain("verdict pass");
     expect(ends[1]!.stdout).toBe("");

@@ -7,7 +7,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { kvmMissing } from "../program.ts";
 import { buildProgram } from "../zig.ts";
-import { guestProblems, Guests } from "./guests.ts";
+import { guestProblems, Guests, type NodeEnd } from "./guests.ts";
 import { Network, networkMissing, type NetworkOptions, terrible } from "./network.ts";
 
 const reason = kvmMissing() ?? networkMissing();
@@ -24,6 +24,21 @@ function losses(stderr: string): readonly string[] {
   return stderr.split("\n").filter((line) => line.includes(" was lost: "));
 }
 
+/**
+ * Whether a node was not heard: a network that makes it so does it each time, a machine that is
+ * busy with other tests, and stops a node for as long as that, does not.
+ */
+function unheard(ends: readonly NodeEnd[]): boolean {
+  return ends.some(({ stderr }) => losses(stderr).some((line) => line.includes("nothing heard")));
+}
+
+/** One passage of the guest, with what the network did to it. */
+async function passage(nodes: number) {
+  await using network = await Network.start(nodes, { ...terrible, seed: 80 + nodes });
+  await using guests = new Guests(network, ["--scale", "10"]);
+  return { ends: await guests.ends(), totals: await network.end() };
+}
+
 describe.skipIf(reason !== undefined)("on a terrible network", () => {
   // Built before, so that no test's time is the compiler's.
   beforeAll(() => void buildProgram("relay"), 300_000);
@@ -32,16 +47,14 @@ describe.skipIf(reason !== undefined)("on a terrible network", () => {
     test(
       `the guest passes over ${nodes} nodes with the usual silence limit`,
       async () => {
-        await using network = await Network.start(nodes, { ...terrible, seed: 80 + nodes });
-        await using guests = new Guests(network, ["--scale", "10"]);
-        const ends = await guests.ends();
+        let { ends, totals } = await passage(nodes);
+        if (unheard(ends)) ({ ends, totals } = await passage(nodes));
         expect(guestProblems(ends)).toEqual([]);
         for (const { counters } of ends) {
           expect(counters["retransmissions"]).toBeGreaterThan(20);
           expect(counters["duplicates"]).toBeGreaterThan(20);
           expect(counters["pagesReceived"]).toBeGreaterThan(100);
         }
-        const totals = await network.end();
         for (const fault of ["lost", "doubled", "reordered", "cut off"]) {
           expect({ fault, count: totals[fault] }).not.toEqual({ fault, count: 0 });
         }
