@@ -23,6 +23,8 @@ export type Started = {
   readonly finished: Promise<Finished>;
   /** Resolves to the log (stderr) when it contains the text; rejects when it ends without. */
   logged(text: string): Promise<string>;
+  /** So of what the guest prints (stdout). */
+  printed(text: string): Promise<string>;
 };
 
 /** A folder that is gone with the test. */
@@ -48,19 +50,17 @@ export function start(args: readonly string[], options: StartOptions = {}): Star
     stderr: "pipe",
   });
   const log = new Log();
+  const output = new Log();
   const finished = (async () => {
-    const [stdout] = await Promise.all([
-      new Response(child.stdout).text(),
-      log.read(child.stderr),
-      child.exited,
-    ]);
-    return { code: child.exitCode, signal: child.signalCode, stdout, stderr: log.text };
+    await Promise.all([output.read(child.stdout), log.read(child.stderr), child.exited]);
+    const [stdout, stderr] = [output.text, log.text];
+    return { code: child.exitCode, signal: child.signalCode, stdout, stderr };
   })();
-  const logged = async (text: string) => {
-    await log.contains(text);
-    return log.text;
+  const contains = (stream: Log) => async (text: string) => {
+    await stream.contains(text);
+    return stream.text;
   };
-  return { process: child, finished, logged };
+  return { process: child, finished, logged: contains(log), printed: contains(output) };
 }
 
 /** Text of a stream as it comes, with a way to wait for words in it. */
@@ -75,6 +75,7 @@ export class Log {
       this.text += decoder.decode(chunk, { stream: true });
       for (const wake of this.#waiting.splice(0)) wake();
     }
+    this.text += decoder.decode();
     this.#done = true;
     for (const wake of this.#waiting.splice(0)) wake();
   }

@@ -27,12 +27,12 @@ describe.skipIf(missing !== undefined)("peers", () => {
     const [a, b] = await freePorts(2);
     const peers = [`[0:0:0:0:0:0:0:1]:${a}`, `[::0001]:${b}`];
     await passes(peers, [`[::1]:${a}`, peers[1]!]);
-  }, 60_000);
+  }, 120_000);
 
   test("by name", async () => {
     const peers = (await freePorts(2)).map((port) => `localhost:${port}`);
     await passes(peers, peers);
-  }, 60_000);
+  }, 120_000);
 
   test("that cannot reach each other are refused before anything starts", async () => {
     const cases = [
@@ -131,7 +131,7 @@ describe.skipIf((missing ?? noSpaces) !== undefined)("network namespaces", () =>
         expect(err).toContain(`node ${index} of 2 on ${addresses[index]}:7777`);
         expect(err).toContain("there is no authentication yet");
       }
-    }, 60_000);
+    }, 120_000);
   }
 
   test("where one has jumbo frames and the other not, the guest runs, and it is said", async () => {

@@ -89,7 +89,7 @@ describe.skipIf(missing !== undefined)("multiboot 1", () => {
         "deadbeef",
         "",
       ]);
-    }, 60_000);
+    }, 120_000);
   }
 
   test("a kernel that asks for video is told of the text screen", async () => {
@@ -98,11 +98,11 @@ describe.skipIf(missing !== undefined)("multiboot 1", () => {
     const screen = words(info.subarray(88, 108));
     expect(screen).toEqual([0xb8000, 0, 160, 80, 25]);
     expect([...info.subarray(108, 110)]).toEqual([16, 2]);
-  }, 60_000);
+  }, 120_000);
 
   test("each BIOS call of a kernel is refused, and comes back as it went", async () => {
     expect((await told(biosElf(), 1)).lines).toEqual(["y".repeat(16), ""]);
-  }, 60_000);
+  }, 120_000);
 });
 
 describe.skipIf(missing !== undefined)("PVH", () => {
@@ -126,6 +126,6 @@ describe.skipIf(missing !== undefined)("PVH", () => {
       });
       expect(words(hex(map!))).toEqual(entries);
       expect(modules).toEqual([Buffer.from(initrd).toString("hex"), "two words", "deadbeef", ""]);
-    }, 60_000);
+    }, 120_000);
   }
 });

@@ -106,7 +106,7 @@ describe.skipIf(missing !== undefined)("a console that nobody reads", () => {
       const { text, code, signal } = await vm.read();
       expect(text === printed(count)).toBe(true);
       expect({ code, signal }).toEqual({ code: 0, signal: null });
-    }, 120_000);
+    }, 600_000);
   }
 
   test("is waited for when the guest has ended", async () => {
@@ -116,7 +116,7 @@ describe.skipIf(missing !== undefined)("a console that nobody reads", () => {
     const { text, code, signal } = await vm.read();
     expect(text === printed(count)).toBe(true);
     expect({ code, signal }).toEqual({ code: 0, signal: null });
-  }, 60_000);
+  }, 120_000);
 
   test("does not keep a signal from ending the VM", async () => {
     using vm = await unread(96 * 1024);
@@ -128,5 +128,5 @@ describe.skipIf(missing !== undefined)("a console that nobody reads", () => {
       code: 0,
       signal: null,
     });
-  }, 60_000);
+  }, 120_000);
 });

@@ -140,7 +140,7 @@ describe.skipIf(missing !== undefined)("a VM of two nodes is asked", () => {
     expect(all.some((answer) => "error" in answer)).toBe(true);
     expect(all.some((answer) => "value" in answer)).toBe(true);
     await ask(1, "counters");
-  }, 60_000);
+  }, 120_000);
 
   /** What gdb shows and the server says, gdb being served by node 1. */
   const byGdb = async (commands: readonly string[]) => {
@@ -172,7 +172,7 @@ describe.skipIf(missing !== undefined)("a VM of two nodes is asked", () => {
       }
       await goesOn();
     },
-    60_000,
+    120_000,
   );
 
   test.skipIf(noGdb !== undefined)(
@@ -199,7 +199,7 @@ describe.skipIf(missing !== undefined)("a VM of two nodes is asked", () => {
       }
       await goesOn();
     },
-    60_000,
+    120_000,
   );
 
   test.skipIf(noGdb !== undefined)(
@@ -217,7 +217,7 @@ describe.skipIf(missing !== undefined)("a VM of two nodes is asked", () => {
       expect(dumps[1]).toBe(dumps[0]!);
       await goesOn();
     },
-    60_000,
+    120_000,
   );
 });
 
@@ -267,5 +267,5 @@ describe.skipIf(missing !== undefined)("a control socket", () => {
       other!.process.kill("SIGCONT");
       await stopVm(vm);
     }
-  }, 60_000);
+  }, 120_000);
 });

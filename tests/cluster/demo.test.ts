@@ -32,7 +32,12 @@ const rules = [
   ["defer_while_busy", 2, "races"],
 ] as const;
 
-const stopped = "the memory engine stopped";
+/**
+ * The engine's own assertions may notice it before the guest does (3 of 10 times without
+ * defer_while_busy, more often on a busy machine), or the vCPU that has seen it cannot say so, and
+ * the others wait for it.
+ */
+const elsewhere = /the memory engine stopped|: no progress: /;
 
 /** Of a user who has nodes of his own: none of this is for the demo's. */
 const env = {
@@ -97,8 +102,7 @@ describe.skipIf(missing !== undefined)("built-in guest", () => {
     test(`sees wrong values without ${rule}`, async () => {
       const off = ["--guard-off", rule, "--nodes", String(nodes), "--cpus", "1"];
       let { code, signal, summary } = await demo(...off);
-      // Now and then the engine's own assertions notice it before the guest does.
-      for (let again = 0; again < 4 && summary.reason?.includes(stopped) === true; again += 1) {
+      for (let again = 0; again < 30 && elsewhere.test(summary.reason ?? ""); again += 1) {
         ({ code, signal, summary } = await demo(...off));
       }
       expect(summary.reason).toStartWith(`check ${check}: wrong value: `);

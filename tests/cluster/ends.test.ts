@@ -85,7 +85,7 @@ describe.skipIf(missing !== undefined)("the end", () => {
       expect(end.stderr).toContain("the guest powered off");
       expect({ code: end.code, signal: end.signal }).toEqual({ code: 0, signal: null });
     }
-  }, 30_000);
+  }, 120_000);
 
   test("a year and a byte that a vCPU of node 1 gave the clock chip outlive a reset", async () => {
     // mov dx,0x508; in al,dx; inc al; out dx,al; cmp al,2; je read
@@ -103,7 +103,7 @@ describe.skipIf(missing !== undefined)("the end", () => {
       expect(end.stderr).toContain("the guest powered off");
       expect({ code: end.code, signal: end.signal }).toEqual({ code: 0, signal: null });
     }
-  }, 30_000);
+  }, 120_000);
 });
 
 /** "127.0.0.1:PORT" of every UDP socket that a process has. */
@@ -181,5 +181,5 @@ describe.skipIf(missing !== undefined)("the start", () => {
     expect(one!.stdout).toContain("verdict pass");
     expect(one!.stderr).toContain("agreed: 2 nodes, 2 vCPUs, 128 MiB");
     expect([one!.code, two!.code]).toEqual([0, 0]);
-  }, 60_000);
+  }, 120_000);
 });

@@ -67,6 +67,7 @@ function commands(peers: readonly string[], kernel: string, devices: number, con
   const at = ["--device-node", `${devices}`, "--console-node", `${console}`];
   return peers.map((self, node) => [
     ...nodeWords(peers, self),
+    ...patient,
     ...at,
     ...(node === 0 ? ["--kernel", kernel] : []),
   ]);
@@ -95,7 +96,7 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
       expect(ends.map(({ stdout }) => stdout)).toEqual(
         ends.map((_, node) => (node === console ? text : "")),
       );
-    }, 60_000);
+    }, 120_000);
   }
 
   for (const [where, nodes] of [
@@ -125,7 +126,7 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
       expect(await new Response(reader.stdout).text()).toBe(text);
       await logged;
       expect([await reader.exited, (await other?.finished)?.code ?? 0]).toEqual([0, 0]);
-    }, 60_000);
+    }, 120_000);
   }
 
   test("a whole self-check with the devices on node 1 of 2", async () => {
@@ -133,7 +134,7 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
     expect(ends.map(({ code, signal }) => [code, signal])).toEqual(ends.map(() => [0, null]));
     expect(ends[0]!.stdout).toContain("verdict pass");
     expect(ends[1]!.stdout).toBe("");
-  }, 60_000);
+  }, 120_000);
 
   test("the PCI host bridge is found from the other node, by ports and by memory", async () => {
     using folder = temporaryFolder();
@@ -142,7 +143,7 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
     const nodes = commands(await loopback(2), kernel, 1, 0).map((args) => start(args));
     const ends = await Promise.all(nodes.map((node) => node.finished));
     expect(ends.map(({ code, signal }) => [code, signal])).toEqual(ends.map(() => [0, null]));
-  }, 60_000);
+  }, 120_000);
 
   // The routing table is made of these on every node, so they must not differ.
   for (const option of ["--device-node", "--console-node", "--scratch-node"]) {
@@ -176,7 +177,7 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
     await typed.child.exited;
     expect([typed.child.exitCode, typed.child.signalCode]).toEqual([0, null]);
     expect((await other.finished).code).toBe(0);
-  }, 60_000);
+  }, 120_000);
 
   test("a level interrupt that a vCPU of another node ends comes again", async () => {
     using folder = temporaryFolder();
@@ -193,5 +194,5 @@ describe.skipIf(missing !== undefined)("devices and console elsewhere", () => {
     expect([typed.child.exitCode, typed.child.signalCode]).toEqual([0, null]);
     expect(typed.text()).toContain(">12");
     expect((await other.finished).code).toBe(0);
-  }, 60_000);
+  }, 120_000);
 });

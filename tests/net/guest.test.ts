@@ -16,7 +16,7 @@ if (reason !== undefined) console.warn(`SKIPPED: the guest on a terrible network
 /** Its cuts are the test's: who learns what first would depend on others. */
 const steady: NetworkOptions = { ...terrible, cut: "0s" };
 /** Long checks, so that the guest is still busy when the test acts. */
-const busy = ["--scale", "10000"];
+const busy = ["--scale", "10000", "--silence", "5000"];
 const limit = 110_000;
 
 /** Sentences about lost nodes; a node says one. */
@@ -29,7 +29,8 @@ function losses(stderr: string): readonly string[] {
  * busy with other tests, and stops a node for as long as that, does not.
  */
 function unheard(ends: readonly NodeEnd[]): boolean {
-  return ends.some(({ stderr }) => losses(stderr).some((line) => line.includes("nothing heard")));
+  const silent = /nothing heard for|its engine was silent for/;
+  return ends.some(({ stderr }) => losses(stderr).some((line) => silent.test(line)));
 }
 
 /** One passage of the guest, with what the network did to it. */
@@ -48,7 +49,9 @@ describe.skipIf(reason !== undefined)("on a terrible network", () => {
       `the guest passes over ${nodes} nodes with the usual silence limit`,
       async () => {
         let { ends, totals } = await passage(nodes);
-        if (unheard(ends)) ({ ends, totals } = await passage(nodes));
+        for (let again = 0; again < 2 && unheard(ends); again += 1) {
+          ({ ends, totals } = await passage(nodes));
+        }
         expect(guestProblems(ends)).toEqual([]);
         for (const { counters } of ends) {
           expect(counters["retransmissions"]).toBeGreaterThan(20);
@@ -60,7 +63,7 @@ describe.skipIf(reason !== undefined)("on a terrible network", () => {
         }
         expect(totals["dropped"]).toBe(0);
       },
-      limit,
+      3 * limit,
     );
   }
 

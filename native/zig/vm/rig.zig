@@ -21,7 +21,7 @@ pub const slow_port = 0x1000;
 const ram_pages = 64;
 /// Of a node alone: up to the end of a PC's text memory.
 const ram_pages_alone = 0xc0;
-const patience_ms = 20_000;
+const patience_ms = 120_000;
 
 pub const Received = struct { event: abi.Event, text: [2048]u8, length: usize };
 
