@@ -104,7 +104,7 @@ test("over several nodes Linux keeps its own work on the first node's CPUs", () 
   const [node] = nodes;
   const several = line(bzImageOf(content), { nodes: [{ ...node!, cpus: 3 }, node!] });
   expect(several).toMatch(
-    / numa_balancing=disable .*transparent_hugepage=madvise workqueue\.unbound_cpus=0-2 quiet$/,
+    / numa_balancing=disable .*transparent_hugepage=never workqueue\.unbound_cpus=0-2 quiet$/,
   );
   const without = line(bzImageOf(content), { nodes: [{ ...node!, cpus: 0 }, node!] });
   expect(without).toMatch(/ numa_balancing=disable (?!.*unbound).*quiet$/);

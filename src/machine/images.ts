@@ -64,8 +64,8 @@ const entry64 = 0x200;
  * to see who touches them, and each such write of a page table is remote to somebody;
  * `sysctl.vm.compaction_proactiveness=0`: else a thread of each node wakes twice a second to see
  * whether memory is fragmented, and takes the kernel's pages with it;
- * `transparent_hugepage=madvise`: else a thread on any node copies 512 pages of any process at
- * once, to gain nothing where memory moves by pages of 4 KiB; and
+ * `transparent_hugepage=never`: else a thread on any node copies 512 pages of any process that
+ * asks at once, to gain nothing where memory moves by pages of 4 KiB; and
  * `workqueue.unbound_cpus`: work that may run anywhere stays with the node that loads the images
  * and mostly has the devices, for instance the unpacking of the initrd. `quiet`: a console
  * character costs two exits.
@@ -76,7 +76,7 @@ export function defaultCommandLine(tscKhz: number, nodes: readonly NodeShare[]):
   const [{ cpus } = { cpus: 0 }] = nodes;
   if (nodes.length > 1) {
     words.push("numa_balancing=disable sysctl.vm.compaction_proactiveness=0");
-    words.push("transparent_hugepage=madvise");
+    words.push("transparent_hugepage=never");
     // Linux counts the first node's CPUs first.
     if (cpus > 0) words.push(`workqueue.unbound_cpus=0-${cpus - 1}`);
   }

@@ -35,10 +35,10 @@ test("a scenario on other hosts is asked what fits them", () => {
   const [cpus, numa, tuned] = questionsOf(scenario);
   expect("3").toMatch(cpus!.answer);
   // Linux's own work is on the first host's one CPU; a kernel before 6.6 is not asked.
-  expect("0\n0\nmadvise\n1").toMatch(tuned!.answer);
-  expect("0\n0\nmadvise").toMatch(tuned!.answer);
-  expect("0\n0\nmadvise\n7").not.toMatch(tuned!.answer);
-  expect("0\n0\nalways\n1").not.toMatch(tuned!.answer);
+  expect("0\n0\nnever\n1").toMatch(tuned!.answer);
+  expect("0\n0\nnever").toMatch(tuned!.answer);
+  expect("0\n0\nnever\n7").not.toMatch(tuned!.answer);
+  expect("0\n0\nmadvise\n1").not.toMatch(tuned!.answer);
   expect("0 126000 10 40\n1-2 127000 40 10").toMatch(numa!.answer);
   expect("0-1 126000 10 40\n2 127000 40 10").not.toMatch(numa!.answer);
   expect("0 126000 10 20\n1-2 127000 20 10").not.toMatch(numa!.answer);

@@ -46,11 +46,11 @@ export function tuned(nodes: readonly Node[]): Question {
   const unbound = `case $(uname -r) in [1-5].*|6.[0-5].*);; *) ${mask};; esac`;
   const huge = "sed 's/.*\\[//; s/].*//' /sys/kernel/mm/transparent_hugepage/enabled";
   const own = ((1n << BigInt(nodes[0]?.cpus ?? 0)) - 1n).toString(16);
-  // With less than 512 MB there are none, whatever is said.
-  const several = new RegExp(`^0\\n0\\n(madvise|never)(\\n${own})?$`);
+  const several = new RegExp(`^0\\n0\\nnever(\\n${own})?$`);
   const sysctls = "cat kernel/numa_balancing vm/compaction_proactiveness";
   return {
     command: `cd /proc/sys; ${sysctls}; cd; ${huge}; ${unbound}`,
+    // With less than 512 MB one node has no huge pages, either.
     answer: nodes.length > 1 ? several : /^\d\n[1-9]\d*\n(always|never)(\n[\da-f]+)?$/,
     meaning: `its kernel is tuned for ${nodes.length > 1 ? "several nodes" : "one node"}`,
   };
