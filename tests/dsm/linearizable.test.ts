@@ -88,7 +88,7 @@ describe("processes on shared memory", () => {
     const sum = (name: string) =>
       result.totals.reduce((before, totals) => before + (totals[name] ?? 0), 0);
     console.log(result.totals.map((t) => `${t["pages_evicted"]}/${t["pages_forgotten"]}`));
-    expect(sum("pages_evicted")).toBeGreaterThan(0);
+    expect(sum("pages_evicted")).toBeGreaterThan(10);
     expect(sum("pages_forgotten")).toBeGreaterThan(sum("pages_evicted") / 2);
   }, 60_000);
 
